@@ -1,0 +1,70 @@
+"""What the addons of one front door share: the governor, and the calls that are under way."""
+
+from dataclasses import dataclass, field
+
+from interlock.governor import Governor, Verdict
+from interlock.model import UNIDENTIFIED, Agent, Authority
+from interlock.settings import AllowPrivate
+
+
+@dataclass(slots=True)
+class Tunnel:
+    """What one client connection said at CONNECT: whom it wants, and who it is."""
+
+    target: Authority | None = None
+    proof: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent one request, what it declared, and whether it offered a key that is not ours.
+
+    `doubt` says what is wrong with the declaration; empty when nothing is.
+    """
+
+    agent: Agent = UNIDENTIFIED
+    said: dict[str, str] = field(default_factory=dict)
+    doubt: str = ""
+    foreign_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Clearance:
+    """The right of one request to leave, once: given by the gate, taken at the wire.
+
+    `body` is the very object that was judged, so that the wire can tell cheaply whether it is
+    still the one that is about to leave.
+    """
+
+    verdict: Verdict
+    authority: Authority
+    scheme: str
+    method: str
+    path: str
+    body: bytes
+
+
+@dataclass(slots=True)
+class Account:
+    """What became of one cleared call, filled in while it runs."""
+
+    verdict: Verdict
+    started: float
+    bytes_up: int = 0
+    bytes_down: int = 0
+    scrubbed: int = 0
+    redeemed: bool = False
+
+
+class Door:
+    """Shared state. Every map is keyed by a connection's or a flow's id and cleaned at its end."""
+
+    def __init__(self) -> None:
+        self.governor: Governor | None = None
+        self.require_identity = True
+        self.private: AllowPrivate = (frozenset(), ())
+        self.tunnels: dict[str, Tunnel] = {}
+        self.callers: dict[str, Caller] = {}
+        self.clearances: dict[str, Clearance] = {}
+        self.accounts: dict[str, Account] = {}
+        self.dialable: dict[str, set[Authority]] = {}

@@ -1,0 +1,71 @@
+"""May it: asks the governor about every request and gives those that may leave their clearance."""
+
+import logging
+import time
+
+from mitmproxy import http
+
+from addons import refusals, views
+from addons.door import Account, Clearance, Door
+from addons.fail_closed import fail_closed
+from addons.identity import KEY_SLOTS
+from addons.wire import request_of
+from interlock.governor import Capability, Verdict
+
+log = logging.getLogger(__name__)
+
+
+class Gate:
+    """The one place where a clearance is made; the wire lets nothing pass without one."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    @fail_closed
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """Decide on a request once its body is complete."""
+        caller = self._door.callers.pop(flow.id, None)
+        if flow.response or flow.error:
+            return
+        if caller is None or flow.is_replay:
+            flow.response = refusals.plain(403, "a recorded request cannot be sent again")
+            return
+        if flow.request.headers.get("upgrade"):
+            flow.response = refusals.plain(403, "protocol upgrades are not governed yet")
+            return
+        governor = self._door.governor
+        if governor is None:
+            raise RuntimeError("the governor is not open")
+        started = time.time()
+        tunnel = self._door.tunnels.get(flow.client_conn.id)
+        request = request_of(flow, tunnel, caller.doubt)
+        verdict = await governor.govern(request, caller.agent, caller.said)
+        views.show(flow, verdict)
+        log.info("%s", views.line(verdict))
+        if verdict.decision.refused:
+            unknown = caller.foreign_key and not caller.agent.identified
+            flow.response = refusals.refused(verdict, status=401 if unknown else 403)
+            return
+        self._clear(flow, verdict, request.body)
+        self._door.accounts[flow.id] = Account(verdict, started, bytes_up=len(request.body))
+
+    def _clear(self, flow: http.HTTPFlow, verdict: Verdict, body: bytes) -> None:
+        """Let the request leave once, to the one authority that was judged."""
+        request = flow.request
+        authority = verdict.call.request.authority
+        if request.host != authority.host:
+            request.host = authority.host
+        if verdict.capability:
+            carry(request.headers, verdict.capability)
+        self._door.dialable.setdefault(flow.client_conn.id, set()).add(authority)
+        self._door.clearances[flow.id] = Clearance(
+            verdict, authority, request.scheme, request.method, request.path, body
+        )
+
+
+def carry(headers: http.Headers, capability: Capability) -> None:
+    """Put the token where the credential will be, in place of every copy that the agent sent."""
+    for slot in (*KEY_SLOTS, "connection"):
+        headers.pop(slot, None)
+    headers[capability.recipe.slot] = capability.recipe.carry(capability.token)
+    headers["accept-encoding"] = "identity"

@@ -1,0 +1,32 @@
+"""Entry script: `mitmdump -s addons/governance.py`, or mitmweb, or mitmproxy."""
+
+import sys
+from pathlib import Path
+
+# mitmproxy puts this folder, not the one above it, on the path.
+_HERE = Path(__file__).resolve().parent
+sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != _HERE]
+if str(_HERE.parent) not in sys.path:
+    sys.path.insert(0, str(_HERE.parent))
+
+from addons.dial import Dial  # noqa: E402
+from addons.door import Door  # noqa: E402
+from addons.gate import Gate  # noqa: E402
+from addons.identity import Identity  # noqa: E402
+from addons.inject import Inject  # noqa: E402
+from addons.options import Options  # noqa: E402
+from addons.outcome import Outcome  # noqa: E402
+from addons.stream import Stream  # noqa: E402
+
+door = Door()
+
+# In the order in which a call meets them.
+addons = [
+    Options(door),
+    Identity(door),
+    Gate(door),
+    Dial(door),
+    Inject(door),
+    Stream(door),
+    Outcome(door),
+]

@@ -1,0 +1,166 @@
+"""Who calls: proves the agent by its key, and takes our own headers off the request."""
+
+import base64
+import binascii
+import ipaddress
+
+from mitmproxy import connection, http
+
+from addons import refusals
+from addons.door import Caller, Door, Tunnel
+from addons.fail_closed import fail_closed
+from addons.wire import authority_of, is_reverse
+from interlock.errors import IdentityError
+from interlock.model import UNIDENTIFIED, Agent
+from interlock.registry.keys import is_ours
+
+# Where SDKs put a provider's key, and so where an agent's key arrives in base-URL mode.
+KEY_SLOTS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+DECLARATIONS = {
+    "interlock-intent": "intent",
+    "interlock-intent-category": "intent_category",
+    "interlock-goal": "goal",
+    "interlock-delegation": "delegation",
+    "interlock-approval": "approval",
+}
+LONGEST_DECLARATION = 1024
+
+type Proof = tuple[str, str]
+
+
+class Identity:
+    """Identifies at CONNECT, and again at each request, so that a revoked key ends at once."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    @fail_closed
+    async def http_connect(self, flow: http.HTTPFlow) -> None:
+        """Refuse a bad proof, or one that is required and missing, before any look-up."""
+        tunnel = Tunnel()
+        try:
+            tunnel.target = authority_of(flow)
+            tunnel.proof = proxy_proof(flow.request.headers)
+            self._prove(flow, tunnel.proof)
+        except IdentityError as e:
+            flow.response = refusals.unproven(e, at_proxy=True)
+            return
+        except ValueError as e:
+            flow.response = refusals.plain(400, f"CONNECT: {e}")
+            return
+        flow.request.headers.pop("proxy-authorization", None)
+        self._door.tunnels[flow.client_conn.id] = tunnel
+
+    @fail_closed
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Prove the caller of this request and strip what only we are meant to read."""
+        if flow.error or flow.response:
+            return
+        shape = self._shape(flow)
+        headers = flow.request.headers
+        tunnel = self._door.tunnels.get(flow.client_conn.id)
+        try:
+            proof = (tunnel and tunnel.proof) or proxy_proof(headers)
+            slot_key, foreign = _slot_key(headers)
+            agent = self._prove(flow, proof, slot_key)
+        except IdentityError as e:
+            at_proxy = tunnel is None and not is_reverse(flow)
+            flow.response = refusals.unproven(e, at_proxy=at_proxy, shape=shape)
+            return
+        finally:
+            _strip(headers)
+        said, doubt = _take_declarations(headers)
+        self._door.callers[flow.id] = Caller(agent, said, doubt, foreign and is_reverse(flow))
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        """Forget what the connection said."""
+        self._door.tunnels.pop(client.id, None)
+        self._door.dialable.pop(client.id, None)
+
+    def _prove(
+        self, flow: http.HTTPFlow, proof: Proof | None, slot_key: str | None = None
+    ) -> Agent:
+        """Answer the agent; raises IdentityError when a proof is wrong, or required and missing."""
+        governor = self._door.governor
+        if governor is None:
+            raise RuntimeError("the governor is not open")
+        if proof is not None:
+            return governor.identify(proof[1], proof[0])
+        if slot_key is not None:
+            return governor.identify(slot_key)
+        if self._door.require_identity or not _on_loopback(flow.client_conn):
+            raise IdentityError("this front door requires an agent key")
+        return UNIDENTIFIED
+
+    def _shape(self, flow: http.HTTPFlow) -> str:
+        governor = self._door.governor
+        provider = governor.provider_at(authority_of(flow)) if governor else None
+        return provider.errors if provider else ""
+
+
+def _on_loopback(client: connection.Client) -> bool:
+    """True when the caller reached us over loopback, whatever else the listener is bound to."""
+    address = ipaddress.ip_address(client.sockname[0].partition("%")[0])
+    inner = getattr(address, "ipv4_mapped", None)
+    return (inner or address).is_loopback
+
+
+def proxy_proof(headers: http.Headers) -> Proof | None:
+    """Read `Proxy-Authorization: Basic` (RFC 7617) into name and key; None without the header.
+
+    Raises IdentityError for anything that is not one well-formed Basic value.
+    """
+    values = headers.get_all("proxy-authorization")
+    if not values:
+        return None
+    scheme, _, encoded = values[0].partition(" ")
+    try:
+        if len(values) > 1 or scheme.lower() != "basic":
+            raise ValueError("not one Basic value")
+        name, colon, key = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+        if not colon:
+            raise ValueError("no colon")
+    except (ValueError, binascii.Error):
+        raise IdentityError("Proxy-Authorization must be Basic with agent name and key") from None
+    return name, key
+
+
+def _slot_key(headers: http.Headers) -> tuple[str | None, bool]:
+    """The first key of ours in a key slot, and whether there is a key of another kind."""
+    foreign = False
+    for slot in KEY_SLOTS:
+        for value in headers.get_all(slot):
+            key = _bare(slot, value)
+            if is_ours(key):
+                return key, False
+            foreign = True
+    return None, foreign
+
+
+def _take_declarations(headers: http.Headers) -> tuple[dict[str, str], str]:
+    """Take the `Interlock-*` headers off, and say what is wrong with them, if anything."""
+    said: dict[str, str] = {}
+    doubt = ""
+    for name in {name.lower() for name in headers if name.lower().startswith("interlock-")}:
+        values = headers.get_all(name)
+        del headers[name]
+        if len(values) > 1 or len(values[0]) > LONGEST_DECLARATION or not values[0].isprintable():
+            doubt = f"bad_declaration: {name} must be one printable value of 1024 characters"
+        elif short := DECLARATIONS.get(name):
+            said[short] = values[0]
+    return said, doubt
+
+
+def _strip(headers: http.Headers) -> None:
+    """Take off what proves the agent to us; it is nobody else's business."""
+    headers.pop("proxy-authorization", None)
+    for slot in KEY_SLOTS:
+        values = headers.get_all(slot)
+        kept = [value for value in values if not is_ours(_bare(slot, value))]
+        if len(kept) != len(values):
+            headers.set_all(slot, kept)
+
+
+def _bare(slot: str, value: str) -> str:
+    scheme, space, rest = value.strip().partition(" ")
+    return rest.strip() if slot == "authorization" and space else scheme

@@ -1,0 +1,199 @@
+"""The wire boundary: token out of the flow, secret onto the wire; secret off the wire, redacted.
+
+The flow that mitmproxy, its user interfaces and every other addon see holds the token only. The
+exchange happens below the flow, in the layer that hands requests to server connections, where
+the real connection is known. Nothing passes here without a clearance from the gate.
+"""
+
+import logging
+import time
+from dataclasses import replace
+from typing import Any
+
+from mitmproxy import connection, ctx, http
+from mitmproxy.proxy import events, layer
+from mitmproxy.proxy.layers.http import GetHttpConnectionCompleted, HttpLayer, HttpStream
+from mitmproxy.proxy.layers.http._events import (
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseEndOfMessage,
+    ResponseProtocolError,
+)
+
+from addons.door import Clearance, Door
+from addons.passage import Credentialed, Passage
+from broker import Secret, TokenError, Wire
+from interlock.governor import Capability
+from interlock.model import Authority
+
+log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """The request must not leave on this connection; the message says why."""
+
+
+class BoundaryLayer(HttpLayer):
+    """mitmproxy's HTTP layer with a guard at the two points where bytes change sides."""
+
+    door: Door
+    passages: dict[int, Passage]
+
+    @classmethod
+    def guard(cls, plain: Any, door: Door) -> None:
+        """Turn a plain HTTP layer into this one, before it has seen its first byte."""
+        plain.__class__ = cls
+        plain.door = door
+        plain.passages = {}
+
+    def event_to_child(
+        self, child: layer.Layer, event: events.Event
+    ) -> layer.CommandGenerator[None]:
+        """Guard every event between the stream (the flow's side) and a server connection."""
+        if isinstance(child, HttpStream):
+            for passed in self._inward(child, event):
+                yield from super().event_to_child(child, passed)
+            return
+        if isinstance(event, RequestHeaders):
+            event = self._outward(event)
+        elif isinstance(event, RequestProtocolError):
+            self.passages.pop(event.stream_id, None)
+        yield from super().event_to_child(child, event)
+
+    def _inward(self, stream: HttpStream, event: events.Event) -> list[events.Event]:
+        """What the stream gets to see in place of `event`."""
+        if isinstance(event, GetHttpConnectionCompleted):
+            return [self._admit(stream, event)]
+        passage = self.passages.get(stream.stream_id)
+        if passage is None:
+            return [event]
+        if isinstance(event, (ResponseEndOfMessage, ResponseProtocolError)):
+            del self.passages[stream.stream_id]
+        return passage.inward(event)
+
+    def _outward(self, event: RequestHeaders) -> RequestHeaders:
+        """What the server connection gets to see: the secret, in a copy of the request."""
+        passage = self.passages.get(event.stream_id)
+        if passage is None:
+            raise RuntimeError("a request reached the wire without a passage")
+        return replace(event, request=passage.outward(event.request))
+
+    def _admit(
+        self, stream: HttpStream, event: GetHttpConnectionCompleted
+    ) -> GetHttpConnectionCompleted:
+        """Let the stream have the connection, or tell it that there is none, and why.
+
+        Nothing waits between this and the request headers: what is checked here is what leaves.
+        """
+        server = event.reply[0]
+        if not isinstance(server, connection.Server):
+            return event
+        clearance = self.door.clearances.pop(stream.flow.id, None)
+        try:
+            self.passages[stream.stream_id] = self._pass(stream.flow, clearance, server)
+        except (Refused, TokenError) as e:
+            log.warning("refused at the wire: %s", e)
+            return GetHttpConnectionCompleted(event.command, (None, f"Interlock: {e}"))
+        except Exception:
+            log.exception("the wire boundary failed; the call is refused")
+            return GetHttpConnectionCompleted(event.command, (None, "Interlock: refused"))
+        return event
+
+    def _pass(
+        self, flow: http.HTTPFlow, clearance: Clearance | None, server: connection.Server
+    ) -> Passage:
+        """Check that this is the very request that was judged; redeem its token."""
+        if clearance is None:
+            raise Refused("the request was not cleared, or was sent already")
+        check_unchanged(flow.request, clearance)
+        account = self.door.accounts[flow.id]
+        capability = clearance.verdict.capability
+        if capability is None:
+            return Passage(account)
+        secret = self._redeem(flow.request, clearance, capability, server)
+        return Credentialed(account, capability.recipe, secret)
+
+    def _redeem(
+        self,
+        request: http.Request,
+        clearance: Clearance,
+        capability: Capability,
+        server: connection.Server,
+    ) -> Secret:
+        """Exchange the token that the flow carries for the secret; raises Refused or TokenError."""
+        if self.door.governor is None:
+            raise Refused("the governor is closed")
+        recipe = capability.recipe
+        values = request.headers.get_all(recipe.slot)
+        token = recipe.token(values[0]) if len(values) == 1 else None
+        if token is None:
+            raise Refused(f"the token is missing from {recipe.slot}")
+        wire = Wire(
+            method=request.method,
+            authority=str(Authority(*server.address[:2])) if server.address else "",
+            path=request.path,
+            body_sha256=clearance.verdict.call.body_sha256,
+            verified=is_verified(server, clearance.authority),
+        )
+        return self.door.governor.broker.redeem(token, wire, time.time())
+
+
+class Inject:
+    """Puts the boundary in place of every HTTP layer."""
+
+    def __init__(self, door: Door) -> None:
+        self._placer = Placer(door)
+
+    def running(self) -> None:
+        """Go to the end of the chain: the layer must have been chosen when we replace it."""
+        ctx.master.addons.add(self._placer)
+
+    def done(self) -> None:
+        """Leave with the script."""
+        if ctx.master.addons.get("placer"):
+            ctx.master.addons.remove(self._placer)
+
+
+class Placer:
+    """Turns the HTTP layer that mitmproxy chose into our boundary."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def next_layer(self, nextlayer: layer.NextLayer) -> None:
+        """Find the HTTP layer in the stack that was chosen (base-URL mode wraps it in TLS)."""
+        found: Any = nextlayer.layer
+        while found is not None:
+            if type(found) is HttpLayer:
+                BoundaryLayer.guard(found, self._door)
+                return
+            found = getattr(found, "child_layer", None)
+
+
+def check_unchanged(request: http.Request, clearance: Clearance) -> None:
+    """Raise Refused when another addon changed what was judged, however it did so."""
+    body = request.raw_content or b""
+    same = (
+        request.scheme == clearance.scheme
+        and request.host == clearance.authority.host
+        and request.port == clearance.authority.port
+        and request.method == clearance.method
+        and request.path == clearance.path
+        and (body is clearance.body or body == clearance.body)
+    )
+    if not same:
+        raise Refused("the request was changed after it was judged")
+
+
+def is_verified(server: connection.Server, authority: Authority) -> bool:
+    """True when TLS is up, and its certificate was verified for the authority that was judged.
+
+    mitmproxy verifies the certificate for `sni`; `ssl_insecure`, which would skip that, is
+    refused by our options and looked at once more here.
+    """
+    return (
+        server.tls_established
+        and not ctx.options.ssl_insecure
+        and server.sni == authority.host
+        and server.address == (authority.host, authority.port)
+    )

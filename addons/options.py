@@ -1,0 +1,192 @@
+"""Declares our options, refuses those of mitmproxy that lead around us, and opens the governor."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from mitmproxy import ctx, exceptions
+from mitmproxy.addonmanager import Loader
+from mitmproxy.proxy.mode_specs import ProxyMode, RegularMode, ReverseMode
+
+from addons.certificate import export_ca
+from addons.door import Door
+from broker import BrokerError
+from interlock.errors import InterlockError
+from interlock.governor import Governor
+from interlock.installation import Installation
+from interlock.settings import Settings, parse_allow_private
+
+log = logging.getLogger(__name__)
+
+MITMPROXY_CONFDIR = "~/.mitmproxy"
+POLICY_POLL_S = 0.5
+
+# What we set where the user said nothing.
+PRESET = {
+    "connection_strategy": "lazy",
+    "rawtcp": False,
+    "http3": False,
+    "onboarding": False,
+    "body_size_limit": "64m",
+}
+
+# Options with the only value they may have, because any other lets bytes pass ungoverned, changes
+# a request after it was judged, leaves a peer unverified, or writes secrets to the log.
+REQUIRED: dict[str, Any] = {
+    "connection_strategy": "lazy",
+    "rawtcp": False,
+    "http3": False,
+    "onboarding": False,
+    "ignore_hosts": [],
+    "allow_hosts": [],
+    "tcp_hosts": [],
+    "udp_hosts": [],
+    "map_remote": [],
+    "map_local": [],
+    "modify_headers": [],
+    "modify_body": [],
+    "stickycookie": None,
+    "stickyauth": None,
+    "stream_large_bodies": None,
+    "client_replay": [],
+    "server_replay": [],
+    "proxyauth": None,
+    "upstream_auth": None,
+    "ssl_insecure": False,
+    "keep_host_header": False,
+    "validate_inbound_headers": True,
+    "add_upstream_certs_to_client_chain": False,
+    "proxy_debug": False,
+}
+
+OPTIONAL_TEXT: Any = str | None
+
+HELP = {
+    "home": "Where Interlock keeps its state (default ~/.interlock).",
+    "mode": "observe: record every decision and deny nothing (default). enforce: refuse with 403.",
+    "store": "Path of the SQLite database (default interlock.db in the home).",
+    "policies": "Folder of Cedar policies (default: the shipped ones).",
+    "require_identity": "Refuse callers without a valid agent key, in both modes: true or false. "
+    "Always on for callers from anywhere but this machine.",
+    "allow_private": "Hosts, addresses or CIDRs, comma separated, that may resolve to private "
+    "or loopback addresses (default: none).",
+}
+
+
+class Options:
+    """Owns the governor: opened when the options are known, closed when the proxy ends."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._poll: asyncio.Task[None] | None = None
+
+    def load(self, loader: Loader) -> None:
+        """Declare `interlock_*`; None means: not said on the command line."""
+        for name, text in HELP.items():
+            loader.add_option(f"interlock_{name}", OPTIONAL_TEXT, None, text)
+        ctx.options.update(**{name: value for name, value in PRESET.items() if _unset(name)})
+
+    def configure(self, updated: Iterable[str]) -> None:
+        """Check the options; at the start open the governor too.
+
+        A later change that is not allowed raises OptionsError, which mitmproxy rolls back. At
+        the start one line is logged, upon which mitmproxy exits; until then all is refused.
+        """
+        try:
+            check_required()
+            settings = read_settings()
+            if self._door.governor is None:
+                self._door.governor = self._open(settings)
+                # This calls us again, so the governor must be in its place by now.
+                if ctx.options.confdir == MITMPROXY_CONFDIR:
+                    ctx.options.update(confdir=str(settings.ca))
+            elif any(name.startswith("interlock_") for name in updated):
+                self._change(settings, self._door.governor)
+            self._door.require_identity = settings.require_identity
+            self._door.private = parse_allow_private(settings.allow_private)
+        except (InterlockError, BrokerError, sqlite3.Error, exceptions.OptionsError) as e:
+            if self._door.governor is not None:
+                raise exceptions.OptionsError(str(e)) from e
+            log.error("interlock: %s", e)
+
+    def running(self) -> None:
+        """Hand out the CA certificate and begin to watch the policies."""
+        governor = self._door.governor
+        if governor is None:
+            return
+        settings = governor.installation.settings
+        export_ca(settings)
+        self._poll = asyncio.get_running_loop().create_task(self._watch_policies(governor))
+        log.info("interlock: %s mode, home %s", governor.mode, settings.home)
+
+    def done(self) -> None:
+        """Close the store. When the script alone is unloaded, stop the proxy: I5."""
+        if self._poll:
+            self._poll.cancel()
+        if self._door.governor:
+            self._door.governor.installation.close()
+            self._door.governor = None
+        if not ctx.master.should_exit.is_set():
+            log.error("interlock: the governance script was unloaded; the proxy stops")
+            ctx.master.shutdown()
+
+    def _open(self, settings: Settings) -> Governor:
+        installation = Installation(settings)
+        try:
+            return Governor(installation)
+        except Exception:
+            installation.close()
+            raise
+
+    def _change(self, settings: Settings, governor: Governor) -> None:
+        """Take over what may change while running; raise OptionsError for what may not."""
+        was = governor.installation.settings
+        for name in ("home", "store", "policies"):
+            if getattr(settings, name) != getattr(was, name):
+                raise exceptions.OptionsError(f"interlock_{name} cannot change while running")
+        if settings.mode is not governor.mode:
+            governor.change_mode(settings.mode)
+
+    async def _watch_policies(self, governor: Governor) -> None:
+        while True:
+            await asyncio.sleep(POLICY_POLL_S)
+            try:
+                await asyncio.to_thread(governor.reload_policies)
+            except Exception:
+                log.exception("policies NOT loaded, the last good set stays in force")
+
+
+def read_settings() -> Settings:
+    """Read the settings with what the options say on top; raises SettingsError."""
+    given = {name: getattr(ctx.options, f"interlock_{name}") for name in HELP}
+    return Settings.load(**given)
+
+
+def check_required() -> None:
+    """Raise OptionsError for an option or mode that would lead around governance."""
+    for name, required in REQUIRED.items():
+        value = getattr(ctx.options, name, required)
+        if value != required and not (required == [] and not value):
+            raise exceptions.OptionsError(
+                f"option {name}={value!r} is refused: it would let calls pass ungoverned; "
+                f"the only value here is {required!r}"
+            )
+    for text in ctx.options.mode:
+        mode = ProxyMode.parse(text)
+        if not _served(mode):
+            raise exceptions.OptionsError(
+                f"mode {text!r} is refused: this version governs 'regular' and "
+                "'reverse:https://HOST' (or reverse:http://HOST)"
+            )
+
+
+def _served(mode: ProxyMode) -> bool:
+    return isinstance(mode, RegularMode) or (
+        isinstance(mode, ReverseMode) and mode.scheme in ("http", "https")
+    )
+
+
+def _unset(name: str) -> bool:
+    return bool(getattr(ctx.options, name) == ctx.options.default(name))

@@ -1,0 +1,99 @@
+"""One cleared call on the wire: what it takes along, and how its answer is scrubbed."""
+
+from mitmproxy import http
+from mitmproxy.proxy import events
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+    ResponseTrailers,
+)
+
+from addons.door import Account
+from broker import Recipe, Scrubber, Secret, forms_of
+
+
+class Passage:
+    """A call without a credential: the answer passes unchanged and is counted."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def outward(self, request: http.Request) -> http.Request:
+        """What the upstream gets in place of `request`."""
+        return request
+
+    def inward(self, event: events.Event) -> list[events.Event]:
+        """What the flow gets in place of an event of the answer."""
+        if isinstance(event, ResponseData):
+            self._account.bytes_down += len(event.data)
+        return [event]
+
+
+class Credentialed(Passage):
+    """A call that takes a secret along, whose answer must not bring it back."""
+
+    def __init__(self, account: Account, recipe: Recipe, secret: Secret) -> None:
+        super().__init__(account)
+        account.redeemed = True
+        self._slot = recipe.slot
+        self._value: bytes | None = recipe.render(secret)
+        self._scrubber = Scrubber(
+            {form for shown in recipe.forms(secret) for form in forms_of(shown)}
+        )
+
+    def outward(self, request: http.Request) -> http.Request:
+        """Answer a copy with the secret in place of the token; once, and never the flow's own."""
+        value, self._value = self._value, None
+        if value is None:
+            raise RuntimeError("the credential was put on the wire already")
+        sent = request.copy()
+        sent.headers.set_all(self._slot, [])
+        sent.headers.fields = (*sent.headers.fields, (self._slot.encode(), value))
+        return sent
+
+    def inward(self, event: events.Event) -> list[events.Event]:
+        """Scrub whatever can carry bytes: reason, headers, body, trailers."""
+        super().inward(event)
+        if isinstance(event, ResponseHeaders):
+            return [self._head(event)]
+        if isinstance(event, ResponseData):
+            return self._data(event.stream_id, self._scrubber.feed(event.data))
+        if isinstance(event, ResponseTrailers):
+            rest = self._data(event.stream_id, self._scrubber.flush())
+            self._scrub_headers(event.trailers)
+            return [*rest, event]
+        if isinstance(event, ResponseEndOfMessage):
+            return [*self._data(event.stream_id, self._scrubber.flush()), event]
+        return [event]
+
+    def _head(self, event: ResponseHeaders) -> events.Event:
+        response = event.response
+        coding = response.headers.get("content-encoding", "").strip().lower()
+        if coding not in ("", "identity") and not event.end_stream:
+            return ResponseProtocolError(
+                event.stream_id,
+                f"Interlock: the upstream answered in {coding[:40]!r} although asked for identity; "
+                "what cannot be read cannot be scrubbed",
+                ErrorCode.GENERIC_SERVER_ERROR,
+            )
+        self._scrub_headers(response.headers)
+        response.data.reason = self._whole(response.data.reason)
+        return event
+
+    def _scrub_headers(self, headers: http.Headers) -> None:
+        headers.fields = tuple(
+            (self._whole(name), self._whole(value)) for name, value in headers.fields
+        )
+
+    def _whole(self, value: bytes) -> bytes:
+        """Scrub a value that is complete in itself."""
+        clean = self._scrubber.feed(value) + self._scrubber.flush()
+        self._account.scrubbed = self._scrubber.count
+        return clean
+
+    def _data(self, stream_id: int, clean: bytes) -> list[events.Event]:
+        self._account.scrubbed = self._scrubber.count
+        return [ResponseData(stream_id, clean)] if clean else []

@@ -1,0 +1,90 @@
+"""Answers that we give ourselves, in the error shape that the agent's SDK expects."""
+
+import json
+from typing import Any
+
+from mitmproxy import http
+
+from interlock.errors import IdentityError
+from interlock.governor import Verdict
+from interlock.model import Effect
+
+DECISION_HEADER = "Interlock-Decision"
+DECISION_ID_HEADER = "Interlock-Decision-Id"
+
+type Shape = dict[str, Any]
+
+
+def refused(verdict: Verdict, *, status: int = 403) -> http.Response:
+    """403 with the decision id and the reasons. 503 for what is no denial but a failure."""
+    decision = verdict.decision
+    failure = any(reason.policy_id in _FAILURES for reason in decision.reasons)
+    waiting = decision.effect is Effect.NEEDS_APPROVAL
+    verb = "needs approval for" if waiting else "may not"
+    message = (
+        f"Interlock: {verdict.agent.name} {verb} {verdict.call.action} {verdict.call.resource}: "
+        f"{decision.why} (decision {decision.id})"
+    )
+    details = {
+        "decision": decision.label,
+        "decision_id": decision.id,
+        "stage": decision.stage,
+        "reasons": [
+            {"policy_id": reason.policy_id, "description": reason.description}
+            for reason in decision.reasons
+        ],
+    }
+    response = _response(
+        503 if failure else status,
+        verdict.provider.errors if verdict.provider else "",
+        message,
+        details,
+    )
+    response.headers[DECISION_HEADER] = decision.label
+    response.headers[DECISION_ID_HEADER] = decision.id
+    return response
+
+
+def unproven(error: IdentityError, *, at_proxy: bool, shape: str = "") -> http.Response:
+    """407 to a client of the proxy, 401 to a client of a base URL."""
+    response = _response(407 if at_proxy else 401, shape, f"Interlock: {error}", {})
+    challenge = "Proxy-Authenticate" if at_proxy else "WWW-Authenticate"
+    response.headers[challenge] = f'{"Basic" if at_proxy else "Bearer"} realm="interlock"'
+    return response
+
+
+def could_not_decide(flow: http.HTTPFlow) -> http.Response:
+    """503: something of ours is broken, so the answer is no. Details stay in our log."""
+    return _response(503, "", "Interlock could not decide on this call, so it is refused", {})
+
+
+def plain(status: int, message: str, shape: str = "") -> http.Response:
+    """A refusal that needs no decision, such as a proxy mode that we do not serve."""
+    return _response(status, shape, f"Interlock: {message}", {})
+
+
+_FAILURES = ("ledger_unavailable", "secret_unavailable")
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 503: "server_error"}
+_ANTHROPIC_TYPES = {401: "authentication_error", 403: "permission_error"}
+
+
+def _response(status: int, shape: str, message: str, details: Shape) -> http.Response:
+    body = _body(status, shape, message)
+    if details:
+        body["interlock"] = details
+    return http.Response.make(
+        status,
+        json.dumps(body),
+        {"Content-Type": "application/json", "Cache-Control": "no-store"},
+    )
+
+
+def _body(status: int, shape: str, message: str) -> Shape:
+    if shape == "openai":
+        kind = _OPENAI_TYPES.get(status, "invalid_request_error")
+        code = "interlock_denied" if status == 403 else "interlock_refused"
+        return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    if shape == "anthropic":
+        kind = _ANTHROPIC_TYPES.get(status, "api_error")
+        return {"type": "error", "error": {"type": kind, "message": message}}
+    return {"error": {"type": "interlock_refused", "message": message}}

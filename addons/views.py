@@ -1,0 +1,34 @@
+"""What people see: a comment and a marker on each flow, one line a decision in the log."""
+
+from mitmproxy import http
+
+from interlock.governor import Verdict
+from interlock.model import Effect
+
+_MARKERS = {"allow": ":green_circle:", "deny": ":red_circle:", "needs_approval": ":hourglass:"}
+WOULD_DENY_MARKER = ":yellow_circle:"
+
+
+def show(flow: http.HTTPFlow, verdict: Verdict) -> None:
+    """Write on the flow what was decided and why; plain values only, for every viewer."""
+    decision = verdict.decision
+    flow.comment = line(verdict)
+    flow.marked = _MARKERS.get(decision.label, WOULD_DENY_MARKER)
+    flow.metadata["interlock_decision"] = decision.label
+    flow.metadata["interlock_decision_id"] = decision.id
+    flow.metadata["interlock_agent"] = verdict.agent.name
+
+
+def line(verdict: Verdict) -> str:
+    """One line, without anything that could break a terminal."""
+    decision, call = verdict.decision, verdict.call
+    why = decision.why if decision.effect is not Effect.ALLOW else _policies(verdict)
+    text = f"{decision.label} {verdict.agent.name}: {call.action} {call.resource} ({why})"
+    return f"{text} [{decision.id}]".encode("ascii", "backslashreplace").decode().translate(_SAFE)
+
+
+def _policies(verdict: Verdict) -> str:
+    return ", ".join(reason.policy_id for reason in verdict.decision.reasons)
+
+
+_SAFE = {number: f"\\x{number:02x}" for number in [*range(32), 127]}

@@ -1,0 +1,78 @@
+"""Reads a flow into the values of the core: one authority, and what the agent claimed about it."""
+
+from mitmproxy import http
+from mitmproxy.proxy.mode_specs import ReverseMode
+
+from addons.door import Tunnel
+from interlock.calls import parse_authority
+from interlock.model import Authority, Evidence, Request
+
+DEFAULT_PORTS = {"https": 443, "http": 80}
+
+
+def is_reverse(flow: http.HTTPFlow) -> bool:
+    """True for a call in base-URL mode, whose destination our operator chose."""
+    return isinstance(flow.client_conn.proxy_mode, ReverseMode)
+
+
+def authority_of(flow: http.HTTPFlow) -> Authority:
+    """Where this request will go, in canonical form; raises ValueError for no possible host.
+
+    `flow.request.host` is the truth that mitmproxy dials. Host, `:authority` and SNI are claims.
+    """
+    host = flow.request.host
+    return parse_authority(f"[{host}]" if ":" in host else host, flow.request.port)
+
+
+def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> Request:
+    """Build the request that the governor judges; raises ValueError for no possible host."""
+    request = flow.request
+    authority = authority_of(flow)
+    return Request(
+        method=request.method,
+        scheme=request.scheme,
+        authority=authority,
+        path=request.path,
+        body=request.raw_content or b"",
+        content_type=_one(request, "content-type"),
+        content_encoding=_one(request, "content-encoding").strip().lower(),
+        source_ip=flow.client_conn.peername[0],
+        evidence=Evidence(
+            connect=str(tunnel.target) if tunnel and tunnel.target else "",
+            sni=_short(flow.client_conn.sni),
+            host=_short(request.host_header),
+        ),
+        doubt=doubt or ("" if is_reverse(flow) else _mismatch(flow, authority)),
+    )
+
+
+def _mismatch(flow: http.HTTPFlow, authority: Authority) -> str:
+    """Say which claim about the destination disagrees with where the request will go."""
+    request = flow.request
+    default_port = DEFAULT_PORTS.get(request.scheme, authority.port)
+    hosts = request.headers.get_all("host")
+    if len(hosts) > 1:
+        return "authority_mismatch: there is more than one Host header"
+    claims = [("Host", host, default_port) for host in hosts]
+    if request.authority:
+        claims.append((":authority", request.authority, default_port))
+    if flow.client_conn.sni:
+        claims.append(("SNI", flow.client_conn.sni, authority.port))
+    for name, claim, port in claims:
+        try:
+            said = parse_authority(claim, port)
+        except ValueError as e:
+            return f"authority_mismatch: {name}: {e}"
+        if said != authority:
+            return f"authority_mismatch: {name} says {said}, the call goes to {authority}"
+    return ""
+
+
+def _one(request: http.Request, name: str) -> str:
+    """The value of a header; two different ones become a value that nothing recognises."""
+    values = request.headers.get_all(name)
+    return values[0] if len(values) == 1 else ", ".join(values)
+
+
+def _short(claim: str | None) -> str:
+    return (claim or "")[:255].encode("ascii", "backslashreplace").decode()

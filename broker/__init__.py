@@ -1,0 +1,47 @@
+"""A small secrets broker: an agent gets a token for one request, only the wire gets the secret."""
+
+from broker.broker import Broker
+from broker.capability import Grant, Wire
+from broker.errors import (
+    BrokerError,
+    KeyFileError,
+    RecipeError,
+    SecretUnavailableError,
+    TokenError,
+    TokenExpiredError,
+    TokenForgedError,
+    TokenMalformedError,
+    TokenReplayedError,
+    TokenScopeError,
+)
+from broker.forms import forms_of
+from broker.keyring import Keyring
+from broker.recipes import Recipe, parse_recipe
+from broker.scrubber import Scrubber
+from broker.secret import Secret
+from broker.vault import Shelf, Vault, master_key
+
+__all__ = [
+    "Broker",
+    "BrokerError",
+    "Grant",
+    "KeyFileError",
+    "Keyring",
+    "Recipe",
+    "RecipeError",
+    "Scrubber",
+    "Secret",
+    "SecretUnavailableError",
+    "Shelf",
+    "TokenError",
+    "TokenExpiredError",
+    "TokenForgedError",
+    "TokenMalformedError",
+    "TokenReplayedError",
+    "TokenScopeError",
+    "Vault",
+    "Wire",
+    "forms_of",
+    "master_key",
+    "parse_recipe",
+]

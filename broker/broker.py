@@ -1,0 +1,100 @@
+"""Issue capability tokens and redeem them: each for one request, and at most once.
+
+The right to redeem lives in the memory of the process that issued the token, nowhere else. So a
+token that comes back, turns up in another process, or outlives a restart is worthless.
+"""
+
+import heapq
+import os
+import threading
+from dataclasses import dataclass
+
+from broker import paseto
+from broker.capability import Grant, Wire
+from broker.claims import (
+    CLOCK_SKEW,
+    decode_claims,
+    decode_footer,
+    encode_claims,
+    encode_footer,
+    encode_implicit,
+)
+from broker.errors import TokenReplayedError, TokenScopeError
+from broker.keyring import Keyring
+from broker.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class _Right:
+    payload: bytes
+    secret: Secret
+    process: int
+
+
+class Broker:
+    """Exchange tokens for secrets; safe to share between threads."""
+
+    def __init__(self, keyring: Keyring, *, issuer: str = "interlock") -> None:
+        self._keyring = keyring
+        self._issuer = issuer
+        self._lock = threading.Lock()
+        self._rights: dict[str, _Right | None] = {}  # None: spent, but its id is still taken
+        self._ends: list[tuple[float, str]] = []
+
+    def issue(self, grant: Grant, secret: Secret, now: float) -> str:
+        """Return a token that redeems `secret` once, for the request that `grant` was made for.
+
+        Raises ValueError when a token with the grant's id was issued before and may still live.
+        """
+        payload = encode_claims(grant, self._issuer, now)
+        token = paseto.sign(
+            payload,
+            self._keyring.signing_key,
+            encode_footer(self._keyring.kid),
+            encode_implicit(grant.assertion),
+        )
+        with self._lock:
+            self._forget(now)
+            if grant.id in self._rights:
+                raise ValueError(f"a token with the id {grant.id!r} was issued before")
+            self._rights[grant.id] = _Right(payload, secret, os.getpid())
+            heapq.heappush(self._ends, (now + grant.ttl + CLOCK_SKEW, grant.id))
+        return token
+
+    def redeem(self, token: str, wire: Wire, now: float) -> Secret:
+        """Return the secret of a token shown with `wire` at `now`, or raise one of TokenErrors.
+
+        A genuine token is spent by showing it, whatever comes of it; others change nothing.
+        """
+        payload = self._verify(token, wire)
+        claims = decode_claims(payload)
+        right = self._take(claims.id, now)
+        claims.require_current(now)
+        if right is None:
+            raise TokenReplayedError("used before, or not issued here", claims.id)
+        if not wire.verified:
+            raise TokenScopeError("the upstream's certificate is not verified", claims.id)
+        if claims.authority != wire.authority:
+            raise TokenScopeError("it is bound to another authority", claims.id)
+        if payload != right.payload:
+            raise TokenScopeError("its claims differ from what was granted", claims.id)
+        return right.secret
+
+    def _verify(self, token: str, wire: Wire) -> bytes:
+        key = self._keyring.verify_key(decode_footer(paseto.footer_of(token)))
+        payload, _ = paseto.verify(token, key, encode_implicit(wire.assertion()))
+        return payload
+
+    def _take(self, token_id: str, now: float) -> _Right | None:
+        with self._lock:
+            self._forget(now)
+            right = self._rights.get(token_id)
+            if right is None or right.process != os.getpid():  # a fork copies memory, not rights
+                return None
+            self._rights[token_id] = None
+            return right
+
+    def _forget(self, now: float) -> None:
+        while self._ends and self._ends[0][0] < now:
+            _, token_id = heapq.heappop(self._ends)
+            del self._rights[token_id]

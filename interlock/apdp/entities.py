@@ -1,0 +1,82 @@
+"""What Cedar is told about one call: the entities and the context, as plain JSON values.
+
+Everything that an agent sent goes in as a string or a number, never as an object: Cedar's JSON
+gives `__entity` and `__extn` keys a meaning that an agent must not be able to use.
+"""
+
+import time
+from typing import Any
+
+from interlock.model import Agent, Call, Declaration, Entity, Mode
+
+
+def uid(entity: Entity) -> dict[str, str]:
+    """The id of an entity in the form that needs no quoting."""
+    return {"type": entity.type, "id": entity.id}
+
+
+def entities_of(agent: Agent, call: Call, secret: str) -> list[dict[str, Any]]:
+    """The agent with its groups, the resource with its service, and the secret if there is one."""
+    service = Entity("Service", call.service)
+    groups = [Entity("Group", name) for name in agent.groups]
+    found = [
+        _entity(Entity("Agent", agent.name), {"owner": agent.owner, "trust": agent.trust}, groups),
+        *(_entity(group) for group in groups),
+        _entity(service),
+    ]
+    if call.resource != service:
+        found.append(_entity(call.resource, _attributes(call), [service]))
+    if secret:
+        host = {"host": call.request.authority.short}
+        found.append(_entity(Entity("Secret", secret), host, [service]))
+    return found
+
+
+def context_of(
+    agent: Agent, call: Call, declared: Declaration, mode: Mode, now: float
+) -> dict[str, Any]:
+    """Every attribute of the schema's `Why`, always all of them, so that no policy errs."""
+    moment = time.gmtime(now)
+    request = call.request
+    return {
+        "intent": declared.intent,
+        "intent_category": declared.intent_category,
+        "intent_matches": False,
+        "goal": declared.goal,
+        "goal_status": "Unknown" if declared.goal else "None",
+        "goal_actions_left": 0,
+        "delegation_depth": 0,
+        "delegated_by": "",
+        "delegation_valid": False,
+        "actor_chain": [agent.name],
+        "trust": agent.trust,
+        "mode": mode,
+        "method": request.method,
+        "host": request.authority.short,
+        "path": request.path.partition("?")[0],
+        "model": call.model,
+        "stream": call.stream,
+        "tools": list(call.tools),
+        "max_tokens": call.max_tokens,
+        "body_bytes": len(request.body),
+        "hour": moment.tm_hour,
+        "weekday": moment.tm_wday + 1,
+        "source_ip": request.source_ip,
+        "session": "",
+    }
+
+
+def _attributes(call: Call) -> dict[str, str]:
+    if call.resource.type == "Model":
+        return {"service": call.service}
+    return {"host": call.request.authority.short}
+
+
+def _entity(
+    entity: Entity, attributes: dict[str, str] | None = None, parents: list[Entity] | None = None
+) -> dict[str, Any]:
+    return {
+        "uid": uid(entity),
+        "attrs": attributes or {},
+        "parents": [uid(parent) for parent in parents or ()],
+    }

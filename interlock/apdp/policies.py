@@ -1,0 +1,152 @@
+"""A policy set that was read, checked and parsed once; immutable from then on."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cedarpy
+
+from interlock.errors import PolicyError
+
+EFFECTS = ("require_approval", "observe")
+SCHEMA = "schema.cedarschema"
+# The engine recurses: deep nesting overflows its stack and takes the process with it.
+MOST_NESTED = 64
+MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the decision point needs to know of one policy beside its text."""
+
+    id: str
+    description: str
+    forbids: bool
+    effect: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """A checked set: engine handles, the policies by id, and the digest of all the text."""
+
+    handle: cedarpy.PolicySet
+    actions: cedarpy.Entities
+    by_id: Mapping[str, Policy]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.by_id)
+
+
+def shipped() -> Path:
+    """The folder of policies that comes with Interlock, in a wheel or in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "policies"
+    return inside if inside.is_dir() else package.parent / "policies"
+
+
+def load_policies(folder: Path) -> Policies:
+    """Read every `*.cedar` of a folder, in the light of its schema or else the shipped one.
+
+    Raises PolicyError with one line that names the file and the policy. A set without any
+    policy is an error: it would deny everything, which nobody means.
+    """
+    texts = {path: _read(path) for path in sorted(folder.glob("*.cedar"))}
+    if not texts:
+        raise PolicyError(f"{folder}: there is no *.cedar file in this folder")
+    schema_path = folder / SCHEMA if (folder / SCHEMA).is_file() else shipped() / SCHEMA
+    schema_text = _read(schema_path)
+    try:
+        schema = cedarpy.Schema.from_str(schema_text)
+        actions = cedarpy.Entities.from_json_str("[]", schema)
+    except ValueError as e:
+        raise PolicyError(f"{schema_path}: {_first_line(e)}") from None
+    parsed: dict[str, dict[str, Any]] = {}
+    for path, text in texts.items():
+        parsed |= _unique(path, _parse(path, text, schema), parsed)
+    live = {id_: body for id_, body in parsed.items() if _policy(id_, body).effect != "observe"}
+    handle = cedarpy.PolicySet.from_json_str(
+        json.dumps({"staticPolicies": live, "templates": {}, "templateLinks": []})
+    )
+    digest = hashlib.sha256("\0".join([schema_text, *texts.values()]).encode()).hexdigest()
+    return Policies(handle, actions, {id_: _policy(id_, live[id_]) for id_ in live}, digest[:16])
+
+
+def _read(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise PolicyError(f"{path}: {e.strerror}") from None
+    if len(data) > MOST_BYTES:
+        raise PolicyError(f"{path}: larger than {MOST_BYTES >> 20} MiB")
+    if _nesting(data) > MOST_NESTED:
+        raise PolicyError(f"{path}: nested deeper than {MOST_NESTED} brackets")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise PolicyError(f"{path}: not UTF-8 at byte {e.start}") from None
+
+
+def _nesting(data: bytes) -> int:
+    """How deep brackets nest, counting those in strings and comments too: too careful is fine."""
+    depth = deepest = 0
+    for byte in data:
+        if byte in b"([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b")]}":
+            depth = max(depth - 1, 0)
+    return deepest
+
+
+def _parse(path: Path, text: str, schema: cedarpy.Schema) -> dict[str, dict[str, Any]]:
+    """Parse one file into Cedar's JSON by our ids; raises PolicyError."""
+    try:
+        document = json.loads(cedarpy.policies_to_json_str(text))
+    except ValueError as e:
+        raise PolicyError(f"{path}: {_first_line(e)}") from None
+    if document["templates"]:
+        raise PolicyError(f"{path}: templates are not supported in this version")
+    named: dict[str, str] = {}
+    found: dict[str, dict[str, Any]] = {}
+    for number, (engine_id, body) in enumerate(document["staticPolicies"].items(), start=1):
+        id_ = body.get("annotations", {}).get("id") or f"{path.stem}-{number}"
+        named[engine_id] = id_
+        found |= _unique(path, {id_: body}, found)
+        effect = body.get("annotations", {}).get("effect", "")
+        if effect not in ("", *EFFECTS):
+            raise PolicyError(
+                f"{path}: policy {id_!r}: unknown @effect({effect!r}); known: {', '.join(EFFECTS)}"
+            )
+    result = cedarpy.validate_policies(text, schema)
+    if not result.validation_passed:
+        error = result.errors[0]
+        said = error.error.replace(f"`{error.policy_id}`", "it")
+        where = f"policy {named.get(error.policy_id, error.policy_id)!r}: "
+        raise PolicyError(f"{path}: {where if error.policy_id else ''}{said}")
+    return found
+
+
+def _unique(
+    path: Path, new: dict[str, dict[str, Any]], known: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    if twice := new.keys() & known.keys():
+        raise PolicyError(f"{path}: policy id {min(twice)!r} is used twice")
+    return new
+
+
+def _policy(id_: str, body: Mapping[str, Any]) -> Policy:
+    notes = body.get("annotations", {})
+    return Policy(
+        id_,
+        notes.get("description") or "",
+        body["effect"] == "forbid",
+        notes.get("effect") or "",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,7 @@
+"""What is it: a request becomes a call, in the words that policies are written in."""
+
+from interlock.calls.authority import parse_authority
+from interlock.calls.catalogue import Catalogue, Provider
+from interlock.calls.describe import describe
+
+__all__ = ["Catalogue", "Provider", "describe", "parse_authority"]

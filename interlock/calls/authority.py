@@ -1,0 +1,52 @@
+"""One spelling for one destination: host names and ports in canonical form."""
+
+import ipaddress
+import re
+
+from interlock.model import Authority
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+HTTPS_PORT = 443
+
+
+def parse_authority(text: str, default_port: int = HTTPS_PORT) -> Authority:
+    """Read `host`, `host:port` or `[v6]:port` (RFC 3986, 3.2, without userinfo).
+
+    Raises ValueError with one line when it is none of these.
+    """
+    host, port = text, default_port
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError(f"{text!r} is not HOST or HOST:PORT")
+        port = _port(rest[1:], text) if rest else default_port
+    elif text.count(":") == 1:
+        host, _, digits = text.partition(":")
+        port = _port(digits, text)
+    return Authority(canonical_host(host), port)
+
+
+def canonical_host(host: str) -> str:
+    """Lower-case the host, turn it into its A-label (IDNA), drop one trailing dot.
+
+    Addresses come out in their shortest form. Raises ValueError for what no URL may hold.
+    """
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    name = host.lower().removesuffix(".")
+    if not name.isascii():
+        try:
+            name = name.encode("idna").decode()
+        except UnicodeError:
+            raise ValueError(f"{host!r} is not a host name") from None
+    if len(name) > 253 or not all(map(_LABEL.fullmatch, name.split("."))):
+        raise ValueError(f"{host[:80]!r} is not a host name")
+    return name
+
+
+def _port(digits: str, text: str) -> int:
+    if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) < 65536):
+        raise ValueError(f"{text[:80]!r}: the port must be a number from 1 to 65535")
+    return int(digits)

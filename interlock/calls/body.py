@@ -1,0 +1,100 @@
+"""Reads the few facts of a JSON body that policies speak of, or says why it will not.
+
+What is read here must be what the upstream reads. JSON that two parsers may read differently
+(duplicate keys, NaN, trailing data, another character set) is ambiguous, and the call in doubt.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from interlock.model import Request
+
+MOST_TOKENS = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What policies may know of a model call."""
+
+    model: str = ""
+    stream: bool = False
+    tools: tuple[str, ...] = ()
+    max_tokens: int = 0
+
+
+def read_facts(request: Request) -> Facts:
+    """Read the body of a model call; raises ValueError that says what is ambiguous about it."""
+    if request.content_encoding not in ("", "identity"):
+        raise ValueError(f"the body is encoded as {request.content_encoding[:40]!r}")
+    media_type, _, parameters = request.content_type.lower().partition(";")
+    if media_type.strip() != "application/json":
+        raise ValueError("the body of a model call must be application/json")
+    if "charset" in parameters and "utf-8" not in parameters:
+        raise ValueError("the body must be UTF-8")
+    data = parse_json(request.body)
+    if not isinstance(data, dict):
+        raise ValueError("the body must be a JSON object")
+    return Facts(
+        model=_typed(data, "model", str, ""),
+        stream=_typed(data, "stream", bool, False),
+        tools=_tools(data),
+        max_tokens=_max_tokens(data),
+    )
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse JSON that every parser reads the same way (RFC 8259, 4); raises ValueError."""
+    try:
+        return json.loads(
+            body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
+        )
+    except UnicodeDecodeError:
+        raise ValueError("the body is not UTF-8") from None
+    except RecursionError:
+        raise ValueError("the body is nested too deeply") from None
+    except json.JSONDecodeError as e:
+        raise ValueError(f"the body is not JSON: {e.msg} at character {e.pos}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object of the body")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"the body holds {name}, which is not JSON")
+
+
+def _typed[T](data: dict[str, Any], key: str, kind: type[T], default: T) -> T:
+    value = data.get(key)
+    if value is None:
+        return default
+    if type(value) is not kind:
+        raise ValueError(f"{key!r} in the body must be a {kind.__name__}")
+    return value
+
+
+def _max_tokens(data: dict[str, Any]) -> int:
+    given = [
+        _typed(data, key, int, 0)
+        for key in ("max_tokens", "max_completion_tokens", "max_output_tokens")
+    ]
+    if not all(0 <= number < MOST_TOKENS for number in given):
+        raise ValueError("the limit of tokens in the body is out of range")
+    return max(given)
+
+
+def _tools(data: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the tools that the model is offered (OpenAI nests them under `function`)."""
+    names: set[str] = set()
+    for tool in _typed(data, "tools", list, []):
+        if not isinstance(tool, dict):
+            raise ValueError("'tools' in the body must hold objects")
+        inner = tool.get("function")
+        name = (inner if isinstance(inner, dict) else tool).get("name") or tool.get("type")
+        if isinstance(name, str):
+            names.add(name)
+    return tuple(sorted(names))

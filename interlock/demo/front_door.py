@@ -1,0 +1,119 @@
+"""Starts the front door the way the README tells people to, as a process of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import addons
+
+SCRIPT = Path(addons.__file__).parent / "governance.py"
+START_S = 30.0
+
+
+class FrontDoor:
+    """`mitmdump -s addons/governance.py` over one home, stopped and waited for at the end.
+
+    `options` are further words of its command line, `listen` further modes such as
+    `reverse:https://localhost:8443`; each gets a free port in `ports`, the proxy's own first.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *options: str,
+        reverse: Sequence[str] = (),
+        program: str = "mitmdump",
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.home = home
+        self.ports = free_ports(1 + len(reverse))
+        modes = ["regular", *(f"reverse:{url}" for url in reverse)]
+        self.command = [str(Path(sys.executable).parent / program), "-s", str(SCRIPT)]
+        self.command += ["--set", f"interlock_home={home}", *options]
+        for mode, port in zip(modes, self.ports, strict=True):
+            self.command += ["--mode", f"{mode}@127.0.0.1:{port}"]
+        self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})}
+        self._log = tempfile.TemporaryFile(dir=home.parent)  # noqa: SIM115 - closed in __exit__
+        self.process: subprocess.Popen[bytes]
+
+    @property
+    def address(self) -> str:
+        """`host:port` of the proxy."""
+        return f"127.0.0.1:{self.ports[0]}"
+
+    @property
+    def ca(self) -> Path:
+        """The certificate that agents have to trust."""
+        return self.home / "ca" / "interlock-ca.pem"
+
+    @property
+    def log(self) -> str:
+        """Everything that the process has written so far."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+    def proxy(self, agent: str = "", key: str = "") -> str:
+        """The value of HTTPS_PROXY for an agent."""
+        return f"http://{agent}:{key}@{self.address}" if agent else f"http://{self.address}"
+
+    def __enter__(self) -> Self:
+        """Start and wait until it serves; raises RuntimeError with its log when it does not."""
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env=self._environ,
+        )
+        deadline = time.monotonic() + START_S
+        while not self._serves():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                log = self.log
+                self.__exit__(None, None, None)
+                raise RuntimeError(f"the front door did not start:\n{log}")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if kind is not None:
+            sys.stderr.write(self.log)
+        self._log.close()
+
+    def _serves(self) -> bool:
+        return "interlock: " in self.log and all(map(_answers, self.ports))
+
+
+def free_ports(count: int) -> list[int]:
+    """Answer ports that nobody listens on now."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in held]
+    finally:
+        for one in held:
+            one.close()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

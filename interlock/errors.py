@@ -1,0 +1,46 @@
+"""What can go wrong in the core, each with one clear line for people.
+
+InterlockError
+├── SettingsError        a setting, its place, and what to do
+├── StoreError           the database cannot be opened, read or migrated
+│   └── LedgerUnavailableError   a decision could not be made durable in time
+├── RegistryError        a registration that cannot be carried out
+├── IdentityError        a proof of identity that does not hold
+├── CatalogueError       a provider file that does not say what it must
+└── PolicyError          a policy set that cannot be loaded
+"""
+
+
+class InterlockError(Exception):
+    """Base of everything that the core raises on purpose."""
+
+
+class SettingsError(InterlockError):
+    """A setting has no usable value; the message names the setting and its place."""
+
+
+class StoreError(InterlockError):
+    """The database cannot be used; the message names the file."""
+
+
+class LedgerUnavailableError(StoreError):
+    """A row could not be made durable within its deadline."""
+
+
+class RegistryError(InterlockError):
+    """A registration or a change to one was refused; the message says which rule it broke."""
+
+
+class IdentityError(InterlockError):
+    """A proof of identity was offered and does not hold.
+
+    The message never says which part was wrong: a stranger must not learn which agents exist.
+    """
+
+
+class CatalogueError(InterlockError):
+    """A provider file is malformed; the message names file and field."""
+
+
+class PolicyError(InterlockError):
+    """A policy set cannot be loaded; the message names file and policy."""

@@ -1,0 +1,216 @@
+"""The frozen values that the rooms hand each other; no I/O, no behaviour beyond reading them."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """What a denial does: `observe` records it and lets the call go on, `enforce` refuses it."""
+
+    OBSERVE = "observe"
+    ENFORCE = "enforce"
+
+
+class Trust(StrEnum):
+    """How far an agent is vouched for."""
+
+    UNVERIFIED = "unverified"
+    TRUSTED = "trusted"
+    QUARANTINED = "quarantined"
+    REVOKED = "revoked"
+
+
+class Effect(StrEnum):
+    """The answer of a decision."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    NEEDS_APPROVAL = "needs_approval"
+
+
+class Stage(StrEnum):
+    """The step of the decision that settled it."""
+
+    IDENTITY = "identity"
+    TRUST = "trust"
+    INTENT = "intent"
+    GOAL = "goal"
+    DELEGATION = "delegation"
+    POLICY = "policy"
+    APPROVAL = "approval"
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The one host and port that policy judges, the wire dials and a secret is bound to.
+
+    `host` is canonical: lower case, A-label, no trailing dot. `str()` is always `host:port`.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def short(self) -> str:
+        """The way people write it: without the port of https."""
+        return str(self).removesuffix(":443")
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Who calls: what the registry knows about the caller, and the defaults it declared there."""
+
+    name: str
+    owner: str = ""
+    groups: tuple[str, ...] = ()
+    trust: Trust = Trust.UNVERIFIED
+    intent: str = ""
+    intent_category: str = ""
+    goal: str = ""
+
+    @property
+    def identified(self) -> bool:
+        """False for a caller that gave no proof of who it is."""
+        return self.name != UNIDENTIFIED.name
+
+    @property
+    def cut_off(self) -> bool:
+        """True when no policy may let this agent through."""
+        return self.trust in (Trust.QUARANTINED, Trust.REVOKED)
+
+
+UNIDENTIFIED = Agent("unidentified")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the agent claimed about the destination, kept beside the authority that was judged."""
+
+    connect: str = ""
+    sni: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it stands on the wire, free of any proxy's types."""
+
+    method: str
+    scheme: str
+    authority: Authority
+    path: str
+    body: bytes = b""
+    content_type: str = ""
+    content_encoding: str = ""
+    source_ip: str = ""
+    evidence: Evidence = Evidence()
+    doubt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """Why the agent says that it calls. A claim: it narrows what is allowed, never widens it."""
+
+    intent: str = ""
+    intent_category: str = ""
+    goal: str = ""
+    delegation: str = ""
+    approval: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A Cedar entity id; `str()` is the form that people write in a policy."""
+
+    type: str
+    id: str
+
+    def __str__(self) -> str:
+        escaped = self.id.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{self.type}::"{escaped}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the agent is about to do, in the vocabulary of the policies.
+
+    `doubt` is empty, or says why what was read here may not be what the upstream will read.
+    """
+
+    service: str
+    action: str
+    resource: Entity
+    request: Request
+    body_sha256: bytes
+    model: str = ""
+    stream: bool = False
+    tools: tuple[str, ...] = ()
+    max_tokens: int = 0
+    doubt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One policy, or one of our own rules, that settled a decision."""
+
+    policy_id: str
+    description: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.policy_id}: {self.description}" if self.description else self.policy_id
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to: may this agent make this call, now, for this reason?
+
+    `enforced` says whether the answer binds: in observe mode a denial is recorded only.
+    `micros` is the time that deciding took, in microseconds.
+    """
+
+    id: str
+    effect: Effect
+    enforced: bool
+    mode: Mode
+    stage: Stage
+    reasons: tuple[Reason, ...] = ()
+    policy_set: str = ""
+    considered: int = 0
+    applicable: int = 0
+    micros: int = 0
+
+    @property
+    def refused(self) -> bool:
+        """True when the call must not leave."""
+        return self.enforced and self.effect is not Effect.ALLOW
+
+    @property
+    def label(self) -> str:
+        """The word in the `Interlock-Decision` header."""
+        if self.effect is Effect.ALLOW or self.enforced:
+            return str(self.effect)
+        return "would_deny"
+
+    @property
+    def why(self) -> str:
+        """One line for people."""
+        return "; ".join(map(str, self.reasons)) or "no policy permits it"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Where one secret may go and how it is put on a request.
+
+    Empty `agents` means every identified agent. `service` is the catalogue's name of the API
+    that the host speaks, empty for an API that the catalogue does not know.
+    """
+
+    secret: str
+    authority: Authority
+    recipe: str
+    agents: frozenset[str] = field(default_factory=frozenset)
+    service: str = ""

@@ -1,0 +1,5 @@
+"""Who is it: the agents, what is known about them, and the keys that prove who calls."""
+
+from interlock.registry.registry import Registry
+
+__all__ = ["Registry"]

@@ -1,0 +1,183 @@
+"""The agents: register, prove, vouch for, cut off."""
+
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from interlock.errors import IdentityError, RegistryError
+from interlock.model import UNIDENTIFIED, Agent, Trust
+from interlock.registry.keys import digest, new_key, well_formed
+from interlock.store import Audit, Database, Snapshot
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_TRANSITIONS: Mapping[Trust, frozenset[Trust]] = {
+    Trust.UNVERIFIED: frozenset({Trust.TRUSTED, Trust.QUARANTINED, Trust.REVOKED}),
+    Trust.TRUSTED: frozenset({Trust.QUARANTINED, Trust.REVOKED}),
+    Trust.QUARANTINED: frozenset({Trust.TRUSTED, Trust.REVOKED}),
+    Trust.REVOKED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    agent: str
+    expires_at: float | None
+    revoked_at: float | None
+
+    def holds(self, now: float) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    agents: Mapping[str, Agent]
+    keys: Mapping[bytes, _Key]
+
+
+class Registry:
+    """Everything that is known about agents, read through a snapshot, changed with an audit row."""
+
+    def __init__(self, database: Database, audit: Audit) -> None:
+        self._database = database
+        self._audit = audit
+        self._known = Snapshot(database, _load)
+
+    def prove(self, key: str, now: float, name: str | None = None) -> Agent:
+        """Answer the agent whose key this is, and whose name it is too when one is given.
+
+        Raises IdentityError with the same words whatever is wrong, so that a guesser learns
+        nothing. Keys are looked up by digest: the time it takes tells nothing about them.
+        """
+        known = self._known.value
+        found = known.keys.get(digest(key))
+        proven = found is not None and found.holds(now) and well_formed(key)
+        if found is None or not proven or name not in (None, found.agent):
+            raise IdentityError("the agent name or key is not valid, or the key has expired")
+        return known.agents[found.agent]
+
+    def get(self, name: str) -> Agent:
+        """Answer an agent by name; raises RegistryError."""
+        try:
+            return self._known.value.agents[name]
+        except KeyError:
+            raise RegistryError(f"there is no agent named {name!r}") from None
+
+    def all(self) -> list[Agent]:
+        """Every agent, by name."""
+        return sorted(self._known.value.agents.values(), key=lambda agent: agent.name)
+
+    def add(self, agent: Agent, *, ttl: float | None = None) -> str:
+        """Register an agent and return its first key, which is not stored and not shown again.
+
+        `ttl` is the key's life in seconds, None for no end. Raises RegistryError.
+        """
+        if not _NAME.fullmatch(agent.name) or agent.name == UNIDENTIFIED.name:
+            raise RegistryError(
+                f"agent name {agent.name[:64]!r}: use letters, digits, '.', '_' and '-', "
+                f"128 at most, and not {UNIDENTIFIED.name!r}"
+            )
+        key = new_key()
+
+        def work(connection: sqlite3.Connection) -> None:
+            added = connection.execute(
+                "insert or ignore into agents values (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    agent.name,
+                    agent.owner,
+                    json.dumps(list(agent.groups)),
+                    agent.trust,
+                    agent.intent,
+                    agent.intent_category,
+                    agent.goal,
+                    time.time(),
+                ],
+            )
+            if added.rowcount != 1:
+                raise RegistryError(f"agent {agent.name!r} is registered already")
+            _insert_key(connection, agent.name, key, ttl)
+            after = {"owner": agent.owner, "groups": list(agent.groups), "trust": agent.trust}
+            self._audit(connection, "agent.add", {"agent": agent.name, "after": after})
+
+        self._database.write(work)
+        return key
+
+    def set_trust(self, name: str, trust: Trust, reason: str = "") -> None:
+        """Move an agent to another trust state; raises RegistryError for a move that is not one.
+
+        Revoked is final, and nothing becomes unverified again.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            before = self._trust_of(connection, name)
+            if trust not in _TRANSITIONS[before]:
+                raise RegistryError(f"agent {name!r} is {before} and cannot become {trust}")
+            connection.execute("update agents set trust = ? where name = ?", [trust, name])
+            details = {"agent": name, "before": before, "after": trust, "reason": reason}
+            self._audit(connection, "agent.trust", details)
+
+        self._database.write(work)
+
+    def rotate_key(self, name: str, *, ttl: float | None = None) -> str:
+        """Revoke every key of the agent and return a new one, shown this once."""
+        key = new_key()
+
+        def work(connection: sqlite3.Connection) -> None:
+            self._trust_of(connection, name)
+            connection.execute(
+                "update agent_keys set revoked_at = ? where agent = ? and revoked_at is null",
+                [time.time(), name],
+            )
+            _insert_key(connection, name, key, ttl)
+            self._audit(connection, "agent.rotate", {"agent": name})
+
+        self._database.write(work)
+        return key
+
+    def remove(self, name: str) -> None:
+        """Forget an agent and its keys; its ledger rows stay."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            before = self._trust_of(connection, name)
+            connection.execute("delete from agent_keys where agent = ?", [name])
+            connection.execute("delete from agents where name = ?", [name])
+            self._audit(connection, "agent.rm", {"agent": name, "before": {"trust": before}})
+
+        self._database.write(work)
+
+    def _trust_of(self, connection: sqlite3.Connection, name: str) -> Trust:
+        row = connection.execute("select trust from agents where name = ?", [name]).fetchone()
+        if row is None:
+            raise RegistryError(f"there is no agent named {name!r}")
+        return Trust(row["trust"])
+
+
+def _insert_key(connection: sqlite3.Connection, agent: str, key: str, ttl: float | None) -> None:
+    now = time.time()
+    expires_at = None if ttl is None else now + ttl
+    connection.execute(
+        "insert into agent_keys values (?, ?, ?, ?, null)", [digest(key), agent, now, expires_at]
+    )
+
+
+def _load(database: Database) -> _Known:
+    agents = {row["name"]: _agent(row) for row in database.rows("select * from agents")}
+    keys = {
+        bytes(row["digest"]): _Key(row["agent"], row["expires_at"], row["revoked_at"])
+        for row in database.rows("select * from agent_keys")
+    }
+    return _Known(agents, keys)
+
+
+def _agent(row: sqlite3.Row) -> Agent:
+    return Agent(
+        name=row["name"],
+        owner=row["owner"],
+        groups=tuple(json.loads(row["groups"])),
+        trust=Trust(row["trust"]),
+        intent=row["intent"],
+        intent_category=row["intent_category"],
+        goal=row["goal"],
+    )

@@ -1,0 +1,131 @@
+"""Where settings come from: command line, environment, `interlock.toml`, default, in this order."""
+
+import ipaddress
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from interlock.errors import SettingsError
+from interlock.model import Mode
+
+type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+type AllowPrivate = tuple[frozenset[str], tuple[Network, ...]]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; the names are those of the options, without `interlock_`."""
+
+    model_config = SettingsConfigDict(env_prefix="INTERLOCK_", extra="forbid", frozen=True)
+
+    home: Path = Path("~/.interlock")
+    mode: Mode = Mode.OBSERVE
+    store: str = ""
+    policies: Path | None = None
+    require_identity: bool = False
+    allow_private: str = ""
+
+    @field_validator("home", "policies")
+    @classmethod
+    def _expand(cls, path: Path | None) -> Path | None:
+        return path.expanduser().absolute() if path else path
+
+    @field_validator("store")
+    @classmethod
+    def _sqlite(cls, store: str) -> str:
+        if "://" in store:
+            raise ValueError("this version keeps its state in SQLite: give a file path")
+        return store
+
+    @field_validator("allow_private")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        parse_allow_private(text)
+        return text
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put `interlock.toml` of the home behind the command line and the environment."""
+        given = init_settings.init_kwargs  # type: ignore[attr-defined]
+        home = given.get("home") or os.environ.get("INTERLOCK_HOME") or "~/.interlock"
+        toml = TomlConfigSettingsSource(settings_cls, Path(home).expanduser() / "interlock.toml")
+        return init_settings, env_settings, toml
+
+    @property
+    def is_default_home(self) -> bool:
+        """True for the home of the person who runs this, false for a temporary one."""
+        return self.home == Path("~/.interlock").expanduser()
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return (
+            Path(self.store).expanduser().absolute() if self.store else self.home / "interlock.db"
+        )
+
+    @property
+    def ca(self) -> Path:
+        """The folder of the certificate authority that agents trust."""
+        return self.home / "ca"
+
+    @property
+    def keys(self) -> Path:
+        """The folder of signing keys and of the master key."""
+        return self.home / "keys"
+
+    @classmethod
+    def load(cls, **given: Any) -> "Settings":
+        """Read all sources; `given` holds what the command line says, None where it is silent.
+
+        Raises SettingsError with one line that names the setting.
+        """
+        try:
+            return cls(**{name: value for name, value in given.items() if value is not None})
+        except ValidationError as e:
+            problem = e.errors()[0]
+            name = ".".join(map(str, problem["loc"])) or "settings"
+            said = problem["msg"].removeprefix("Value error, ")
+            raise SettingsError(f"interlock_{name}: {said} (got {problem['input']!r})") from None
+        except tomllib.TOMLDecodeError as e:
+            raise SettingsError(f"interlock.toml: {e}") from None
+        except OSError as e:
+            raise SettingsError(f"{e.filename}: {e.strerror}") from None
+
+
+def parse_allow_private(text: str) -> AllowPrivate:
+    """Parse the comma-separated list of hosts, addresses and CIDRs into names and networks.
+
+    Raises ValueError for an entry that looks like an address and is none.
+    """
+    names: set[str] = set()
+    networks: list[Network] = []
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        if entry[0].isdigit() or ":" in entry or "/" in entry:
+            networks.append(ipaddress.ip_network(entry, strict=False))
+        else:
+            names.add(entry.lower().rstrip("."))
+    return frozenset(names), tuple(networks)
+
+
+def secure_home(home: Path) -> Path:
+    """Create the home with mode 0700 when it is missing; raise SettingsError when that fails."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as e:
+        raise SettingsError(f"interlock_home: cannot create {home}: {e.strerror}") from None
+    return home

@@ -1,0 +1,9 @@
+"""Where state lives: one SQLite file, read by many, written by one thread per process."""
+
+from interlock.store.audit import Audit
+from interlock.store.bindings import Bindings
+from interlock.store.database import Database
+from interlock.store.shelf import Shelf
+from interlock.store.snapshot import Snapshot
+
+__all__ = ["Audit", "Bindings", "Database", "Shelf", "Snapshot"]

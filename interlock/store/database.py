@@ -1,0 +1,101 @@
+"""The SQLite file: read on the spot, written in the background."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from interlock.errors import StoreError
+from interlock.store.migrations import migrate
+from interlock.store.writer import Writer
+
+BUSY_MS = 5_000
+
+
+class Database:
+    """State of one installation. Reads do not wait for writers (WAL); writes are durable."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file; raises StoreError with one line that names it."""
+        self.path = path
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _create(path)
+            self._reader = self._connect()
+            migrate(self._reader)
+        except (OSError, sqlite3.Error, ValueError) as e:
+            raise StoreError(f"{path}: cannot open the database: {e}") from e
+        self._writer = Writer(self._connect)
+        self.node: str = self.one("select value from meta where key = 'node'")[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def rows(self, sql: str, *values: Any) -> list[Any]:
+        """Answer a query with `sqlite3.Row`s; raises StoreError."""
+        return self.read(lambda connection: connection.execute(sql, values).fetchall())
+
+    def one(self, sql: str, *values: Any) -> Any:
+        """Answer the first row of a query, or None."""
+        rows = self.rows(sql, *values)
+        return rows[0] if rows else None
+
+    def read[T](self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on the reading connection; raises StoreError."""
+        try:
+            return work(self._reader)
+        except sqlite3.Error as e:
+            raise StoreError(f"{self.path}: cannot read: {e}") from e
+
+    @property
+    def change(self) -> int:
+        """The number that moves with every change to agents, keys, secrets and bindings."""
+        return int(self.one("select value from meta where key = 'change'")[0])
+
+    def submit[T](self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
+        """Run `work` in a durable transaction of the writer thread."""
+        return self._writer.submit(work)
+
+    def write[T](self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` and wait until it is on disk; raises StoreError or what `work` raises."""
+        try:
+            return self.submit(work).result(timeout=2 * BUSY_MS / 1000)
+        except (sqlite3.OperationalError, sqlite3.DatabaseError, TimeoutError) as e:
+            raise StoreError(f"{self.path}: cannot write: {str(e) or 'timed out'}") from e
+
+    def close(self) -> None:
+        """Write what is queued and close."""
+        self._writer.close()
+        self._reader.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        connection.execute("pragma foreign_keys = on")
+        return connection
+
+
+def _create(path: Path) -> None:
+    """Create the file with mode 0600; never touch one that exists.
+
+    Closing any descriptor of a file drops all locks that the process holds on it (POSIX), and
+    without its lock SQLite lets another process delete the log under our feet.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

@@ -1,0 +1,144 @@
+"""The schema, as numbered steps that each run once and may be run again without harm."""
+
+import secrets
+import sqlite3
+from collections.abc import Callable
+
+from sqlite_utils import Database as Tables
+
+EVENT_VIEWS = {
+    "decisions": ("decision",),
+    "outcomes": ("outcome",),
+    "secret_accesses": ("secret_access",),
+    "admin_actions": ("admin", "mode_change"),
+}
+# A change to one of these moves the change number, by which every process notices it.
+WATCHED_TABLES = ("agents", "agent_keys", "bindings", "secrets")
+
+
+def _registry(tables: Tables) -> None:
+    tables.table("agents").create(
+        {
+            "name": str,
+            "owner": str,
+            "groups": str,
+            "trust": str,
+            "intent": str,
+            "intent_category": str,
+            "goal": str,
+            "created_at": float,
+        },
+        pk="name",
+        if_not_exists=True,
+    )
+    tables.table("agent_keys").create(
+        {
+            "digest": bytes,
+            "agent": str,
+            "created_at": float,
+            "expires_at": float,
+            "revoked_at": float,
+        },
+        pk="digest",
+        foreign_keys=[("agent", "agents", "name")],
+        if_not_exists=True,
+    )
+
+
+def _secrets(tables: Tables) -> None:
+    tables.table("secrets").create(
+        {"name": str, "sealed": bytes, "updated_at": float}, pk="name", if_not_exists=True
+    )
+    tables.table("bindings").create(
+        {
+            "secret": str,
+            "host": str,
+            "port": int,
+            "recipe": str,
+            "agents": str,
+            "service": str,
+        },
+        pk=("secret", "host", "port"),
+        if_not_exists=True,
+    )
+    tables.table("spent_tokens").create(
+        {"id": str, "expires_at": float}, pk="id", if_not_exists=True
+    )
+    tables.table("spent_tokens").create_index(["expires_at"], if_not_exists=True)
+
+
+def _ledger(tables: Tables) -> None:
+    tables.table("events").create(
+        {
+            "node": str,
+            "seq": int,
+            "id": str,
+            "ts": float,
+            "kind": str,
+            "agent": str,
+            "decision_id": str,
+            "body": str,
+            "prev": bytes,
+            "hash": bytes,
+        },
+        pk=("node", "seq"),
+        not_null={"node", "seq", "id", "ts", "kind", "body", "prev", "hash"},
+        if_not_exists=True,
+    )
+    tables.table("events").create_index(["decision_id"], if_not_exists=True)
+    tables.table("events").create_index(["ts"], if_not_exists=True)
+    for name, kinds in EVENT_VIEWS.items():
+        listed = ", ".join(f"'{kind}'" for kind in kinds)
+        tables.create_view(
+            name,
+            f"select seq, ts, agent, decision_id, body from events where kind in ({listed})",  # noqa: S608
+            replace=True,
+        )
+    for verb in ("update", "delete"):
+        tables.conn.execute(
+            f"create trigger if not exists events_no_{verb} before {verb} on events "
+            "begin select raise(abort, 'the ledger is append-only'); end"
+        )
+
+
+def _change_number(tables: Tables) -> None:
+    tables.table("meta").create({"key": str, "value": str}, pk="key", if_not_exists=True)
+    tables.conn.execute(
+        "insert or ignore into meta values ('change', '0'), ('node', ?)", [secrets.token_hex(4)]
+    )
+    for table in WATCHED_TABLES:
+        for verb in ("insert", "update", "delete"):
+            tables.conn.execute(
+                f"create trigger if not exists {table}_{verb}_change after {verb} on {table} "  # noqa: S608
+                "begin update meta set value = value + 1 where key = 'change'; end"
+            )
+
+
+STEPS: tuple[Callable[[Tables], None], ...] = (_registry, _secrets, _ledger, _change_number)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date inside one transaction; several processes may race for it.
+
+    Raises sqlite3.Error. A database of a newer version raises ValueError and is left alone.
+    """
+    if _version(connection) == len(STEPS):
+        return
+    connection.execute("begin immediate")
+    try:
+        done = _version(connection)
+        if done > len(STEPS):
+            raise ValueError(f"it was written by a newer version (schema {done}, not {len(STEPS)})")
+        tables = Tables(connection)
+        for step in STEPS[done:]:
+            step(tables)
+        connection.execute(f"pragma user_version = {len(STEPS)}")
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("pragma user_version").fetchone()[0]
+    return version

@@ -1,0 +1,58 @@
+"""One governed call, from the agent to the upstream and back, over real sockets."""
+
+import pytest
+
+from interlock.model import Mode
+from tests.door.world import CHAT, OPENAI_KEY, SECRETS, TRUSTED, UNVERIFIED, World
+
+
+def test_an_allowed_call_gets_the_key_exactly_once(world: World, mode: Mode) -> None:
+    """The upstream sees the real key in one header; the agent sees no trace of it."""
+    with world.client(mode) as client:
+        answer = client.post(f"{world.openai}/v1/chat/completions", json=CHAT)
+    assert answer.status_code == 200
+    assert answer.headers["interlock-decision"] == "allow"
+    (received,) = world.received()
+    assert received.values(b"authorization") == [f"Bearer {OPENAI_KEY}".encode()]
+    assert not [name for name, _ in received.headers if name.startswith((b"interlock", b"proxy-"))]
+    assert not any(secret in answer.text for secret in SECRETS)
+
+
+def test_a_denied_call_reaches_nobody(world: World) -> None:
+    """Enforce mode answers 403 with the decision, and the upstream receives nothing."""
+    with world.client(Mode.ENFORCE, UNVERIFIED) as client:
+        answer = client.post(f"{world.openai}/v1/chat/completions", json=CHAT)
+    assert answer.status_code == 403
+    assert answer.headers["interlock-decision"] == "deny"
+    assert answer.json()["interlock"]["decision_id"] == answer.headers["interlock-decision-id"]
+    assert world.received() == []
+
+
+def test_observe_lets_go_on_what_it_would_deny(world: World) -> None:
+    """The call works as if nothing had been decided; header and ledger say what would be."""
+    with world.client(Mode.OBSERVE, UNVERIFIED) as client:
+        answer = client.post(f"{world.openai}/v1/chat/completions", json=CHAT)
+    assert answer.status_code == 200
+    assert answer.headers["interlock-decision"] == "would_deny"
+    decision = world.events(answer.headers["interlock-decision-id"])[0]
+    assert decision["body"]["effect"] == "deny"
+    assert decision["body"]["enforced"] is False
+
+
+def test_the_secret_is_masked_wherever_the_upstream_echoes_it(world: World, mode: Mode) -> None:
+    """Body and headers come back with stars of the same length in place of the key."""
+    with world.client(Mode.OBSERVE) as client:
+        answer = client.get(f"{world.openai}/echo")
+    assert "*" * len(OPENAI_KEY) in answer.text
+    assert not any(secret in answer.text + str(answer.headers) for secret in SECRETS)
+
+
+@pytest.mark.parametrize("agent", [TRUSTED, UNVERIFIED])
+def test_every_call_leaves_a_decision_and_an_outcome(world: World, agent: str) -> None:
+    """The ledger tells who, what, why, and what became of it, and its chain holds."""
+    with world.client(Mode.OBSERVE, agent) as client:
+        answer = client.post(f"{world.openai}/v1/chat/completions", json=CHAT)
+    events = world.events(answer.headers["interlock-decision-id"])
+    assert {event["kind"] for event in events} >= {"decision", "secret_access"}
+    assert {event["agent"] for event in events} == {agent}
+    assert world.change(lambda installation: installation.ledger.verify()).intact
