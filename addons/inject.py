@@ -14,12 +14,16 @@ from mitmproxy import connection, ctx, http
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers.http import GetHttpConnectionCompleted, HttpLayer, HttpStream
 from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
     RequestHeaders,
     RequestProtocolError,
+    ResponseData,
     ResponseEndOfMessage,
+    ResponseHeaders,
     ResponseProtocolError,
 )
 
+from addons import refusals
 from addons.door import Clearance, Door
 from addons.passage import Credentialed, Passage
 from broker import Secret, TokenError, Wire
@@ -27,6 +31,10 @@ from interlock.governor import Capability
 from interlock.model import Authority
 
 log = logging.getLogger(__name__)
+
+
+# What went wrong behind us; the request itself was read to its end.
+EXPLAINED = (ErrorCode.CONNECT_FAILED, ErrorCode.GENERIC_SERVER_ERROR)
 
 
 class Refused(Exception):
@@ -58,6 +66,10 @@ class BoundaryLayer(HttpLayer):
             event = self._outward(event)
         elif isinstance(event, RequestProtocolError):
             self.passages.pop(event.stream_id, None)
+        elif isinstance(event, ResponseProtocolError):
+            for part in self._explained(event):
+                yield from super().event_to_child(child, part)
+            return
         yield from super().event_to_child(child, event)
 
     def _inward(self, stream: HttpStream, event: events.Event) -> list[events.Event]:
@@ -77,6 +89,21 @@ class BoundaryLayer(HttpLayer):
         if passage is None:
             raise RuntimeError("a request reached the wire without a passage")
         return replace(event, request=passage.outward(event.request))
+
+    def _explained(self, event: ResponseProtocolError) -> list[events.Event]:
+        """An error of the upstream, as an answer that the agent's SDK can read.
+
+        Only where nothing of an answer has left yet; else the connection must break off.
+        """
+        stream = self.streams.get(event.stream_id)
+        if stream is None or event.code not in EXPLAINED or stream.flow.response:
+            return [event]
+        answer = refusals.broken_off(stream.flow, event.message)
+        return [
+            ResponseHeaders(event.stream_id, answer),
+            ResponseData(event.stream_id, answer.content or b""),
+            ResponseEndOfMessage(event.stream_id),
+        ]
 
     def _admit(
         self, stream: HttpStream, event: GetHttpConnectionCompleted

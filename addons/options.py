@@ -81,9 +81,15 @@ class Options:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._poll: asyncio.Task[None] | None = None
+        self._configured = False
 
     def load(self, loader: Loader) -> None:
-        """Declare `interlock_*`; None means: not said on the command line."""
+        """Declare `interlock_*`; None means: not said on the command line.
+
+        mitmproxy drops a script silently, and serves on without it, when one of its options is
+        given twice. So we look in a moment whether we were configured, and stop if not.
+        """
+        asyncio.get_running_loop().call_soon(self._stop_unless_configured)
         for name, text in HELP.items():
             loader.add_option(f"interlock_{name}", OPTIONAL_TEXT, None, text)
         ctx.options.update(**{name: value for name, value in PRESET.items() if _unset(name)})
@@ -94,6 +100,7 @@ class Options:
         A later change that is not allowed raises OptionsError, which mitmproxy rolls back. At
         the start one line is logged, upon which mitmproxy exits; until then all is refused.
         """
+        self._configured = True
         try:
             check_required()
             settings = read_settings()
@@ -131,6 +138,12 @@ class Options:
         if not ctx.master.should_exit.is_set():
             log.error("interlock: the governance script was unloaded; the proxy stops")
             ctx.master.shutdown()
+
+    def _stop_unless_configured(self) -> None:
+        if not self._configured:
+            log.error("interlock: not loaded, so the proxy stops: is an option given twice?")
+            # At the start mitmproxy exits with 1 by itself, because an error was logged.
+            asyncio.get_running_loop().call_later(1, ctx.master.shutdown)
 
     def _open(self, settings: Settings) -> Governor:
         installation = Installation(settings)

@@ -58,6 +58,18 @@ def could_not_decide(flow: http.HTTPFlow) -> http.Response:
     return _response(503, "", "Interlock could not decide on this call, so it is refused", {})
 
 
+def broken_off(flow: http.HTTPFlow, error: str) -> http.Response:
+    """502: the call was cleared but did not come through; the message says where it ended."""
+    response = _response(502, flow.metadata.get("interlock_errors", ""), error, {})
+    for header, key in (
+        (DECISION_HEADER, "interlock_decision"),
+        (DECISION_ID_HEADER, "interlock_decision_id"),
+    ):
+        if key in flow.metadata:
+            response.headers[header] = flow.metadata[key]
+    return response
+
+
 def plain(status: int, message: str, shape: str = "") -> http.Response:
     """A refusal that needs no decision, such as a proxy mode that we do not serve."""
     return _response(status, shape, f"Interlock: {message}", {})

@@ -17,6 +17,7 @@ def show(flow: http.HTTPFlow, verdict: Verdict) -> None:
     flow.metadata["interlock_decision"] = decision.label
     flow.metadata["interlock_decision_id"] = decision.id
     flow.metadata["interlock_agent"] = verdict.agent.name
+    flow.metadata["interlock_errors"] = verdict.provider.errors if verdict.provider else ""
 
 
 def line(verdict: Verdict) -> str:

@@ -16,8 +16,8 @@ from broker import (
     parse_recipe,
 )
 from interlock.apdp import DecisionPoint, Policies, PolicyFolder
-from interlock.calls import Provider, describe
-from interlock.errors import LedgerUnavailableError
+from interlock.calls import GENERIC_ACTIONS, Provider, describe
+from interlock.errors import LedgerUnavailableError, PolicyError
 from interlock.installation import Installation
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
@@ -79,7 +79,7 @@ class Governor:
         self.mode = settings.mode
         self.policies = PolicyFolder(settings.policies)
         self.broker = Broker(Keyring.open(settings.keys, "sct"))
-        self._decision_point = DecisionPoint(self.policies.current)
+        self._decision_point: DecisionPoint
         self._adopt(self.policies.current)
 
     def identify(self, key: str, name: str | None = None) -> Agent:
@@ -177,6 +177,14 @@ class Governor:
         return replace(verdict, decision=decision)
 
     def _adopt(self, policies: Policies) -> None:
+        """Put a policy set in force; raise PolicyError when it cannot judge every call (I7)."""
+        catalogue = self.installation.catalogue
+        possible = {"access_secret"} | catalogue.actions | GENERIC_ACTIONS
+        if missing := possible - policies.action_names:
+            raise PolicyError(
+                f"{self.policies.folder}: the schema does not declare "
+                f"{', '.join(sorted(missing))}: such calls could not be judged"
+            )
         self._decision_point = DecisionPoint(policies)
         body = {"policy_set": policies.digest, "policies": len(policies)}
         self.installation.ledger.note(Event(new_id("pol"), time.time(), "policy_load", body=body))

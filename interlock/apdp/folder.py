@@ -26,7 +26,8 @@ class PolicyFolder:
         """Load again when a file has changed; True when a new set is in force.
 
         A set that does not load is reported once and the last good one goes on deciding.
-        `loaded` is called with the new set before it is in force.
+        `loaded` is called with the new set before it is in force; a PolicyError from it counts
+        as one of the set.
         """
         seen = self._fingerprint()
         if seen == self._seen:
@@ -34,12 +35,12 @@ class PolicyFolder:
         self._seen = seen
         try:
             policies = load_policies(self.folder)
+            if policies.digest == self.current.digest:
+                return False
+            loaded(policies)
         except PolicyError as e:
             log.error("policies NOT loaded, the last good set stays in force: %s", e)
             return False
-        if policies.digest == self.current.digest:
-            return False
-        loaded(policies)
         self.current = policies
         log.info("policies loaded: %s policies, set %s", len(policies), policies.digest)
         return True

@@ -34,6 +34,7 @@ class Policies:
 
     handle: cedarpy.PolicySet
     actions: cedarpy.Entities
+    action_names: frozenset[str]
     by_id: Mapping[str, Policy]
     digest: str
 
@@ -72,7 +73,9 @@ def load_policies(folder: Path) -> Policies:
         json.dumps({"staticPolicies": live, "templates": {}, "templateLinks": []})
     )
     digest = hashlib.sha256("\0".join([schema_text, *texts.values()]).encode()).hexdigest()
-    return Policies(handle, actions, {id_: _policy(id_, live[id_]) for id_ in live}, digest[:16])
+    names = frozenset(entity["uid"]["id"] for entity in json.loads(str(actions)))
+    by_id = {id_: _policy(id_, live[id_]) for id_ in live}
+    return Policies(handle, actions, names, by_id, digest[:16])
 
 
 def _read(path: Path) -> str:

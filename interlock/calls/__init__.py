@@ -2,6 +2,6 @@
 
 from interlock.calls.authority import parse_authority
 from interlock.calls.catalogue import Catalogue, Provider
-from interlock.calls.describe import describe
+from interlock.calls.describe import GENERIC_ACTIONS, describe
 
-__all__ = ["Catalogue", "Provider", "describe", "parse_authority"]
+__all__ = ["GENERIC_ACTIONS", "Catalogue", "Provider", "describe", "parse_authority"]

@@ -52,6 +52,11 @@ class Catalogue:
     def __iter__(self) -> Iterator[Provider]:
         return iter(self._by_service.values())
 
+    @property
+    def actions(self) -> frozenset[str]:
+        """Every action that a call to one of these APIs can be."""
+        return frozenset(o.action for p in self for o in p.operations)
+
     def named(self, service: str) -> Provider | None:
         """The provider of a service name, or None."""
         return self._by_service.get(service)

@@ -17,6 +17,7 @@ _GENERIC = {
     "DELETE": "http_delete",
 }
 OTHER_METHOD = "http_other"
+GENERIC_ACTIONS = frozenset(_GENERIC.values()) | {OTHER_METHOD}
 
 
 def describe(request: Request, provider: Provider | None) -> Call:

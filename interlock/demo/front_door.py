@@ -1,6 +1,7 @@
 """Starts the front door the way the README tells people to, as a process of its own."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -9,12 +10,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import addons
 
 SCRIPT = Path(addons.__file__).parent / "governance.py"
 START_S = 30.0
+READY = re.compile(r"interlock: (observe|enforce) mode")
 
 
 class FrontDoor:
@@ -40,7 +42,7 @@ class FrontDoor:
         for mode, port in zip(modes, self.ports, strict=True):
             self.command += ["--mode", f"{mode}@127.0.0.1:{port}"]
         self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})}
-        self._log = tempfile.TemporaryFile(dir=home.parent)  # noqa: SIM115 - closed in __exit__
+        self._log: IO[bytes]
         self.process: subprocess.Popen[bytes]
 
     @property
@@ -65,6 +67,7 @@ class FrontDoor:
 
     def __enter__(self) -> Self:
         """Start and wait until it serves; raises RuntimeError with its log when it does not."""
+        self._log = tempfile.TemporaryFile(dir=self.home.parent)
         self.process = subprocess.Popen(
             self.command,
             stdin=subprocess.DEVNULL,
@@ -72,13 +75,12 @@ class FrontDoor:
             stderr=subprocess.STDOUT,
             env=self._environ,
         )
-        deadline = time.monotonic() + START_S
-        while not self._serves():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                log = self.log
-                self.__exit__(None, None, None)
-                raise RuntimeError(f"the front door did not start:\n{log}")
-            time.sleep(0.05)
+        try:
+            self._await_service()
+        except BaseException:
+            self._stop()
+            self._log.close()
+            raise
         return self
 
     def __exit__(
@@ -87,18 +89,28 @@ class FrontDoor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._stop()
+        if isinstance(error, Exception):
+            sys.stderr.write(self.log)
+        self._log.close()
+
+    def _await_service(self) -> None:
+        deadline = time.monotonic() + START_S
+        while not self._serves():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the front door did not start:\n{self.log}")
+            time.sleep(0.05)
+
+    def _stop(self) -> None:
         self.process.terminate()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        if kind is not None:
-            sys.stderr.write(self.log)
-        self._log.close()
 
     def _serves(self) -> bool:
-        return "interlock: " in self.log and all(map(_answers, self.ports))
+        return READY.search(self.log) is not None and all(map(_answers, self.ports))
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,6 +1,10 @@
 """A whole installation on real sockets: leaky upstreams, a home, agents, and both front doors."""
 
+import asyncio
+import os
 import ssl
+import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -8,14 +12,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
 
 from broker import Secret
 from interlock.demo.certificates import Certificates
-from interlock.demo.front_door import FrontDoor
+from interlock.demo.front_door import FrontDoor, free_ports
 from interlock.demo.upstream import Received, Upstream
 from interlock.installation import Installation
 from interlock.model import Agent, Authority, Binding, Mode, Trust
 from interlock.settings import Settings
+from interlock.store.bindings import bind
 
 OPENAI_KEY = "sk-openai-REAL-4f9a8b7c6d5e4f3a2b1c0d9e"
 ANTHROPIC_KEY = "sk-ant-REAL-0a1b2c3d4e5f6a7b8c9d0e1f"
@@ -26,6 +33,20 @@ MESSAGE = CHAT | {"model": "claude-sonnet-4-5", "max_tokens": 64}
 
 TRUSTED = "research-agent"
 UNVERIFIED = "intern-agent"
+WRONG_KEY = "ilk_" + "0" * 43
+
+DEFAULT_POLICIES = Path(__file__).parents[2] / "policies" / "default.cedar"
+READS_ANYTHING = """
+@id("trusted-agents-read-the-web")
+@description("An agent that a person vouched for may read anywhere.")
+permit (principal is Agent, action in Action::"read", resource is Endpoint)
+when { principal.trust == "trusted" };
+"""
+
+
+PROVIDERS = ("openai", "anthropic")
+# What a process needs that is not about us; above all none of the proxy settings of this machine.
+BARE_ENVIRON = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
 @dataclass
@@ -90,9 +111,70 @@ class World:
         """What an agent trusts: the authority of the front door, and nothing else."""
         return ssl.create_default_context(cafile=self.doors[mode].ca)
 
+    def base(self, mode: Mode, provider: str) -> str:
+        """The base URL of a provider at the front door: its own listener, one for each."""
+        return f"https://127.0.0.1:{self.doors[mode].ports[1 + PROVIDERS.index(provider)]}"
+
+    def environ(self, mode: Mode, agent: str = TRUSTED, **more: str) -> dict[str, str]:
+        """The whole environment of an agent that knows its proxy and the authority to trust."""
+        door = self.doors[mode]
+        known = {"HTTPS_PROXY": door.proxy(agent, self.keys[agent]), "SSL_CERT_FILE": str(door.ca)}
+        return BARE_ENVIRON | known | more
+
+    def reading(self, mode: Mode, *options: str, **more: Any) -> FrontDoor:
+        """A front door, not started yet, whose policies let trusted agents read anything."""
+        policies = self.folder / "policies-reading"
+        policies.mkdir(exist_ok=True)
+        (policies / "default.cedar").write_text(DEFAULT_POLICIES.read_text() + READS_ANYTHING)
+        return self.door(mode, "--set", f"interlock_policies={policies}", *options, **more)
+
+    def carried(self, secret: str, upstream: Upstream | None = None) -> Received:
+        """The one request that reached the upstream: with the secret once, and nothing of ours."""
+        (received,) = (upstream or self.upstream).received
+        lines = [name + b": " + value for name, value in received.headers]
+        head = b"\n".join([received.path.encode(), *lines])
+        assert head.count(secret.encode()) == 1, "the real key must arrive exactly once"
+        ours = [*self.keys.values(), *SECRETS, "v4.public."]
+        assert [one for one in ours if one != secret and one.encode() in head + received.body] == []
+        assert [line for line in lines if line.startswith((b"interlock-", b"proxy-"))] == []
+        return received
+
+    def keep(self, name: str, value: str, port: int, service: str = "") -> None:
+        """Store one more secret, for `localhost:PORT` alone."""
+        binding = Binding(name, Authority("localhost", port), "bearer", service=service)
+        self.change(lambda installation: installation.set_secret(name, Secret(value), [binding]))
+
+    def outcome(self, decision_id: str) -> dict[str, Any]:
+        """The body of the outcome row of a call; rows that nobody waits for come a bit later."""
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            found = [e["body"] for e in self.events(decision_id) if e["kind"] == "outcome"]
+            if found:
+                (body,) = found
+                return dict(body)
+            time.sleep(0.05)
+        raise AssertionError(f"{decision_id} left no outcome")
+
     def events(self, decision_id: str) -> list[dict[str, Any]]:
         """The ledger rows of one decision."""
         return self.change(lambda installation: installation.ledger.of(decision_id))
+
+    def count(self, table: str) -> int:
+        """How many rows a table or view holds."""
+        sql = f"select count(*) from {table}"  # noqa: S608 - a name from a test
+        return int(self.change(lambda installation: installation.database.one(sql)[0]))
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """Every decision row."""
+        return self.change(lambda installation: list(installation.ledger.query()))
+
+    def also_bind(self, binding: Binding) -> None:
+        """Add one binding beside those that a secret has."""
+        self.change(
+            lambda installation: installation.database.write(
+                lambda connection: bind(connection, binding)
+            )
+        )
 
     def received(self) -> list[Received]:
         """What reached the upstream in this test."""
@@ -112,3 +194,31 @@ class World:
                 service=secret.removesuffix("-api-key"),
             )
             installation.set_secret(secret, Secret(value), [binding])
+
+
+class Http2Upstream(Upstream):
+    """The same provider where nothing but HTTP/2 is spoken."""
+
+    def __enter__(self) -> Self:
+        (self.port,) = free_ports(1)
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._serve, name="http2-upstream", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        config = Config()
+        config.bind = [f"127.0.0.1:{self.port}"]
+        config.certfile = str(self._certificates.chain)
+        config.keyfile = str(self._certificates.key)
+        config.alpn_protocols = ["h2"]
+        config.graceful_timeout = 0.1
+        config.errorlog = None
+        app: Any = self.app
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(serve(app, config, shutdown_trigger=self._stop.wait))
