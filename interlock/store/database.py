@@ -25,8 +25,7 @@ class Database:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _create(path)
-            self._reader = self._connect()
-            migrate(self._reader)
+            self._reader = self._connect(migrate)
         except (OSError, sqlite3.Error, ValueError) as e:
             raise StoreError(f"{path}: cannot open the database: {e}") from e
         self._writer = Writer(self._connect)
@@ -80,14 +79,21 @@ class Database:
         self._writer.close()
         self._reader.close()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(
+        self, prepare: Callable[[sqlite3.Connection], None] = lambda _: None
+    ) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
         )
-        connection.row_factory = sqlite3.Row
-        connection.execute("pragma journal_mode = wal")
-        connection.execute("pragma synchronous = full")
-        connection.execute("pragma foreign_keys = on")
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = full")
+            connection.execute("pragma foreign_keys = on")
+            prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 

@@ -1,0 +1,160 @@
+"""A request becomes a call, and what can be read in two ways is said to be in doubt."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interlock.calls import Catalogue, describe, parse_authority
+from interlock.calls.authority import canonical_host
+from interlock.calls.catalogue import parse_provider
+from interlock.calls.path import path_doubt
+from interlock.errors import CatalogueError
+from interlock.model import Authority, Request
+
+CATALOGUE = Catalogue.shipped()
+
+
+def call(service: str, method: str, path: str, body: bytes = b"", **more: str) -> object:
+    """Describe one request to a provider."""
+    provider = CATALOGUE.named(service)
+    host = provider.hosts[0] if provider else "example.com"
+    request = Request(
+        method,
+        "https",
+        Authority(host, 443),
+        path,
+        body,
+        content_type=more.get("content_type", "application/json"),
+    )
+    described = describe(request, provider)
+    return described.action, str(described.resource), described.doubt
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "path", "expected"),
+    [
+        ("openai", "POST", "/v1/chat/completions", ("chat", 'Model::"m"')),
+        ("openai", "POST", "/v1/responses?x=1", ("chat", 'Model::"m"')),
+        ("openai", "POST", "/v1/embeddings", ("embed", 'Model::"m"')),
+        ("openai", "GET", "/v1/models", ("list_models", 'Service::"openai"')),
+        ("openai", "DELETE", "/v1/files/f-1", ("delete_file", 'Service::"openai"')),
+        ("openai", "GET", "/v1/admin", ("http_get", 'Endpoint::"api.openai.com"')),
+        ("openai", "GET", "/v1/chat/completions", ("http_get", 'Endpoint::"api.openai.com"')),
+        ("openai", "POST", "/v1/chat/completionsx", ("http_post", 'Endpoint::"api.openai.com"')),
+        ("anthropic", "POST", "/v1/messages", ("chat", 'Model::"m"')),
+        ("nobody", "PUT", "/x", ("http_put", 'Endpoint::"example.com"')),
+        ("nobody", "BREW", "/x", ("http_other", 'Endpoint::"example.com"')),
+    ],
+)
+def test_a_request_has_one_name(
+    service: str, method: str, path: str, expected: tuple[str, str]
+) -> None:
+    """Service, action and resource follow from the catalogue; the rest is generic HTTP."""
+    assert call(service, method, path, b'{"model":"m"}') == (*expected, "")
+
+
+def test_a_provider_lives_at_its_own_hosts_only() -> None:
+    """A host that merely looks like it is not it."""
+    assert CATALOGUE.at("api.openai.com") is CATALOGUE.named("openai")
+    assert CATALOGUE.at("api.openai.com.evil.test") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("service = ", "x.toml:", id="not TOML"),
+        pytest.param("service = 'a'", "missing or unknown field", id="a field is missing"),
+    ],
+)
+def test_a_broken_provider_file_is_named(text: str, said: str) -> None:
+    """The line names the file and the field."""
+    with pytest.raises(CatalogueError, match=said):
+        parse_provider("x.toml", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("API.OpenAI.com", "api.openai.com:443"),
+        ("api.openai.com.", "api.openai.com:443"),
+        ("api.openai.com:8443", "api.openai.com:8443"),
+        ("[::1]:80", "[::1]:80"),
+        ("bücher.example", "xn--bcher-kva.example:443"),
+        ("127.0.0.1", "127.0.0.1:443"),
+    ],
+)
+def test_one_destination_has_one_spelling(text: str, expected: str) -> None:
+    """Case, trailing dot, IDNA and default port are normalised away."""
+    assert str(parse_authority(text)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a b", "user@host", "host:0", "host:99999", "host:x", "a..b", "[::1", "a/b", "a\x00b"],
+)
+def test_what_is_no_destination_is_refused(text: str) -> None:
+    """One line, a ValueError."""
+    with pytest.raises(ValueError, match=r"host name|port|HOST"):
+        parse_authority(text)
+
+
+@given(st.text(max_size=40))
+def test_the_canonical_form_is_its_own_canonical_form(text: str) -> None:
+    """Canonicalising twice is canonicalising once, for whatever is accepted."""
+    try:
+        once = canonical_host(text)
+    except ValueError:
+        return
+    assert canonical_host(once) == once
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/a/../b",
+        "/a/./b",
+        "/..",
+        "//a",
+        "/a//b",
+        "/%2e%2e/a",
+        "/a%2fb",
+        "/a\\b",
+        "/a;x=1",
+        "/%252e",
+        "/a%00",
+        "/a%5cb",
+        "/%zz",
+        "a",
+        "/a\x01b",
+        "/ä",
+    ],
+)
+def test_a_path_with_two_readings_is_in_doubt(path: str) -> None:
+    """Servers differ on each of these."""
+    assert path_doubt(path).startswith("ambiguous_path")
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/a.b/c-d_e~f", "/a%20b", "/a?x=../y;z", "*"])
+def test_a_plain_path_is_not_in_doubt(path: str) -> None:
+    """Nor is anything behind the question mark."""
+    assert path_doubt(path) == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        pytest.param(b'{"model":"a","model":"b"}', "application/json", id="a key twice"),
+        pytest.param(b'{"model":"a"}', "text/plain", id="another type"),
+        pytest.param(b'{"model":"a"}', "application/json; charset=utf-16", id="another charset"),
+        pytest.param(b"[]", "application/json", id="no object"),
+        pytest.param(b"", "application/json", id="empty"),
+        pytest.param(b'{"model":1}', "application/json", id="a model that is a number"),
+        pytest.param(b'{"tools":["x"]}', "application/json", id="a tool that is a string"),
+        pytest.param(b'{"max_tokens":-1}', "application/json", id="less than no tokens"),
+        pytest.param(b"\xff{}", "application/json", id="not UTF-8"),
+    ],
+)
+def test_a_body_with_two_readings_is_in_doubt(body: bytes, content_type: str) -> None:
+    """What policy read must be what the upstream reads."""
+    _, _, doubt = call("openai", "POST", "/v1/chat/completions", body, content_type=content_type)  # type: ignore[misc]
+    assert doubt.startswith("ambiguous_body")

@@ -1,0 +1,141 @@
+"""The store: durable writes, all or nothing, by many processes at once."""
+
+import multiprocessing
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from interlock.errors import StoreError
+from interlock.store import Database
+from interlock.store.migrations import STEPS
+from interlock.store.snapshot import Snapshot
+from interlock.store.spent import spend
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with Database(tmp_path / "home" / "interlock.db") as database:
+        yield database
+
+
+def insert(name: str) -> object:
+    """Work that adds one secret row."""
+    return lambda connection: connection.execute("insert into secrets values (?, x'00', 0)", [name])
+
+
+def test_the_file_is_for_its_owner_only(database: Database) -> None:
+    """0600, and 0700 for the folder that was made for it."""
+    assert stat.S_IMODE(database.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(database.path.parent.stat().st_mode) == 0o700
+
+
+def test_opening_again_changes_nothing(database: Database) -> None:
+    """Migrations are idempotent, and the node keeps its name."""
+    with Database(database.path) as again:
+        assert again.node == database.node
+        assert again.one("pragma user_version")[0] == len(STEPS)
+
+
+def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
+    """A database of a later version is not touched by this one."""
+    path = tmp_path / "interlock.db"
+    with sqlite3.connect(path) as later:
+        later.execute(f"pragma user_version = {len(STEPS) + 1}")
+    later.close()
+    with pytest.raises(StoreError, match="newer version"):
+        Database(path)
+
+
+def test_work_that_raises_leaves_nothing_and_hurts_nobody(database: Database) -> None:
+    """Its savepoint is rolled back; work in the same commit is kept."""
+
+    def broken(connection: sqlite3.Connection) -> None:
+        connection.execute("insert into secrets values ('broken', x'00', 0)")
+        raise KeyError("on purpose")
+
+    futures = [database.submit(work) for work in (insert("one"), broken, insert("two"))]  # type: ignore[arg-type]
+    with pytest.raises(KeyError):
+        futures[1].result(5)
+    futures[2].result(5)
+    names = [row["name"] for row in database.rows("select name from secrets order by name")]
+    assert names == ["one", "two"]
+
+
+def test_another_process_may_come_and_go(database: Database) -> None:
+    """A second process that opens and closes the file takes nothing from us.
+
+    It would delete the write-ahead log under our feet if we had lost our file locks, as we
+    once did by opening the file beside SQLite.
+    """
+    for number in range(3):
+        database.write(insert(f"before-{number}"))  # type: ignore[arg-type]
+        visitor = multiprocessing.get_context("spawn").Process(target=_visit, args=(database.path,))
+        visitor.start()
+        visitor.join()
+        assert visitor.exitcode == 0
+    assert (database.path.parent / "interlock.db-wal").exists()
+
+
+def _visit(path: Path) -> None:
+    with Database(path) as database:
+        assert database.rows("select * from secrets")
+
+
+def test_a_snapshot_sees_the_next_change_of_another_connection(database: Database) -> None:
+    """The change number moves with every write to a watched table, and with no other."""
+    loads = []
+
+    def load(source: Database) -> int:
+        loads.append(1)
+        return len(source.rows("select * from secrets"))
+
+    snapshot = Snapshot(database, load)
+    assert snapshot.value == 0
+    database.write(insert("one"))  # type: ignore[arg-type]
+    assert snapshot.value == 1
+    database.write(lambda c: c.execute("insert into meta values ('x', '1')"))
+    assert snapshot.value == 1
+    assert len(loads) == 2
+
+
+class TestSpending:
+    """A token id is spent once, whoever tries."""
+
+    def test_a_second_use_is_refused(self, database: Database) -> None:
+        """In the same process."""
+        database.write(lambda c: spend(c, "sct_1", 100.0, 50.0))
+        with pytest.raises(ValueError, match="spent already"):
+            database.write(lambda c: spend(c, "sct_1", 100.0, 51.0))
+
+    def test_ids_are_forgotten_only_when_no_token_can_verify(self, database: Database) -> None:
+        """The table does not grow without bound, nor does it forget too early."""
+        database.write(lambda c: spend(c, "old", 100.0, 50.0))
+        database.write(lambda c: spend(c, "new", 190.0, 155.0))
+        assert database.one("select count(*) from spent_tokens")[0] == 2
+        database.write(lambda c: spend(c, "newer", 290.0, 161.0))
+        assert [r["id"] for r in database.rows("select id from spent_tokens order by 1")] == [
+            "new",
+            "newer",
+        ]
+
+    def test_processes_that_race_spend_each_id_once(self, database: Database) -> None:
+        """Four processes try the same fifty ids; fifty succeed."""
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(4) as pool:
+            won = pool.map(_spend_all, [database.path] * 4)
+        assert sum(won) == 50
+
+
+def _spend_all(path: Path) -> int:
+    won = 0
+    with Database(path) as database:
+        for number in range(50):
+            try:
+                database.write(lambda c, n=number: spend(c, f"sct_{n}", 1e12, 0.0))  # type: ignore[misc]
+            except ValueError:
+                continue
+            won += 1
+    return won

@@ -1,0 +1,50 @@
+"""Settings: command line, then environment, then interlock.toml, then default."""
+
+from pathlib import Path
+
+import pytest
+
+from interlock.errors import SettingsError
+from interlock.model import Mode
+from interlock.settings import Settings, parse_allow_private
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTERLOCK_HOME", str(tmp_path))
+    monkeypatch.delenv("INTERLOCK_MODE", raising=False)
+
+
+def test_each_source_overrides_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of the house."""
+    assert Settings.load().mode is Mode.OBSERVE
+    (tmp_path / "interlock.toml").write_text('mode = "enforce"')
+    assert Settings.load().mode is Mode.ENFORCE
+    monkeypatch.setenv("INTERLOCK_MODE", "observe")
+    assert Settings.load().mode is Mode.OBSERVE
+    assert Settings.load(mode="enforce").mode is Mode.ENFORCE
+    assert Settings.load(mode=None).mode is Mode.OBSERVE
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        pytest.param('mode = "strict"', "interlock_mode: ", id="an unknown mode"),
+        pytest.param('moode = "observe"', "interlock_moode: ", id="an unknown setting"),
+        pytest.param("mode = ", "interlock.toml: ", id="no TOML"),
+        pytest.param('allow_private = "1.2.3.4.5"', "interlock_allow_private: ", id="no address"),
+    ],
+)
+def test_a_bad_value_is_named_in_one_line(tmp_path: Path, toml: str, said: str) -> None:
+    """Setting and value, nothing else."""
+    (tmp_path / "interlock.toml").write_text(toml)
+    with pytest.raises(SettingsError, match=said) as refused:
+        Settings.load()
+    assert "\n" not in str(refused.value)
+
+
+def test_the_allow_list_knows_names_addresses_and_networks() -> None:
+    """Spaces and case do not matter."""
+    names, networks = parse_allow_private(" Intern.Example. ,10.0.0.0/8, ::1")
+    assert names == {"intern.example"}
+    assert [str(network) for network in networks] == ["10.0.0.0/8", "::1/128"]
