@@ -16,7 +16,7 @@ from broker import (
     parse_recipe,
 )
 from interlock.apdp import DecisionPoint, Policies, PolicyFolder
-from interlock.calls import GENERIC_ACTIONS, Provider, describe
+from interlock.calls import GENERIC_ACTIONS, Catalogue, Provider, describe
 from interlock.errors import LedgerUnavailableError, PolicyError
 from interlock.installation import Installation
 from interlock.ledger import Event
@@ -178,16 +178,20 @@ class Governor:
 
     def _adopt(self, policies: Policies) -> None:
         """Put a policy set in force; raise PolicyError when it cannot judge every call (I7)."""
-        catalogue = self.installation.catalogue
-        possible = {"access_secret"} | catalogue.actions | GENERIC_ACTIONS
-        if missing := possible - policies.action_names:
-            raise PolicyError(
-                f"{self.policies.folder}: the schema does not declare "
-                f"{', '.join(sorted(missing))}: such calls could not be judged"
-            )
+        require_coverage(policies, self.installation.catalogue)
         self._decision_point = DecisionPoint(policies)
         body = {"policy_set": policies.digest, "policies": len(policies)}
         self.installation.ledger.note(Event(new_id("pol"), time.time(), "policy_load", body=body))
+
+
+def require_coverage(policies: Policies, catalogue: Catalogue) -> None:
+    """Raise PolicyError when there are calls that a policy set has no words for (I7)."""
+    possible = {"access_secret"} | catalogue.actions | GENERIC_ACTIONS
+    if missing := possible - policies.action_names:
+        raise PolicyError(
+            f"{policies.folder}: the schema does not declare {', '.join(sorted(missing))}: "
+            "such calls could not be judged"
+        )
 
 
 def declare(agent: Agent, said: Mapping[str, str]) -> Declaration:

@@ -17,6 +17,8 @@ from pydantic_settings import (
 from interlock.errors import SettingsError
 from interlock.model import Mode
 
+DEFAULT_HOME = "~/.interlock"
+
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 type AllowPrivate = tuple[frozenset[str], tuple[Network, ...]]
 
@@ -24,9 +26,11 @@ type AllowPrivate = tuple[frozenset[str], tuple[Network, ...]]
 class Settings(BaseSettings):
     """Everything that can be set; the names are those of the options, without `interlock_`."""
 
-    model_config = SettingsConfigDict(env_prefix="INTERLOCK_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="INTERLOCK_", env_ignore_empty=True, extra="forbid", frozen=True
+    )
 
-    home: Path = Path("~/.interlock")
+    home: Path = Path(DEFAULT_HOME)
     mode: Mode = Mode.OBSERVE
     store: str = ""
     policies: Path | None = None
@@ -62,14 +66,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put `interlock.toml` of the home behind the command line and the environment."""
         given = init_settings.init_kwargs  # type: ignore[attr-defined]
-        home = given.get("home") or os.environ.get("INTERLOCK_HOME") or "~/.interlock"
+        home = given.get("home") or os.environ.get("INTERLOCK_HOME") or DEFAULT_HOME
         toml = TomlConfigSettingsSource(settings_cls, Path(home).expanduser() / "interlock.toml")
         return init_settings, env_settings, toml
 
     @property
     def is_default_home(self) -> bool:
         """True for the home of the person who runs this, false for a temporary one."""
-        return self.home == Path("~/.interlock").expanduser()
+        return self.home == Path(DEFAULT_HOME).expanduser()
 
     @property
     def database(self) -> Path:
@@ -101,7 +105,7 @@ class Settings(BaseSettings):
             name = ".".join(map(str, problem["loc"])) or "settings"
             said = problem["msg"].removeprefix("Value error, ")
             raise SettingsError(f"interlock_{name}: {said} (got {problem['input']!r})") from None
-        except tomllib.TOMLDecodeError as e:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
             raise SettingsError(f"interlock.toml: {e}") from None
         except OSError as e:
             raise SettingsError(f"{e.filename}: {e.strerror}") from None

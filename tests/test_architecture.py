@@ -218,7 +218,9 @@ def _write(path: Path, text: str) -> None:
 
 def _belongs(node: ast.stmt) -> bool:
     """Say whether a statement may stand in the entry script."""
-    if isinstance(node, ast.Import | ast.ImportFrom | ast.Delete) or _is_the_list(node):
+    if isinstance(node, ast.Import | ast.ImportFrom | ast.Delete):
+        return True
+    if _is_the_list(node) or _is_the_door(node):
         return True
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return True
@@ -227,15 +229,13 @@ def _belongs(node: ast.stmt) -> bool:
 
 
 def _is_the_list(node: ast.stmt) -> bool:
-    """Say whether a statement is `addons = [...]`, or a bare call that returns the list."""
+    """Say whether a statement is `addons = [...]`."""
     match node:
-        case ast.Assign(targets=[ast.Name("addons")], value=value):
-            return isinstance(value, ast.List) or _is_bare_call(value)
-    return False
-
-
-def _is_bare_call(value: ast.expr) -> bool:
-    match value:
-        case ast.Call(func=ast.Name(), args=[], keywords=[]):
+        case ast.Assign(targets=[ast.Name("addons")], value=ast.List()):
             return True
     return False
+
+
+def _is_the_door(node: ast.stmt) -> bool:
+    """Say whether a statement is `door = Door()`, which the addons share."""
+    return ast.unparse(node) == "door = Door()"

@@ -32,6 +32,7 @@ class Policy:
 class Policies:
     """A checked set: engine handles, the policies by id, and the digest of all the text."""
 
+    folder: Path
     handle: cedarpy.PolicySet
     actions: cedarpy.Entities
     action_names: frozenset[str]
@@ -75,7 +76,7 @@ def load_policies(folder: Path) -> Policies:
     digest = hashlib.sha256("\0".join([schema_text, *texts.values()]).encode()).hexdigest()
     names = frozenset(entity["uid"]["id"] for entity in json.loads(str(actions)))
     by_id = {id_: _policy(id_, live[id_]) for id_ in live}
-    return Policies(handle, actions, names, by_id, digest[:16])
+    return Policies(folder, handle, actions, names, by_id, digest[:16])
 
 
 def _read(path: Path) -> str:

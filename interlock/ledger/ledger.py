@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from interlock.errors import LedgerUnavailableError
+from interlock.errors import LedgerUnavailableError, StoreError
 from interlock.ledger.chain import Event, Verification, append, verify_chain
 from interlock.store.database import Database
 from interlock.store.spent import spend
@@ -68,6 +68,13 @@ class Ledger:
         )
         return [_public(row) for row in rows]
 
+    def after(self, node: str, seq: int) -> list[dict[str, Any]]:
+        """The events of one node that follow `seq`, in the order of its chain."""
+        rows = self._database.rows(
+            "select * from events where node = ? and seq > ? order by seq", node, seq
+        )
+        return [_public(row) for row in rows]
+
     def of(self, reference: str) -> list[dict[str, Any]]:
         """Every event of one decision id, or the one event with that id, oldest first."""
         rows = self._database.rows(
@@ -89,7 +96,7 @@ class Ledger:
             agent,
         ):
             event = _public(row)
-            if decision in ("", event["body"]["effect"], event["body"]["label"]):
+            if decision in ("", event["body"].get("effect"), event["body"].get("label")):
                 yield event
 
     def verify(self) -> Verification:
@@ -107,10 +114,16 @@ def new_id(prefix: str) -> str:
 
 
 def _public(row: sqlite3.Row) -> dict[str, Any]:
-    """A row as JSON values."""
+    """A row as JSON values; raises StoreError for one that we did not write."""
     event = dict(row)
-    return event | {
-        "body": json.loads(event["body"]),
-        "prev": event["prev"].hex(),
-        "hash": event["hash"].hex(),
-    }
+    try:
+        body = json.loads(event["body"])
+        hashes = {"prev": event["prev"].hex(), "hash": event["hash"].hex()}
+        if not isinstance(body, dict):
+            raise TypeError("the body is not an object")
+    except (ValueError, TypeError, AttributeError) as e:
+        place = f"node {event['node']} seq {event['seq']}"
+        raise StoreError(
+            f"{place}: the row was changed and cannot be read: run `interlock audit verify`"
+        ) from e
+    return event | {"body": body} | hashes

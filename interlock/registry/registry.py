@@ -69,6 +69,12 @@ class Registry:
         """Every agent, by name."""
         return sorted(self._known.value.agents.values(), key=lambda agent: agent.name)
 
+    def key_expires_at(self, name: str) -> float | None:
+        """When the agent's current key ends, in epoch seconds; None for one that never does."""
+        keys = self._known.value.keys.values()
+        current = (key for key in keys if key.agent == name and key.revoked_at is None)
+        return next((key.expires_at for key in current), None)
+
     def add(self, agent: Agent, *, ttl: float | None = None) -> str:
         """Register an agent and return its first key, which is not stored and not shown again.
 

@@ -1,0 +1,180 @@
+"""`interlock agent`: register agents, vouch for them, cut them off."""
+
+import shlex
+import time
+from typing import Annotated, Any, Literal
+
+import typer
+
+from interlock.cli.environment import CA_FILE, proxy_url
+from interlock.cli.home import changing, reading, settings_of
+from interlock.cli.printing import Json, moment, say, say_fields, say_json, say_table
+from interlock.cli.words import parse_duration, parse_text, typed
+from interlock.model import Agent, Trust
+from interlock.settings import Settings
+
+app = typer.Typer(help="Agents: who may call, with which key, and how far they are trusted.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The agent's name.")]
+Ttl = Annotated[
+    float | None,
+    typer.Option(
+        metavar="DURATION",
+        parser=typed(parse_duration),
+        help="When the key ends, such as 90d; never, when not given.",
+    ),
+]
+Reason = Annotated[
+    str, typer.Option(metavar="TEXT", parser=typed(parse_text), help="Why, for the ledger.")
+]
+
+
+def _text(words: str, metavar: str = "TEXT") -> Any:
+    return typer.Option(metavar=metavar, parser=typed(parse_text), help=words)
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    name: Name,
+    owner: Annotated[str, _text("Who answers for the agent.", "USER")] = "",
+    group: Annotated[list[str] | None, _text("A group it is in; repeatable.", "GROUP")] = None,
+    trust: Annotated[
+        Literal["trusted", "unverified"],
+        typer.Option(help="Whether a person vouches for it from the start."),
+    ] = "unverified",
+    intent: Annotated[str, _text("What it is for, when it does not say so itself.")] = "",
+    intent_category: Annotated[str, _text("The category of that intent.", "CATEGORY")] = "",
+    goal: Annotated[str, _text("The goal that it works for.", "GOAL")] = "",
+    key_ttl: Ttl = None,
+    as_json: Json = False,
+) -> None:
+    """Register an agent and print its key, this once."""
+    groups = tuple(dict.fromkeys(group or ()))
+    agent = Agent(name, owner, groups, Trust(trust), intent, intent_category, goal)
+    settings = settings_of(context)
+    with changing(settings, create=True) as home:
+        key = home.registry.add(agent, ttl=key_ttl)
+        ends = home.registry.key_expires_at(name)
+    if as_json:
+        say_json(_public(agent, ends) | {"key": key})
+        return
+    say(f"Agent {name} is registered ({trust}). Its key is shown this once and not stored:")
+    _say_key(settings, name, key, ends)
+
+
+@app.command("list")
+def list_(context: typer.Context, as_json: Json = False) -> None:
+    """List all agents."""
+    with reading(settings_of(context)) as records:
+        agents = [(a, records.registry.key_expires_at(a.name)) for a in records.registry.all()]
+    if as_json:
+        for agent, ends in agents:
+            say_json(_public(agent, ends))
+        return
+    columns = ("name", "trust", "owner", "groups", "intent", "key ends")
+    say_table(columns, (_row(agent, ends) for agent, ends in agents))
+
+
+@app.command()
+def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Show one agent."""
+    with reading(settings_of(context)) as records:
+        agent = records.registry.get(name)
+        ends = records.registry.key_expires_at(name)
+    if as_json:
+        say_json(_public(agent, ends))
+        return
+    fields = _public(agent, ends) | {"groups": ", ".join(agent.groups), "expires_at": _end(ends)}
+    say_fields((field.replace("_", " "), value or "-") for field, value in fields.items())
+
+
+@app.command()
+def trust(context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False) -> None:
+    """Vouch for an agent, or lift its quarantine."""
+    _move(context, name, Trust.TRUSTED, reason, as_json)
+
+
+@app.command()
+def quarantine(
+    context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False
+) -> None:
+    """Cut an agent off until it is trusted again."""
+    _move(context, name, Trust.QUARANTINED, reason, as_json)
+
+
+@app.command()
+def revoke(context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False) -> None:
+    """Cut an agent off for good."""
+    _move(context, name, Trust.REVOKED, reason, as_json)
+
+
+@app.command()
+def rotate(context: typer.Context, name: Name, key_ttl: Ttl = None, as_json: Json = False) -> None:
+    """Replace the key of an agent; the old one ends at once."""
+    settings = settings_of(context)
+    with changing(settings) as home:
+        key = home.registry.rotate_key(name, ttl=key_ttl)
+        ends = home.registry.key_expires_at(name)
+    if as_json:
+        say_json({"name": name, "key": key, "expires_at": ends})
+        return
+    say(f"Agent {name} has a new key, shown this once and not stored; the old one has ended:")
+    _say_key(settings, name, key, ends)
+
+
+@app.command()
+def rm(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Forget an agent and its keys; what it did stays in the ledger."""
+    with changing(settings_of(context)) as home:
+        home.registry.remove(name)
+    if as_json:
+        say_json({"name": name, "removed": True})
+        return
+    say(f"Agent {name} is removed.")
+
+
+def _move(context: typer.Context, name: str, to: Trust, reason: str, as_json: bool) -> None:
+    with changing(settings_of(context)) as home:
+        home.registry.set_trust(name, to, reason)
+    if as_json:
+        say_json({"name": name, "trust": to})
+        return
+    say(f"Agent {name} is {to}, from its next call on.")
+
+
+def _say_key(settings: Settings, name: str, key: str, ends: float | None) -> None:
+    say()
+    say(f"  {key}", style="bold")
+    say()
+    say("With two variables it calls through the front door at its default address:")
+    say()
+    say(f"  export HTTPS_PROXY={proxy_url(name, key)}")
+    say(f"  export SSL_CERT_FILE={shlex.quote(str(settings.ca / CA_FILE))}")
+    say()
+    say(f"`interlock env --agent {name}` prints what other clients read.")
+    say(f"The key ends: {_end(ends)}.")
+
+
+def _public(agent: Agent, ends: float | None) -> dict[str, Any]:
+    return {
+        "name": agent.name,
+        "owner": agent.owner,
+        "groups": list(agent.groups),
+        "trust": agent.trust,
+        "intent": agent.intent,
+        "intent_category": agent.intent_category,
+        "goal": agent.goal,
+        "expires_at": ends,
+    }
+
+
+def _row(agent: Agent, ends: float | None) -> tuple[Any, ...]:
+    groups = ", ".join(agent.groups)
+    return agent.name, agent.trust, agent.owner, groups, agent.intent, _end(ends)
+
+
+def _end(ends: float | None) -> str:
+    if ends is None:
+        return "never"
+    return f"{moment(ends)}{' (over)' if ends <= time.time() else ''}"

@@ -1,0 +1,35 @@
+"""The command `interlock`: its nouns, and the option that all of them share."""
+
+from typing import Annotated
+
+import typer
+
+from interlock.cli import agent, audit, demo, doctor, env, init, policy, secret, version
+from interlock.cli.exits import Commands
+
+app = typer.Typer(
+    name="interlock",
+    cls=Commands,
+    help="Runtime governance for AI agents.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Home = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="Where the state is kept, in place of INTERLOCK_HOME."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def main(context: typer.Context, home: Home = None) -> None:
+    """Runtime governance for AI agents: every call identified, judged, recorded."""
+    context.obj = home
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+for noun in (version, init, doctor, env, demo):
+    app.command(noun.__name__.rpartition(".")[2])(noun.run)
+for noun in (agent, secret, policy, audit):
+    app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])

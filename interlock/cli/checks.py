@@ -1,0 +1,176 @@
+"""The questions that `interlock doctor` asks; each answers with what it found and what to do."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from cryptography import x509
+
+from broker import BrokerError, Vault, master_key, parse_recipe
+from broker.vault import MASTER_KEY_VARIABLE
+from interlock.cli.environment import CA_FILE
+from interlock.cli.home import Records, reading
+from interlock.cli.policy import load_as_front_door
+from interlock.cli.ports import is_free, listener
+from interlock.cli.reader import START
+from interlock.cli.rows import rows_shown
+from interlock.errors import InterlockError
+from interlock.model import Binding
+from interlock.settings import Settings
+from interlock.store import Shelf
+
+PORTS = {8080: "proxy", 8081: "mitmweb", 9443: "base URLs"}
+FRONT_DOORS = ("mitmdump", "mitmweb", "mitmproxy", "interlock")
+RENEW = timedelta(days=30)
+
+
+class Status(StrEnum):
+    """How serious it is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One answer."""
+
+    subject: str
+    status: Status
+    found: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Ask everything, without changing anything."""
+    home = check_home(settings)
+    yield home
+    if settings.home.is_dir():
+        yield from check_keys(settings)
+        yield from check_records(settings)
+        yield check_certificate(settings)
+    yield check_policies(settings)
+    for port, purpose in PORTS.items():
+        yield check_port(port, purpose)
+
+
+def check_home(settings: Settings) -> Check:
+    """The home is there and nobody else's."""
+    home = settings.home
+    if not home.is_dir():
+        return Check("home", Status.FAILURE, f"{home} does not exist", START)
+    if wide := _wider_than(home, 0o700):
+        return Check("home", Status.FAILURE, f"{home} has mode {wide}", f"chmod 700 {home}")
+    return Check("home", Status.OK, str(home))
+
+
+def check_keys(settings: Settings) -> Iterator[Check]:
+    """Key files are nobody else's."""
+    keys = sorted(settings.keys.glob("*.key"))
+    for key in keys:
+        if wide := _wider_than(key, 0o600):
+            yield Check("keys", Status.FAILURE, f"{key} has mode {wide}", f"chmod 600 {key}")
+    if not keys:
+        yield Check("keys", Status.WARNING, f"there are none in {settings.keys}", START)
+    elif not any(_wider_than(key, 0o600) for key in keys):
+        yield Check("keys", Status.OK, f"{len(keys)} key files, all private")
+
+
+def check_records(settings: Settings) -> Iterator[Check]:
+    """The database opens, the ledger is intact, every binding works."""
+    try:
+        with reading(settings) as records:
+            yield Check("database", Status.OK, str(settings.database))
+            yield check_ledger(records)
+            yield from check_secrets(settings, records)
+    except InterlockError as e:
+        yield Check("database", Status.FAILURE, str(e), "restore it from a backup")
+
+
+def check_ledger(records: Records) -> Check:
+    """Every hash of the chain fits."""
+    with rows_shown(records.database):
+        result = records.ledger.verify()
+    if result.intact:
+        return Check("ledger", Status.OK, f"{result.events} events, every hash fits")
+    advice = "somebody changed the database: keep a copy of it, then find out who"
+    return Check("ledger", Status.FAILURE, result.problem, advice)
+
+
+def check_secrets(settings: Settings, records: Records) -> Iterator[Check]:
+    """Every binding has a secret that opens and a recipe that fits it."""
+    bindings = records.bindings.all()
+    problems = {b: problem for b in bindings if (problem := _problem(settings, records, b))}
+    for binding, problem in problems.items():
+        advice = f"interlock secret set {binding.secret}"
+        yield Check("secrets", Status.FAILURE, f"{binding.authority}: {problem}", advice)
+    if not bindings:
+        advice = "interlock secret set openai-api-key"
+        yield Check("secrets", Status.WARNING, "no secret is bound to any host", advice)
+    elif not problems:
+        yield Check("secrets", Status.OK, f"{len(bindings)} bindings, every secret opens")
+
+
+def check_certificate(settings: Settings) -> Check:
+    """The authority that agents trust is there and will be for a while."""
+    path = settings.ca / CA_FILE
+    try:
+        ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    except FileNotFoundError:
+        return Check("certificate", Status.FAILURE, f"{path} does not exist", START)
+    except (OSError, ValueError) as e:
+        return Check("certificate", Status.FAILURE, f"{path}: {e}", START)
+    renew = f"remove {settings.ca} and run `interlock init`; agents must trust the new one"
+    left = ends - datetime.now(UTC)
+    if left <= timedelta(0):
+        return Check("certificate", Status.FAILURE, f"it expired on {ends:%Y-%m-%d}", renew)
+    if left < RENEW:
+        return Check("certificate", Status.WARNING, f"it expires on {ends:%Y-%m-%d}", renew)
+    return Check("certificate", Status.OK, f"valid until {ends:%Y-%m-%d}")
+
+
+def check_policies(settings: Settings) -> Check:
+    """The policies load."""
+    try:
+        loaded = load_as_front_door(settings.policies)
+    except InterlockError as e:
+        return Check("policies", Status.FAILURE, str(e), "interlock policy check")
+    found = f"{len(loaded.current)} policies, set {loaded.current.digest}"
+    return Check("policies", Status.OK, found)
+
+
+def check_port(port: int, purpose: str) -> Check:
+    """A default port is free, or ours."""
+    subject = f"port {port}"
+    if is_free(port):
+        return Check(subject, Status.OK, f"free ({purpose})")
+    who = listener(port)
+    if who.startswith(FRONT_DOORS):
+        return Check(subject, Status.OK, f"in use by {who}")
+    advice = "if that is no front door, give ours another port: --mode regular@PORT"
+    return Check(subject, Status.WARNING, f"in use by {who or 'somebody'} ({purpose})", advice)
+
+
+def _problem(settings: Settings, records: Records, binding: Binding) -> str:
+    """Say why a binding would fail at the wire; empty when it would not."""
+    kept = settings.keys / "master.key"
+    if MASTER_KEY_VARIABLE not in os.environ and not kept.exists():
+        return f"{kept} is gone, and with it every secret"
+    try:
+        key = master_key(settings.keys, os.environ)
+        secret = records.database.read(lambda c: Vault(Shelf(c), key).open(binding.secret))
+        parse_recipe(binding.recipe).render(secret)
+    except (BrokerError, ValueError) as e:
+        return str(e)
+    return ""
+
+
+def _wider_than(path: Path, most: int) -> str:
+    """The mode of a path in octal if it grants more than `most`, else empty."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    return f"{mode:04o}" if mode & ~most else ""

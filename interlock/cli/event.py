@@ -1,0 +1,115 @@
+"""An event of the ledger in the words of people: one line of a list, or the story of a decision."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from interlock.cli.printing import moment, say_styled
+
+type Event = Mapping[str, Any]
+type Field = tuple[str, Any]
+
+STYLES = {"allow": "green", "deny": "red", "would_deny": "yellow", "needs_approval": "magenta"}
+
+
+def say_event(event: Event) -> None:
+    """Print one event on one line that opens with the id to ask for."""
+    label = event["body"].get("label", "")
+    say_styled(
+        (event["decision_id"] or event["id"], "bold"),
+        (f"  {moment(event['ts'])}  ", "dim"),
+        (f"{event['kind']:<13} ", ""),
+        (f"{label} " if label else "", STYLES.get(label, "")),
+        (_SUMMARIES.get(event["kind"], _anything)(event), ""),
+    )
+
+
+def story(events: Sequence[Event]) -> Iterator[Field]:
+    """Tell what belongs to one decision, as names and values in the order to read them."""
+    for event in events:
+        yield from _STORIES.get(event["kind"], _other)(event)
+    for event in events:
+        yield "ledger", f"{event['kind']} {event['id']}, node {event['node']} seq {event['seq']}"
+
+
+def _decision(event: Event) -> Iterator[Field]:
+    body = event["body"]
+    yield "decision", f"{body.get('label')}  {event['decision_id']}"
+    yield "when", moment(event["ts"])
+    yield "who", f"{event['agent']} ({body.get('trust')}) from {body.get('source_ip') or '-'}"
+    yield "what", f"{body.get('action')} {body.get('resource')}"
+    yield "request", f"{body.get('method')} {body.get('authority')}{body.get('path')}"
+    yield "body", f"{body.get('body_bytes')} bytes, sha256 {body.get('body_sha256')}"
+    for name, field in (("intent", "intent"), ("category", "intent_category"), ("goal", "goal")):
+        yield name, body.get(field) or "-"
+    for policy_id, description in body.get("reasons") or [["", "no policy permits it"]]:
+        yield "because", f"{policy_id}: {description}" if policy_id else description
+    micros = f"in {body.get('micros')} µs, policy set {body.get('policy_set')}"
+    yield "decided", f"at the {body.get('stage')} stage, {body.get('mode')} mode, {micros}"
+    yield "claimed", ", ".join(_claims(body)) or "-"
+
+
+def _claims(body: Mapping[str, Any]) -> Iterator[str]:
+    for name, field in (("CONNECT", "connect"), ("SNI", "sni"), ("Host", "host")):
+        if body.get(field):
+            yield f"{name} {body[field]}"
+
+
+def _secret_access(event: Event) -> Iterator[Field]:
+    body = event["body"]
+    yield "secret", f"{body.get('secret')} for {body.get('authority')}, token {body.get('token')}"
+
+
+def _outcome(event: Event) -> Iterator[Field]:
+    body = event["body"]
+    yield "outcome", _result(event)
+    used = "was put on the wire" if body.get("redeemed") else "was not used"
+    yield "", f"the secret {used}, {body.get('scrubbed')} times removed from the answer"
+    yield "", f"dialled {body.get('dialled') or '-'} {body.get('tls') or 'without TLS'}"
+    if certificate := body.get("certificate"):
+        yield "", f"certificate {certificate}"
+
+
+def _other(event: Event) -> Iterator[Field]:
+    yield event["kind"], moment(event["ts"])
+    for name, value in event["body"].items():
+        yield name, value if isinstance(value, str) else json.dumps(value)
+
+
+def _call(event: Event) -> str:
+    body = event["body"]
+    what = f"{body.get('action')} {body.get('resource')}"
+    because = ", ".join(str(policy_id) for policy_id, _ in body.get("reasons", ()))
+    return f"{event['agent']} {what} at {body.get('authority')} [{because or 'no policy'}]"
+
+
+def _access(event: Event) -> str:
+    body = event["body"]
+    return f"{event['agent']} {body.get('secret')} for {body.get('authority')}"
+
+
+def _result(event: Event) -> str:
+    body = event["body"]
+    answer = body.get("status") or body.get("error") or "no answer"
+    traffic = f"{body.get('bytes_up')} bytes up, {body.get('bytes_down')} down"
+    return f"{answer} in {body.get('millis')} ms, {traffic}"
+
+
+def _ended(event: Event) -> str:
+    return f"{event['agent']} {_result(event)}"
+
+
+def _anything(event: Event) -> str:
+    return " ".join(f"{name}={json.dumps(value)}" for name, value in event["body"].items())
+
+
+_SUMMARIES: Mapping[str, Callable[[Event], str]] = {
+    "decision": _call,
+    "secret_access": _access,
+    "outcome": _ended,
+}
+_STORIES: Mapping[str, Callable[[Event], Iterator[Field]]] = {
+    "decision": _decision,
+    "secret_access": _secret_access,
+    "outcome": _outcome,
+}

@@ -1,0 +1,64 @@
+"""Opens the home that a command works on: to look at it, or to change it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import typer
+
+from interlock.cli.reader import START, Reader
+from interlock.errors import SettingsError
+from interlock.installation import Installation
+from interlock.ledger import Ledger
+from interlock.registry import Registry
+from interlock.settings import Settings
+from interlock.store import Bindings, Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What an installation holds, for reading."""
+
+    database: Reader
+    ledger: Ledger
+    registry: Registry
+    bindings: Bindings
+
+    def secrets(self) -> list[str]:
+        """The names of all stored secrets."""
+        return self.database.read(lambda connection: Shelf(connection).names())
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """Read the settings, with `--home` on top; raises SettingsError."""
+    if context.obj == "":
+        raise SettingsError("--home: give a path, it is empty")
+    try:
+        return Settings.load(home=context.obj)
+    except UnicodeDecodeError as e:
+        raise SettingsError(f"interlock.toml: not UTF-8 at byte {e.start}") from None
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Records]:
+    """Open the records of a home that exists; raises SettingsError or StoreError."""
+    require_home(settings)
+    with Reader(settings.database) as database:
+        ledger = Ledger(database)
+        yield Records(database, ledger, Registry(database, ledger.admin), Bindings(database))
+
+
+@contextmanager
+def changing(settings: Settings, *, create: bool = False) -> Iterator[Installation]:
+    """Open a home for changes; without `create` it has to exist."""
+    if not create:
+        require_home(settings)
+    with Installation(settings) as installation:
+        yield installation
+
+
+def require_home(settings: Settings) -> None:
+    """Raise SettingsError when there is no home, or nothing in it, yet."""
+    for path in (settings.home, settings.database):
+        if not path.exists():
+            raise SettingsError(f"{path} does not exist: {START}")

@@ -1,0 +1,60 @@
+"""What people type, read once at the edge: durations, names, hosts, plain text."""
+
+import re
+from collections.abc import Callable
+
+import typer
+
+from interlock.calls import parse_authority
+from interlock.model import Authority
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"([0-9]{1,9})([smhd])", re.ASCII)
+_SECRET_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+LONGEST_DURATION_S = 36500 * 86400
+LONGEST_TEXT = 1024
+
+
+def parse_duration(text: str) -> float:
+    """Read `45s`, `30m`, `8h` or `90d` into seconds; raises ValueError."""
+    found = _DURATION.fullmatch(text)
+    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not 0 < seconds <= LONGEST_DURATION_S:
+        raise ValueError(f"{text[:40]!r} is not a duration such as 45s, 30m, 8h or 90d")
+    return float(seconds)
+
+
+def parse_text(text: str) -> str:
+    """Read one printable line, as long as a declaration header may be; raises ValueError."""
+    if len(text) > LONGEST_TEXT or not text.isprintable():
+        raise ValueError(f"use one line of printable text, {LONGEST_TEXT} characters at most")
+    return text
+
+
+def parse_secret_name(text: str) -> str:
+    """Read the name of a secret; raises ValueError."""
+    if not _SECRET_NAME.fullmatch(text):
+        raise ValueError(
+            f"{text[:64]!r} is not a secret name: "
+            "use letters, digits, '.', '_' and '-', 128 at most"
+        )
+    return text
+
+
+def parse_host(text: str) -> Authority:
+    """Read HOST or HOST:PORT; raises ValueError."""
+    if "/" in text:
+        raise ValueError(f"{text[:80]!r} is not HOST or HOST:PORT")
+    return parse_authority(text)
+
+
+def typed[T](parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Make a parser of ours one for typer, which keeps the words of BadParameter only."""
+
+    def read(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as e:
+            raise typer.BadParameter(str(e)) from None
+
+    return read

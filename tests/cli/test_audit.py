@@ -1,0 +1,178 @@
+"""`interlock audit`."""
+
+import json
+import signal
+import subprocess
+from typing import Any
+
+import pytest
+
+from interlock.demo.front_door import FrontDoor
+from tests.cli.terminal import INTERLOCK, Terminal
+
+UNLOCK_UPDATE = "drop trigger events_no_update"
+UNLOCK_DELETE = "drop trigger events_no_delete"
+READING = (
+    ("audit", "tail"),
+    ("audit", "query"),
+    ("audit", "verify"),
+    ("agent", "list"),
+    ("secret", "list"),
+    ("env", "--agent", "research-agent"),
+    ("doctor",),
+)
+
+
+def decision(terminal: Terminal, agent: str) -> dict[str, Any]:
+    """The one decision about an agent."""
+    return terminal.does("audit", "query", "--agent", agent, "--json").object
+
+
+def test_tail_prints_the_newest_last(lived_in: Terminal) -> None:
+    """Each line opens with an id that `show` takes, whole, however narrow the pipe."""
+    lines = lived_in.does("audit", "tail", "-n", "3", COLUMNS="20").out.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        assert lived_in.does("audit", "show", line.split()[0]).out
+
+
+def test_query_selects(lived_in: Terminal) -> None:
+    """By agent, by age and by answer."""
+    query = ("audit", "query", "--json")
+    assert len(lived_in.does(*query).objects) == 2
+    assert [e["agent"] for e in lived_in.does(*query, "--decision", "would_deny").objects] == [
+        "intern-agent"
+    ]
+    assert len(lived_in.does(*query, "--since", "1h", "--decision", "allow").objects) == 1
+    assert lived_in.does(*query, "--agent", "nobody").out == ""
+
+
+def test_show_tells_the_whole_story(lived_in: Terminal) -> None:
+    """Who, what, why, with which secret, and how it ended; by any id that belongs to it."""
+    allowed = decision(lived_in, "research-agent")
+    by_decision = lived_in.does("audit", "show", allowed["decision_id"]).out
+    assert lived_in.does("audit", "show", allowed["id"]).out == by_decision
+    assert lived_in.does("audit", "show", "evt_end").out == by_decision
+    for part in (
+        f"allow  {allowed['decision_id']}",
+        "research-agent (trusted)",
+        'chat Model::"',
+        "sum up",
+        "trusted-agents-use-models: An agent that a person vouched for",
+        "openai-api-key for api.openai.com:443, token sct_",
+        "200 in 12.5 ms",
+        "dialled 192.0.2.1:443 TLSv1.3",
+    ):
+        assert part in by_decision
+
+
+def test_show_as_json(lived_in: Terminal) -> None:
+    """A program gets every event of the decision."""
+    allowed = decision(lived_in, "research-agent")
+    shown = lived_in.does("audit", "show", allowed["id"], "--json").object
+    assert shown["decision_id"] == allowed["decision_id"]
+    assert {e["kind"] for e in shown["events"]} == {"decision", "secret_access", "outcome"}
+
+
+def test_what_an_agent_declared_does_not_reach_the_terminal(lived_in: Terminal) -> None:
+    """An escape sequence in an intent is shown, not obeyed."""
+    denied = decision(lived_in, "intern-agent")
+    out = lived_in.does("audit", "show", denied["decision_id"]).out
+    assert "\\x1b]0;owned\\x07" in out
+    assert out.replace("\n", "").isprintable()
+
+
+def test_verify_says_intact(lived_in: Terminal) -> None:
+    """Exit 0, and how much was checked."""
+    events = lived_in.events()
+    assert f"{events} events" in lived_in.does("audit", "verify").out
+    said = lived_in.does("audit", "verify", "--json").object
+    assert said == {"intact": True, "events": events, "problem": ""}
+
+
+@pytest.mark.parametrize(
+    ("statements", "problem"),
+    [
+        pytest.param(
+            (UNLOCK_UPDATE, "update events set body = replace(body, 'o', 'a') where seq = 3"),
+            "seq 3: the content was changed",
+            id="an edited row",
+        ),
+        pytest.param(
+            (UNLOCK_UPDATE, "update events set agent = 'somebody' where seq = 5"),
+            "seq 5: the content was changed",
+            id="an edited agent",
+        ),
+        pytest.param(
+            (UNLOCK_DELETE, "delete from events where seq = 4"),
+            "seq 5: the row after seq 3 is missing",
+            id="a deleted row",
+        ),
+        pytest.param(
+            (UNLOCK_UPDATE, "update events set body = x'00' where seq = 3"),
+            "bytes where only text",
+            id="a row of another type",
+        ),
+    ],
+)
+def test_verify_finds_what_an_attacker_did(
+    lived_in: Terminal, statements: tuple[str, ...], problem: str
+) -> None:
+    """Exit 1 with node, seq and what is wrong; the doctor says the same."""
+    lived_in.tamper(*statements)
+    line = lived_in.fails(1, "audit", "verify")
+    assert problem in line
+    said = lived_in.run("audit", "verify", "--json")
+    assert (said.code, said.object["intact"]) == (1, False)
+    assert said.object["problem"] in line
+    ledger = [c for c in lived_in.run("doctor", "--json").objects if c["subject"] == "ledger"]
+    assert ledger[0]["status"] == "failure"
+
+
+def test_a_row_that_cannot_be_read_says_what_to_do(lived_in: Terminal) -> None:
+    """A tampered body is no traceback."""
+    lived_in.tamper(UNLOCK_UPDATE, "update events set body = '[1]' where seq = 3")
+    assert "run `interlock audit verify`" in lived_in.run("audit", "tail").err
+    assert lived_in.run("audit", "tail").code == 2
+
+
+@pytest.mark.parametrize("words", [pytest.param(words, id=" ".join(words)) for words in READING])
+def test_reading_changes_nothing(lived_in: Terminal, words: tuple[str, ...]) -> None:
+    """Not a byte, not a file."""
+    before = lived_in.snapshot()
+    lived_in.does(*words)
+    assert lived_in.snapshot() == before
+
+
+@pytest.mark.parametrize("words", [pytest.param(words, id=" ".join(words)) for words in READING])
+def test_reading_creates_no_home(terminal: Terminal, words: tuple[str, ...]) -> None:
+    """What is not there is reported, not made."""
+    answer = terminal.run(*words)
+    assert answer.code == (1 if words == ("doctor",) else 2)
+    assert "run `interlock init`, or start the front door" in answer.out + answer.err
+    assert not terminal.home.exists()
+
+
+def test_follow_prints_what_happens_next(lived_in: Terminal) -> None:
+    """New events appear as they are written; Ctrl-C ends it without a word."""
+    command = [INTERLOCK, "audit", "tail", "-n", "1", "--follow", "--json"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=lived_in.variables(), **pipes) as process:
+        first = json.loads(process.stdout.readline())
+        lived_in.does("agent", "trust", "intern-agent")
+        second = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert second["seq"] > first["seq"]
+    assert second["body"]["action"] == "agent.trust"
+    assert (process.returncode, err) == (130, b"")
+
+
+@pytest.mark.slow
+def test_works_beside_a_running_front_door(lived_in: Terminal) -> None:
+    """Reading and changing do not wait for the proxy to end."""
+    with FrontDoor(lived_in.home, environ={"HOME": str(lived_in.home.parent)}):
+        for words in READING:
+            lived_in.does(*words)
+        lived_in.does("agent", "trust", "intern-agent")
+    lived_in.does("audit", "verify")

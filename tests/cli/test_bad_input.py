@@ -1,0 +1,144 @@
+"""Bad input: exit 2, one line that names what is wrong, and nothing is written."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import INTERLOCK, Terminal
+
+ADD = ("agent", "add", "a1")
+SET = ("secret", "set", "s1", "--host", "a.example")
+OPENAI = ("secret", "set", "openai-api-key")
+ENV = ("env", "--agent", "research-agent")
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "said"),
+    [
+        pytest.param(("agent", "add", "no/slash"), b"", "agent name", id="a bad agent name"),
+        pytest.param(("agent", "add", "unidentified"), b"", "agent name", id="a name of ours"),
+        pytest.param(("agent", "add", "a\x1b[2Jb"), b"", "\\x1b", id="a name with an escape"),
+        pytest.param((*ADD, "--key-ttl", "soon"), b"", "duration", id="a word for a duration"),
+        pytest.param((*ADD, "--key-ttl", "0d"), b"", "duration", id="no duration at all"),
+        pytest.param((*ADD, "--key-ttl", "999999999d"), b"", "duration", id="millions of years"),
+        pytest.param((*ADD, "--trust", "revoked"), b"", "--trust", id="trust to start without"),
+        pytest.param((*ADD, "--owner", "a\nb"), b"", "one line", id="an owner of two lines"),
+        pytest.param((*ADD, "--intent", "x" * 1025), b"", "1024", id="an endless intent"),
+        pytest.param(("agent", "show", "nobody"), b"", "'nobody'", id="show an unknown agent"),
+        pytest.param(("agent", "rm", "nobody"), b"", "'nobody'", id="rm an unknown agent"),
+        pytest.param(("agent", "rotate", "nobody"), b"", "'nobody'", id="rotate an unknown one"),
+        pytest.param(("agent", "trust", "nobody"), b"", "'nobody'", id="trust an unknown agent"),
+        pytest.param(SET, b"a\r\nb", "line break", id="a secret with CR and LF"),
+        pytest.param(SET, b"a\nb\n", "line break", id="a secret of two lines"),
+        pytest.param(SET, b"a\0b", "control", id="a secret with a NUL"),
+        pytest.param(SET, b"", "empty", id="an empty secret"),
+        pytest.param((*SET, "value"), b"x", "unexpected", id="a value among the arguments"),
+        pytest.param((*SET, "--recipe", "jwt"), b"x", "known are", id="an unknown recipe"),
+        pytest.param((*SET, "--recipe", "header:Host"), b"x", "Host", id="a recipe that bends"),
+        pytest.param((*SET, "--recipe", "basic"), b"x", "user:password", id="a basic half"),
+        pytest.param((*SET, "--agent", "nobody"), b"x", "'nobody'", id="bound to nobody"),
+        pytest.param(("secret", "set", "a b"), b"x", "secret name", id="a bad secret name"),
+        pytest.param(("secret", "set", "s1"), b"x", "--host", id="a secret bound nowhere"),
+        pytest.param((*OPENAI, "--host", "https://a"), b"x", "HOST", id="a URL for a host"),
+        pytest.param((*OPENAI, "--host", "a:0"), b"x", "port", id="a port that is none"),
+        pytest.param((*OPENAI, "--host", "*.a.example"), b"x", "host name", id="a wildcard"),
+        pytest.param(("secret", "rm", "s1"), b"", "no secret", id="rm an unknown secret"),
+        pytest.param(("audit", "show", "dec_0"), b"", "dec_0", id="an unknown decision"),
+        pytest.param(("audit", "query", "--since", "1y"), b"", "duration", id="a unit unknown"),
+        pytest.param(("audit", "query", "--decision", "no"), b"", "--decision", id="an answer"),
+        pytest.param(("audit", "tail", "-n", "0"), b"", "-n", id="a tail of nothing"),
+        pytest.param(("env", "--agent", "nobody"), b"", "'nobody'", id="env of an unknown agent"),
+        pytest.param((*ENV, "--base-url", "x=https://a"), b"", "service", id="unknown service"),
+        pytest.param((*ENV, "--base-url", "openai=http://a"), b"", "https", id="base URL in clear"),
+        pytest.param((*ENV, "--base-url", "openai=https://a/b"), b"", "host", id="URL with a path"),
+        pytest.param((*ENV, "--format", "fish"), b"", "--format", id="an unknown shell"),
+        pytest.param(("agent",), b"", "Missing command", id="a noun without a verb"),
+        pytest.param(("agent", "list", "--all"), b"", "--all", id="an unknown option"),
+        pytest.param(("teapot",), b"", "teapot", id="an unknown noun"),
+        pytest.param(("--home", "", "agent", "list"), b"", "--home", id="an empty home"),
+    ],
+)
+def test_refuses(lived_in: Terminal, words: tuple[str, ...], stdin: bytes, said: str) -> None:
+    """One line says what is wrong; agents, secrets and ledger stay as they were."""
+    before = lived_in.snapshot()
+    assert said in lived_in.fails(2, *words, stdin=stdin)
+    assert lived_in.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("agent", "rm", "a1"), id="rm"),
+        pytest.param(("agent", "trust", "a1"), id="trust"),
+        pytest.param(("secret", "rm", "s1"), id="secret rm"),
+    ],
+)
+def test_changes_no_home_that_does_not_exist(terminal: Terminal, words: tuple[str, ...]) -> None:
+    """There is nothing to change, so nothing is created for it."""
+    assert "run `interlock init`" in terminal.fails(2, *words)
+    assert not terminal.home.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("audit", "verify"), id="reading"),
+        pytest.param(("agent", "add", "a1"), id="changing"),
+        pytest.param(("init",), id="init"),
+    ],
+)
+def test_a_database_that_is_none(terminal: Terminal, words: tuple[str, ...]) -> None:
+    """A file that SQLite cannot read is named and left alone."""
+    terminal.home.mkdir(mode=0o700)
+    database = terminal.home / "interlock.db"
+    database.write_bytes(b"something else entirely. " * 400)
+    before = database.read_bytes()
+    assert str(database) in terminal.fails(2, *words)
+    assert database.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(b"mode = ", "interlock.toml", id="broken TOML"),
+        pytest.param(b'mode = "lax"', "interlock_mode", id="an impossible mode"),
+        pytest.param(b"modus = 1", "interlock_modus", id="an unknown key"),
+        pytest.param(b'allow_private = "10.0.0.0/99"', "interlock_allow_private", id="bad CIDR"),
+        pytest.param(b'store = "postgresql://x"', "interlock_store", id="another store"),
+        pytest.param(b"\xff\xfe", "UTF-8", id="bytes that are no text"),
+    ],
+)
+def test_a_bad_settings_file(lived_in: Terminal, content: bytes, said: str) -> None:
+    """The line names the setting."""
+    (lived_in.home / "interlock.toml").write_bytes(content)
+    assert said in lived_in.fails(2, "agent", "add", "a1")
+
+
+def test_a_home_that_cannot_be_made(terminal: Terminal) -> None:
+    """A file stands where the home should be."""
+    terminal.home.write_text("")
+    assert str(terminal.home) in terminal.fails(2, "init")
+
+
+def test_a_master_key_that_is_none(terminal: Terminal) -> None:
+    """The variable is named, its value is not."""
+    line = terminal.fails(2, "init", INTERLOCK_MASTER_KEY="0123456789")
+    assert "INTERLOCK_MASTER_KEY" in line
+    assert "0123456789" not in line
+
+
+@pytest.mark.parametrize("words", [("agent", "list"), ("agent", "list", "--json")])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is there on Linux only")
+def test_a_full_disk(lived_in: Terminal, words: tuple[str, ...]) -> None:
+    """What cannot be printed is an error, not a traceback."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [INTERLOCK, *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=lived_in.variables(),
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines() == ["interlock: [Errno 28] No space left on device"]

@@ -1,0 +1,124 @@
+"""`interlock init`, `doctor`, `version`, and the home they share."""
+
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from interlock.cli.ports import is_free, listener
+from tests.cli.terminal import Terminal
+
+
+def test_init_makes_everything_and_says_so(terminal: Terminal) -> None:
+    """Home, database, keys and authority, nobody else's; the second time nothing changes."""
+    made = terminal.does("init", "--json").object["made"]
+    names = {str(Path(path).relative_to(terminal.home)) for path in made}
+    needed = {"interlock.db", "keys/master.key", "keys/sct-0001.key", "ca/interlock-ca.pem"}
+    assert needed <= names
+    assert stat.S_IMODE(terminal.home.stat().st_mode) == 0o700
+    assert stat.S_IMODE((terminal.home / "keys" / "master.key").stat().st_mode) == 0o600
+    before = terminal.snapshot()
+    assert "nothing was changed" in terminal.does("init").out
+    assert terminal.snapshot() == before
+
+
+def test_init_leads_on(terminal: Terminal) -> None:
+    """It says what to do next, and the doctor has no complaint."""
+    assert "interlock agent add" in terminal.does("init").out
+    assert "failure" not in terminal.does("doctor").out
+
+
+def test_init_says_when_the_authority_is_broken(terminal: Terminal) -> None:
+    """A damaged file is named, not replaced: agents trust it."""
+    terminal.does("init")
+    (terminal.home / "ca" / "interlock-ca.pem").unlink()
+    (terminal.home / "ca" / "mitmproxy-ca.pem").write_text("not a certificate")
+    assert str(terminal.home / "ca") in terminal.fails(2, "init")
+
+
+def test_the_option_wins_over_the_environment(terminal: Terminal, tmp_path: Path) -> None:
+    """--home, then INTERLOCK_HOME."""
+    terminal.does("--home", str(tmp_path / "other"), "agent", "add", "a1")
+    assert (tmp_path / "other" / "interlock.db").exists()
+    assert not terminal.home.exists()
+
+
+def _widen_home(home: Path) -> None:
+    home.chmod(0o755)
+
+
+def _widen_key(home: Path) -> None:
+    (home / "keys" / "master.key").chmod(0o644)
+
+
+def _lose_master_key(home: Path) -> None:
+    (home / "keys" / "master.key").unlink()
+
+
+def _lose_authority(home: Path) -> None:
+    (home / "ca" / "interlock-ca.pem").unlink()
+
+
+def _break_policies(home: Path) -> None:
+    folder = home.parent / "policies"
+    folder.mkdir()
+    (folder / "a.cedar").write_text("permit (principal, action, resource")
+    (home / "interlock.toml").write_text(f'policies = "{folder}"')
+
+
+def _break_database(home: Path) -> None:
+    (home / "interlock.db").write_text("this is not SQLite, however one reads it" * 99)
+
+
+@pytest.mark.parametrize(
+    ("harm", "subject"),
+    [
+        pytest.param(_widen_home, "home", id="a home that others may read"),
+        pytest.param(_widen_key, "keys", id="a key that others may read"),
+        pytest.param(_lose_master_key, "secrets", id="secrets without their master key"),
+        pytest.param(_lose_authority, "certificate", id="no certificate"),
+        pytest.param(_break_policies, "policies", id="a broken policy"),
+        pytest.param(_break_database, "database", id="a database that is none"),
+    ],
+)
+def test_the_doctor_finds_it(
+    lived_in: Terminal, harm: Callable[[Path], None], subject: str
+) -> None:
+    """Exit 1; the failure says what to do and mends nothing itself."""
+    harm(lived_in.home)
+    before = lived_in.snapshot()
+    answer = lived_in.run("doctor", "--json")
+    failures = [check for check in answer.objects if check["status"] == "failure"]
+    assert answer.code == 1
+    assert subject in {check["subject"] for check in failures}
+    assert all(check["advice"] for check in failures)
+    assert lived_in.snapshot() == before
+
+
+def test_names_who_listens() -> None:
+    """A port that is taken says by whom."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not is_free(port)
+        if Path("/proc/net/tcp").exists():
+            assert listener(port).endswith(f"pid {os.getpid()}")
+    assert is_free(port)
+
+
+def test_version(terminal: Terminal) -> None:
+    """What to put into a bug report."""
+    assert set(terminal.does("version", "--json").object) == {
+        "interlock",
+        "mitmproxy",
+        "cedarpy",
+        "python",
+    }
+    assert "interlock" in terminal.does("version").out
+
+
+def test_no_command_shows_the_help(terminal: Terminal) -> None:
+    """A newcomer types the name and sees what there is."""
+    assert "doctor" in terminal.does().out
