@@ -6,13 +6,16 @@ from interlock.governor import Governor, Verdict
 from interlock.model import UNIDENTIFIED, Agent, Authority
 from interlock.settings import AllowPrivate
 
+# An agent's name, None where only the key was given, and the key.
+type Proof = tuple[str | None, str]
+
 
 @dataclass(slots=True)
 class Tunnel:
     """What one client connection said at CONNECT: whom it wants, and who it is."""
 
     target: Authority | None = None
-    proof: tuple[str, str] | None = None
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Door:
         self.require_identity = True
         self.private: AllowPrivate = (frozenset(), ())
         self.tunnels: dict[str, Tunnel] = {}
+        self.proofs: dict[str, set[Proof]] = {}
         self.callers: dict[str, Caller] = {}
         self.clearances: dict[str, Clearance] = {}
         self.accounts: dict[str, Account] = {}

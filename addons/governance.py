@@ -9,6 +9,7 @@ sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != _HERE]
 if str(_HERE.parent) not in sys.path:
     sys.path.insert(0, str(_HERE.parent))
 
+from addons.cutoff import Cutoff  # noqa: E402
 from addons.dial import Dial  # noqa: E402
 from addons.door import Door  # noqa: E402
 from addons.gate import Gate  # noqa: E402
@@ -29,4 +30,5 @@ addons = [
     Inject(door),
     Stream(door),
     Outcome(door),
+    Cutoff(door),
 ]

@@ -7,7 +7,7 @@ import ipaddress
 from mitmproxy import connection, http
 
 from addons import refusals
-from addons.door import Caller, Door, Tunnel
+from addons.door import Caller, Door, Proof, Tunnel
 from addons.fail_closed import fail_closed
 from addons.wire import authority_of, is_reverse
 from interlock.errors import IdentityError
@@ -24,8 +24,6 @@ DECLARATIONS = {
     "interlock-approval": "approval",
 }
 LONGEST_DECLARATION = 1024
-
-type Proof = tuple[str, str]
 
 
 class Identity:
@@ -76,6 +74,7 @@ class Identity:
         """Forget what the connection said."""
         self._door.tunnels.pop(client.id, None)
         self._door.dialable.pop(client.id, None)
+        self._door.proofs.pop(client.id, None)
 
     def _prove(
         self, flow: http.HTTPFlow, proof: Proof | None, slot_key: str | None = None
@@ -84,10 +83,13 @@ class Identity:
         governor = self._door.governor
         if governor is None:
             raise RuntimeError("the governor is not open")
+        if proof is None and slot_key is not None:
+            proof = (None, slot_key)
         if proof is not None:
-            return governor.identify(proof[1], proof[0])
-        if slot_key is not None:
-            return governor.identify(slot_key)
+            name, key = proof
+            agent = governor.identify(key, name)
+            self._door.proofs.setdefault(flow.client_conn.id, set()).add(proof)
+            return agent
         if self._door.require_identity or not _on_loopback(flow.client_conn):
             raise IdentityError("this front door requires an agent key")
         return UNIDENTIFIED

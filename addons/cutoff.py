@@ -1,0 +1,79 @@
+"""Ends the open connections of an agent that was cut off, within a second."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from mitmproxy import ctx
+
+from addons.door import Door, Proof
+from interlock.errors import IdentityError, StoreError
+from interlock.governor import Governor
+from interlock.model import Mode
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.25
+
+
+class Cutoff:
+    """Looks at who is connected whenever the registry has changed.
+
+    The next request of a cut-off agent is refused anyhow; this is for what is under way:
+    tunnels, idle connections, and streams that would run on for hours.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._change = -1
+        self._task: asyncio.Task[None] | None = None
+
+    def running(self) -> None:
+        """Begin to watch."""
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    def done(self) -> None:
+        """Stop watching."""
+        if self._task:
+            self._task.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                self._look()
+            except StoreError as e:
+                log.warning("cannot see who was cut off: %s", e)
+
+    def _look(self) -> None:
+        governor = self._door.governor
+        if governor is None or governor.installation.database.change == self._change:
+            return
+        self._change = governor.installation.database.change
+        for client_id, proofs in list(self._door.proofs.items()):
+            if why := _ended(governor, proofs):
+                log.warning("connection cut: %s", why)
+                _cut(client_id)
+
+
+def _ended(governor: Governor, proofs: Iterable[Proof]) -> str:
+    """Say why a connection with these proofs must end; empty when it may stay.
+
+    A key that does not hold any more ends it in both modes, as it does at the next request; an
+    agent that is cut off ends it where denials bind.
+    """
+    for name, key in proofs:
+        try:
+            agent = governor.identify(key, name)
+        except IdentityError:
+            return f"the key of {name or 'an agent'} does not hold any more"
+        if agent.cut_off and governor.mode is Mode.ENFORCE:
+            return f"{agent.name} is {agent.trust}"
+    return ""
+
+
+def _cut(client_id: str) -> None:
+    """Close the agent's side; mitmproxy then closes the upstream's."""
+    handler = ctx.master.addons.get("proxyserver").connections.get(client_id)
+    if handler is not None and handler.client in handler.transports:
+        handler.close_connection(handler.client)
