@@ -55,12 +55,26 @@ class Gate:
         authority = verdict.call.request.authority
         if request.host != authority.host:
             request.host = authority.host
+        frame(request, body)
         if verdict.capability:
             carry(request.headers, verdict.capability)
         self._door.dialable.setdefault(flow.client_conn.id, set()).add(authority)
         self._door.clearances[flow.id] = Clearance(
             verdict, authority, request.scheme, request.method, request.path, body
         )
+
+
+def frame(request: http.Request, body: bytes) -> None:
+    """Give the request the one framing that no two parsers read differently (RFC 9112, 6).
+
+    The body is complete here, so its length is known. HTTP/2 needs no length and HTTP/1.1 does:
+    forwarded without one, a body would be read as the next request, which nobody judged.
+    """
+    request.headers.pop("transfer-encoding", None)
+    request.headers.pop("content-length", None)
+    if body or request.method in ("POST", "PUT", "PATCH"):
+        request.headers["content-length"] = str(len(body))
+    request.trailers = None
 
 
 def carry(headers: http.Headers, capability: Capability) -> None:

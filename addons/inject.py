@@ -207,6 +207,9 @@ def check_unchanged(request: http.Request, clearance: Clearance) -> None:
         and request.method == clearance.method
         and request.path == clearance.path
         and (body is clearance.body or body == clearance.body)
+        and request.headers.get("content-length", "0") == str(len(body))
+        and "transfer-encoding" not in request.headers
+        and not request.trailers
     )
     if not same:
         raise Refused("the request was changed after it was judged")

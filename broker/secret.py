@@ -1,7 +1,7 @@
 """A credential that can be carried around without showing itself."""
 
 import hmac
-from typing import NoReturn, Self, SupportsIndex, final
+from typing import NoReturn, Self, final
 
 MAX_BYTES = 16 * 1024
 _CONTROLS = frozenset([*range(0x20), 0x7F])
@@ -54,8 +54,5 @@ class Secret:
     def __deepcopy__(self, memo: object) -> Self:
         return self
 
-    def __getstate__(self) -> NoReturn:
+    def __getstate__(self) -> NoReturn:  # what pickle and every serialiser like it asks for
         raise TypeError("a Secret cannot be serialised")
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        self.__getstate__()
