@@ -38,7 +38,7 @@ class Identity:
         tunnel = Tunnel()
         try:
             tunnel.target = authority_of(flow)
-            tunnel.proof = proxy_proof(flow.request.headers)
+            tunnel.proof = take_proof(flow.request.headers)
             self._prove(flow, tunnel.proof)
         except IdentityError as e:
             flow.response = refusals.unproven(e, at_proxy=True)
@@ -46,7 +46,6 @@ class Identity:
         except ValueError as e:
             flow.response = refusals.plain(400, f"CONNECT: {e}")
             return
-        flow.request.headers.pop("proxy-authorization", None)
         self._door.tunnels[flow.client_conn.id] = tunnel
 
     @fail_closed
@@ -58,7 +57,8 @@ class Identity:
         headers = flow.request.headers
         tunnel = self._door.tunnels.get(flow.client_conn.id)
         try:
-            proof = (tunnel and tunnel.proof) or proxy_proof(headers)
+            offered = take_proof(headers)
+            proof = (tunnel and tunnel.proof) or offered
             slot_key, foreign = _slot_key(headers)
             agent = self._prove(flow, proof, slot_key)
         except IdentityError as e:
@@ -107,12 +107,14 @@ def _on_loopback(client: connection.Client) -> bool:
     return (inner or address).is_loopback
 
 
-def proxy_proof(headers: http.Headers) -> Proof | None:
-    """Read `Proxy-Authorization: Basic` (RFC 7617) into name and key; None without the header.
+def take_proof(headers: http.Headers) -> Proof | None:
+    """Take `Proxy-Authorization: Basic` (RFC 7617) off; None when it is not there.
 
-    Raises IdentityError for anything that is not one well-formed Basic value.
+    It is off whatever comes of it, because what stays on a flow is shown and logged. Raises
+    IdentityError for anything that is not one well-formed Basic value.
     """
     values = headers.get_all("proxy-authorization")
+    headers.pop("proxy-authorization", None)
     if not values:
         return None
     scheme, _, encoded = values[0].partition(" ")
@@ -155,7 +157,6 @@ def _take_declarations(headers: http.Headers) -> tuple[dict[str, str], str]:
 
 def _strip(headers: http.Headers) -> None:
     """Take off what proves the agent to us; it is nobody else's business."""
-    headers.pop("proxy-authorization", None)
     for slot in KEY_SLOTS:
         values = headers.get_all(slot)
         kept = [value for value in values if not is_ours(_bare(slot, value))]

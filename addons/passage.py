@@ -1,5 +1,7 @@
 """One cleared call on the wire: what it takes along, and how its answer is scrubbed."""
 
+import itertools
+
 from mitmproxy import http
 from mitmproxy.proxy import events
 from mitmproxy.proxy.layers.http._events import (
@@ -84,9 +86,12 @@ class Credentialed(Passage):
         return event
 
     def _scrub_headers(self, headers: http.Headers) -> None:
-        headers.fields = tuple(
-            (self._whole(name), self._whole(value)) for name, value in headers.fields
-        )
+        """Scrub all names and values in one go; masking keeps every length."""
+        parts = [part for field in headers.fields for part in field]
+        clean = self._whole(b"\n".join(parts))
+        cuts = itertools.accumulate((len(part) + 1 for part in parts), initial=0)
+        shown = [clean[cut : cut + len(part)] for cut, part in zip(cuts, parts, strict=False)]
+        headers.fields = tuple(zip(shown[::2], shown[1::2], strict=True))
 
     def _whole(self, value: bytes) -> bytes:
         """Scrub a value that is complete in itself."""

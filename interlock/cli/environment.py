@@ -32,6 +32,8 @@ CA_VARIABLES = (
     "NODE_EXTRA_CA_CERTS",
 )
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+# Node reads the variables above only when told; git sends its key unasked only when told.
+PROXY_SWITCHES = {"NODE_USE_ENV_PROXY": "1", "GIT_HTTP_PROXY_AUTHMETHOD": "basic"}
 # How the SDK of a service spells its base URL.
 BASE_URLS = {"openai": ("OPENAI", "/v1"), "anthropic": ("ANTHROPIC", "")}
 
@@ -57,7 +59,7 @@ class Way:
             found |= {f"{name}_BASE_URL": f"https://{authority}{path}", f"{name}_API_KEY": self.key}
         if self.proxy:
             url = proxy_url(self.agent, self.key, self.proxy)
-            found |= dict.fromkeys(PROXY_VARIABLES, url) | {"NODE_USE_ENV_PROXY": "1"}
+            found |= dict.fromkeys(PROXY_VARIABLES, url) | PROXY_SWITCHES
         if self.proxy and self.base_urls:
             direct = ",".join(sorted({authority.host for _, authority in self.base_urls}))
             found |= {"NO_PROXY": direct, "no_proxy": direct}
