@@ -12,8 +12,6 @@ EVENT_VIEWS = {
     "secret_accesses": ("secret_access",),
     "admin_actions": ("admin", "mode_change"),
 }
-# A change to one of these moves the change number, by which every process notices it.
-WATCHED_TABLES = ("agents", "agent_keys", "bindings", "secrets")
 
 
 def _registry(tables: Tables) -> None:
@@ -106,7 +104,51 @@ def _change_number(tables: Tables) -> None:
     tables.conn.execute(
         "insert or ignore into meta values ('change', '0'), ('node', ?)", [secrets.token_hex(4)]
     )
-    for table in WATCHED_TABLES:
+    _watch(tables, "agents", "agent_keys", "bindings", "secrets")
+
+
+def _why(tables: Tables) -> None:
+    """What decisions look at beside policy: goals, keys that sign delegations, modes, approvals."""
+    tables.table("goals").create(
+        {
+            "id": str,
+            "title": str,
+            "owner": str,
+            "agents": str,
+            "actions": str,
+            "status": str,
+            "starts_at": float,
+            "expires_at": float,
+            "max_actions": int,
+            "max_tokens": int,
+            "max_cost_usd": float,
+            "used_actions": int,
+            "used_tokens": int,
+            "used_cost_usd": float,
+            "created_at": float,
+        },
+        pk="id",
+        if_not_exists=True,
+    )
+    tables.table("public_keys").create(
+        {"kid": str, "holder": str, "public": bytes, "created_at": float, "revoked_at": float},
+        pk="kid",
+        if_not_exists=True,
+    )
+    tables.table("revocations").create(
+        {"id": str, "revoked_at": float, "reason": str}, pk="id", if_not_exists=True
+    )
+    tables.table("modes").create(
+        {"scope": str, "name": str, "mode": str, "reason": str, "set_at": float},
+        pk=("scope", "name"),
+        if_not_exists=True,
+    )
+    _watch(tables, "public_keys", "revocations", "modes")
+
+
+def _watch(tables: Tables, *names: str) -> None:
+    """Let a change to these tables move the change number, by which every process notices it."""
+    for table in names:
         for verb in ("insert", "update", "delete"):
             tables.conn.execute(
                 f"create trigger if not exists {table}_{verb}_change after {verb} on {table} "  # noqa: S608
@@ -114,7 +156,13 @@ def _change_number(tables: Tables) -> None:
             )
 
 
-STEPS: tuple[Callable[[Tables], None], ...] = (_registry, _secrets, _ledger, _change_number)
+STEPS: tuple[Callable[[Tables], None], ...] = (
+    _registry,
+    _secrets,
+    _ledger,
+    _change_number,
+    _why,
+)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
