@@ -67,7 +67,7 @@ def _ended(governor: Governor, proofs: Iterable[Proof]) -> str:
             agent = governor.identify(key, name)
         except IdentityError:
             return f"the key of {name or 'an agent'} does not hold any more"
-        if agent.cut_off and governor.mode is Mode.ENFORCE:
+        if agent.cut_off and governor.mode_of(agent) is Mode.ENFORCE:
             return f"{agent.name} is {agent.trust}"
     return ""
 

@@ -96,6 +96,10 @@ class Governor:
         self.installation.ledger.note(Event(new_id("mod"), time.time(), "mode_change", body=body))
         self.mode = mode
 
+    def mode_of(self, agent: Agent, service: str = "") -> Mode:
+        """The mode that holds for an agent, at a service: the strictest that was set."""
+        return self.installation.modes.of(self.mode, agent, service)
+
     def provider_at(self, authority: Authority) -> Provider | None:
         """The API that a destination speaks.
 
@@ -127,7 +131,7 @@ class Governor:
             call,
             declared,
             secret=binding.secret if binding else "",
-            mode=self.mode,
+            mode=self.mode_of(agent, call.service),
             now=now,
         )
         verdict = Verdict(decision, call, agent, provider)
@@ -153,7 +157,7 @@ class Governor:
                 expires_at=now + TOKEN_TTL_S,
             )
         except LedgerUnavailableError as e:
-            if credential or self.mode is Mode.ENFORCE:
+            if credential or verdict.decision.mode is Mode.ENFORCE:
                 return self._refuse(verdict, Reason("ledger_unavailable", str(e)))
             return verdict
         if not (grant and credential):

@@ -16,6 +16,7 @@ from interlock.registry import Registry
 from interlock.settings import Settings, secure_home
 from interlock.store import Bindings, Database, Shelf
 from interlock.store.bindings import bind, unbind
+from interlock.store.modes import Modes
 
 
 class Installation:
@@ -33,6 +34,7 @@ class Installation:
         self.ledger = Ledger(self.database, actor=_actor())
         self.registry = Registry(self.database, self.ledger.admin)
         self.bindings = Bindings(self.database)
+        self.modes = Modes(self.database, self.ledger.admin)
         self.catalogue = Catalogue.shipped()
 
     def __enter__(self) -> Self:

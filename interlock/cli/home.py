@@ -13,6 +13,7 @@ from interlock.ledger import Ledger
 from interlock.registry import Registry
 from interlock.settings import Settings
 from interlock.store import Bindings, Shelf
+from interlock.store.modes import Modes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Records:
     ledger: Ledger
     registry: Registry
     bindings: Bindings
+    modes: Modes
 
     def secrets(self) -> list[str]:
         """The names of all stored secrets."""
@@ -45,7 +47,13 @@ def reading(settings: Settings) -> Iterator[Records]:
     require_home(settings)
     with Reader(settings.database) as database:
         ledger = Ledger(database)
-        yield Records(database, ledger, Registry(database, ledger.admin), Bindings(database))
+        yield Records(
+            database,
+            ledger,
+            Registry(database, ledger.admin),
+            Bindings(database),
+            Modes(database, ledger.admin),
+        )
 
 
 @contextmanager

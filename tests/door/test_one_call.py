@@ -3,6 +3,7 @@
 import pytest
 
 from interlock.model import Mode
+from interlock.store.modes import ModeRule
 from tests.door.world import CHAT, OPENAI_KEY, SECRETS, TRUSTED, UNVERIFIED, World
 
 
@@ -56,3 +57,18 @@ def test_every_call_leaves_a_decision_and_an_outcome(world: World, agent: str) -
     assert {event["kind"] for event in events} >= {"decision", "secret_access"}
     assert {event["agent"] for event in events} == {agent}
     assert world.change(lambda installation: installation.ledger.verify()).intact
+
+
+def test_one_agent_can_be_enforced_alone(world: World) -> None:
+    """In observe mode, from its next call on, and nobody else is touched."""
+    world.change(lambda i: i.modes.set(ModeRule("agent", UNVERIFIED, Mode.ENFORCE, "trial")))
+    try:
+        with world.client(Mode.OBSERVE, UNVERIFIED) as client:
+            answer = client.get(f"{world.openai}/v1/models")
+        with world.client(Mode.OBSERVE, "") as client:
+            other = client.get(f"{world.openai}/v1/models")
+    finally:
+        world.change(lambda i: i.modes.clear("agent", UNVERIFIED))
+    assert answer.status_code == 403
+    assert other.headers["interlock-decision"] == "would_deny"
+    assert len(world.received()) == 1
