@@ -105,8 +105,10 @@ class Settings(BaseSettings):
             name = ".".join(map(str, problem["loc"])) or "settings"
             said = problem["msg"].removeprefix("Value error, ")
             raise SettingsError(f"interlock_{name}: {said} (got {problem['input']!r})") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        except tomllib.TOMLDecodeError as e:
             raise SettingsError(f"interlock.toml: {e}") from None
+        except UnicodeDecodeError as e:
+            raise SettingsError(f"interlock.toml: not UTF-8 at byte {e.start}") from None
         except OSError as e:
             raise SettingsError(f"{e.filename}: {e.strerror}") from None
 

@@ -35,10 +35,7 @@ def settings_of(context: typer.Context) -> Settings:
     """Read the settings, with `--home` on top; raises SettingsError."""
     if context.obj == "":
         raise SettingsError("--home: give a path, it is empty")
-    try:
-        return Settings.load(home=context.obj)
-    except UnicodeDecodeError as e:
-        raise SettingsError(f"interlock.toml: not UTF-8 at byte {e.start}") from None
+    return Settings.load(home=context.obj)
 
 
 @contextmanager

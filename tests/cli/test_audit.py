@@ -110,7 +110,7 @@ def test_verify_says_intact(lived_in: Terminal) -> None:
         ),
         pytest.param(
             (UNLOCK_UPDATE, "update events set body = x'00' where seq = 3"),
-            "bytes where only text",
+            "seq 3: the content was changed",
             id="a row of another type",
         ),
     ],

@@ -24,6 +24,7 @@ from tests.door.world import (
     MESSAGE,
     OPENAI_KEY,
     TRUSTED,
+    UNVERIFIED,
     WRONG_KEY,
     World,
 )
@@ -61,8 +62,8 @@ def leaks(world: World, content: bytes) -> list[str]:
 def call_all(world: World, door: FrontDoor, evidence: Evidence) -> None:
     """Make every kind of call, each as a trusted, an unverified and an impostor's."""
     trust = ssl.create_default_context(cafile=door.ca)
-    known = {**world.keys, "impostor": WRONG_KEY}
-    for name, key in known.items():
+    known = [(name, world.keys[name]) for name in (TRUSTED, UNVERIFIED)]
+    for name, key in [*known, ("impostor", WRONG_KEY)]:
         whole = {"verify": trust, "trust_env": False, "timeout": 20}
         with httpx.Client(proxy=door.proxy(name, key), **whole) as client:
             _call(client, world.openai, world.anthropic, evidence)
