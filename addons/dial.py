@@ -16,8 +16,12 @@ log = logging.getLogger(__name__)
 
 type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Not covered by `is_global`: translation prefixes that carry an IPv4 address inside.
-_EMBEDDED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+# All of IPv6 that is assigned to the public internet (IANA), and what in it is not: 6to4 and
+# documentation. Translation prefixes, site-local and other oddities lie outside.
+_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
+_NOT_PUBLIC_V6 = (ipaddress.IPv6Network("2002::/16"), ipaddress.IPv6Network("3fff::/20"))
+# The relays of 6to4, which Python takes for global.
+_NOT_PUBLIC_V4 = ipaddress.IPv4Network("192.88.99.0/24")
 
 
 class Dial:
@@ -82,11 +86,12 @@ async def resolve(authority: Authority, private: AllowPrivate) -> Address:
 def is_public(address: Address) -> bool:
     """True for an address that the internet routes, whatever form it is wrapped in."""
     if isinstance(address, ipaddress.IPv6Address):
-        if any(address in network for network in _EMBEDDED):
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if address not in _PUBLIC_V6 or any(address in network for network in _NOT_PUBLIC_V6):
             return False
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            return is_public(inner)
+    elif address in _NOT_PUBLIC_V4:
+        return False
     return address.is_global and not address.is_multicast
 
 

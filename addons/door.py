@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from interlock.governor import Governor, Verdict
-from interlock.model import UNIDENTIFIED, Agent, Authority
+from interlock.model import Authority
 from interlock.settings import AllowPrivate
 
 # An agent's name, None where only the key was given, and the key.
@@ -20,12 +20,12 @@ class Tunnel:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent one request, what it declared, and whether it offered a key that is not ours.
+    """The proof of who sent a request, what it declared, whether it offered a foreign key.
 
     `doubt` says what is wrong with the declaration; empty when nothing is.
     """
 
-    agent: Agent = UNIDENTIFIED
+    proof: Proof | None = None
     said: dict[str, str] = field(default_factory=dict)
     doubt: str = ""
     foreign_key: bool = False
@@ -35,13 +35,14 @@ class Caller:
 class Clearance:
     """The right of one request to leave, once: given by the gate, taken at the wire.
 
-    `body` is the very object that was judged, so that the wire can tell cheaply whether it is
-    still the one that is about to leave.
+    `claims` are `:authority` and the Host headers as they go out. `body` is the very object
+    that was judged, so that the wire can tell cheaply whether it is still the one that leaves.
     """
 
     verdict: Verdict
     authority: Authority
     scheme: str
+    claims: tuple[str, tuple[str, ...]]
     method: str
     path: str
     body: bytes
@@ -52,6 +53,7 @@ class Account:
     """What became of one cleared call, filled in while it runs."""
 
     verdict: Verdict
+    client: str
     started: float
     bytes_up: int = 0
     bytes_down: int = 0

@@ -10,7 +10,10 @@ from addons.door import Account, Clearance, Door
 from addons.fail_closed import fail_closed
 from addons.identity import KEY_SLOTS
 from addons.wire import request_of
+from interlock.errors import IdentityError
 from interlock.governor import Capability, Verdict
+from interlock.model import UNIDENTIFIED as NOBODY
+from interlock.model import Authority
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +33,7 @@ class Gate:
         if caller is None or flow.is_replay:
             flow.response = refusals.plain(403, "a recorded request cannot be sent again")
             return
-        if flow.request.headers.get("upgrade"):
+        if "upgrade" in flow.request.headers:
             flow.response = refusals.plain(403, "protocol upgrades are not governed yet")
             return
         governor = self._door.governor
@@ -38,16 +41,26 @@ class Gate:
             raise RuntimeError("the governor is not open")
         started = time.time()
         tunnel = self._door.tunnels.get(flow.client_conn.id)
+        try:
+            # Again, because an upload may have taken longer than the trust in its sender lasted.
+            agent = governor.identify(caller.proof[1], caller.proof[0]) if caller.proof else NOBODY
+        except IdentityError as e:
+            flow.response = refusals.unproven(e, at_proxy=False)
+            return
         request = request_of(flow, tunnel, caller.doubt)
-        verdict = await governor.govern(request, caller.agent, caller.said)
+        verdict = await governor.govern(request, agent, caller.said)
         views.show(flow, verdict)
         log.info("%s", views.line(verdict))
         if verdict.decision.refused:
-            unknown = caller.foreign_key and not caller.agent.identified
+            unknown = caller.foreign_key and not agent.identified
             flow.response = refusals.refused(verdict, status=401 if unknown else 403)
+            if flow.request.method == "HEAD":
+                flow.response.content = b""
             return
         self._clear(flow, verdict, request.body)
-        self._door.accounts[flow.id] = Account(verdict, started, bytes_up=len(request.body))
+        self._door.accounts[flow.id] = Account(
+            verdict, flow.client_conn.id, started, bytes_up=len(request.body)
+        )
 
     def _clear(self, flow: http.HTTPFlow, verdict: Verdict, body: bytes) -> None:
         """Let the request leave once, to the one authority that was judged."""
@@ -56,11 +69,19 @@ class Gate:
         if request.host != authority.host:
             request.host = authority.host
         frame(request, body)
+        if governor_guards(self._door, authority):
+            ask_readable(request.headers)
         if verdict.capability:
             carry(request.headers, verdict.capability)
         self._door.dialable.setdefault(flow.client_conn.id, set()).add(authority)
         self._door.clearances[flow.id] = Clearance(
-            verdict, authority, request.scheme, request.method, request.path, body
+            verdict,
+            authority,
+            request.scheme,
+            (request.authority, tuple(request.headers.get_all("host"))),
+            request.method,
+            request.path,
+            body,
         )
 
 
@@ -75,11 +96,27 @@ def frame(request: http.Request, body: bytes) -> None:
     if body or request.method in ("POST", "PUT", "PATCH"):
         request.headers["content-length"] = str(len(body))
     request.trailers = None
+    # We have answered it, and an interim answer of the upstream would be taken for the final one.
+    request.headers.pop("expect", None)
+    if not request.is_http2:
+        request.authority = ""
+
+
+def governor_guards(door: Door, authority: Authority) -> bool:
+    """True for a destination whose answers are scrubbed."""
+    return bool(door.governor and door.governor.installation.bindings.at(authority))
+
+
+def ask_readable(headers: http.Headers) -> None:
+    """Ask for a whole answer in no coding: what cannot be read cannot be scrubbed."""
+    for name in ("te", "range", "if-range"):
+        headers.pop(name, None)
+    headers["accept-encoding"] = "identity"
 
 
 def carry(headers: http.Headers, capability: Capability) -> None:
     """Put the token where the credential will be, in place of every copy that the agent sent."""
-    for slot in (*KEY_SLOTS, "connection"):
-        headers.pop(slot, None)
+    for name in {name.lower() for name in headers}:
+        if name.replace("_", "-") in (*KEY_SLOTS, "connection"):
+            del headers[name]
     headers[capability.recipe.slot] = capability.recipe.carry(capability.token)
-    headers["accept-encoding"] = "identity"

@@ -21,9 +21,8 @@ from addons.stream import Stream  # noqa: E402
 
 door = Door()
 
-# In the order in which a call meets them.
+# In the order in which a call meets them; Options last, because it closes the store at the end.
 addons = [
-    Options(door),
     Identity(door),
     Gate(door),
     Dial(door),
@@ -31,4 +30,5 @@ addons = [
     Stream(door),
     Outcome(door),
     Cutoff(door),
+    Options(door),
 ]

@@ -11,7 +11,6 @@ from addons.door import Caller, Door, Proof, Tunnel
 from addons.fail_closed import fail_closed
 from addons.wire import authority_of, is_reverse
 from interlock.errors import IdentityError
-from interlock.model import UNIDENTIFIED, Agent
 from interlock.registry.keys import is_ours
 
 # Where SDKs put a provider's key, and so where an agent's key arrives in base-URL mode.
@@ -51,24 +50,26 @@ class Identity:
     @fail_closed
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Prove the caller of this request and strip what only we are meant to read."""
+        headers = flow.request.headers
         if flow.error or flow.response:
+            take_proof_off(headers)
             return
         shape = self._shape(flow)
-        headers = flow.request.headers
         tunnel = self._door.tunnels.get(flow.client_conn.id)
         try:
             offered = take_proof(headers)
             proof = (tunnel and tunnel.proof) or offered
             slot_key, foreign = _slot_key(headers)
-            agent = self._prove(flow, proof, slot_key)
+            proof = proof or (slot_key and (None, slot_key)) or None
+            self._prove(flow, proof)
         except IdentityError as e:
             at_proxy = tunnel is None and not is_reverse(flow)
             flow.response = refusals.unproven(e, at_proxy=at_proxy, shape=shape)
             return
         finally:
-            _strip(headers)
+            take_proof_off(headers)
         said, doubt = _take_declarations(headers)
-        self._door.callers[flow.id] = Caller(agent, said, doubt, foreign and is_reverse(flow))
+        self._door.callers[flow.id] = Caller(proof, said, doubt, foreign and is_reverse(flow))
 
     def client_disconnected(self, client: connection.Client) -> None:
         """Forget what the connection said."""
@@ -76,23 +77,18 @@ class Identity:
         self._door.dialable.pop(client.id, None)
         self._door.proofs.pop(client.id, None)
 
-    def _prove(
-        self, flow: http.HTTPFlow, proof: Proof | None, slot_key: str | None = None
-    ) -> Agent:
-        """Answer the agent; raises IdentityError when a proof is wrong, or required and missing."""
+    def _prove(self, flow: http.HTTPFlow, proof: Proof | None) -> None:
+        """Raise IdentityError when a proof is wrong, or required and missing."""
         governor = self._door.governor
         if governor is None:
             raise RuntimeError("the governor is not open")
-        if proof is None and slot_key is not None:
-            proof = (None, slot_key)
         if proof is not None:
             name, key = proof
-            agent = governor.identify(key, name)
+            governor.identify(key, name)
             self._door.proofs.setdefault(flow.client_conn.id, set()).add(proof)
-            return agent
+            return
         if self._door.require_identity or not _on_loopback(flow.client_conn):
             raise IdentityError("this front door requires an agent key")
-        return UNIDENTIFIED
 
     def _shape(self, flow: http.HTTPFlow) -> str:
         governor = self._door.governor
@@ -155,8 +151,9 @@ def _take_declarations(headers: http.Headers) -> tuple[dict[str, str], str]:
     return said, doubt
 
 
-def _strip(headers: http.Headers) -> None:
-    """Take off what proves the agent to us; it is nobody else's business."""
+def take_proof_off(headers: http.Headers) -> None:
+    """Take off whatever proves an agent to us; it is nobody else's business."""
+    headers.pop("proxy-authorization", None)
     for slot in KEY_SLOTS:
         values = headers.get_all(slot)
         kept = [value for value in values if not is_ours(_bare(slot, value))]
@@ -165,5 +162,6 @@ def _strip(headers: http.Headers) -> None:
 
 
 def _bare(slot: str, value: str) -> str:
-    scheme, space, rest = value.strip().partition(" ")
-    return rest.strip() if slot == "authorization" and space else scheme
+    """The credential in a slot: behind the scheme, where there is one."""
+    words = value.split(maxsplit=1)
+    return words[-1].strip() if words else ""

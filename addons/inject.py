@@ -6,13 +6,19 @@ the real connection is known. Nothing passes here without a clearance from the g
 """
 
 import logging
+import re
 import time
 from dataclasses import replace
 from typing import Any
 
 from mitmproxy import connection, ctx, http
-from mitmproxy.proxy import events, layer
-from mitmproxy.proxy.layers.http import GetHttpConnectionCompleted, HttpLayer, HttpStream
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
+    GetHttpConnectionCompleted,
+    HttpLayer,
+    HttpStream,
+)
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestHeaders,
@@ -22,10 +28,11 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
     ResponseProtocolError,
 )
+from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from addons import refusals
 from addons.door import Clearance, Door
-from addons.passage import Credentialed, Passage
+from addons.passage import Credentialed, Guarded, Passage, broken
 from broker import Secret, TokenError, Wire
 from interlock.governor import Capability
 from interlock.model import Authority
@@ -33,6 +40,11 @@ from interlock.model import Authority
 log = logging.getLogger(__name__)
 
 
+# Our own words in an error; whatever else stands there may quote an upstream.
+OURS = "Interlock: "
+# Where mitmproxy's log lines begin to quote.
+QUOTES = re.compile(r"[:'\"]")
+LONGEST_HEAD = 256 << 10
 # What went wrong behind us; the request itself was read to its end.
 EXPLAINED = (ErrorCode.CONNECT_FAILED, ErrorCode.GENERIC_SERVER_ERROR)
 
@@ -54,11 +66,59 @@ class BoundaryLayer(HttpLayer):
         plain.door = door
         plain.passages = {}
 
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Let nothing that breaks in here leave a call hanging, or an oversized head grow on."""
+        try:
+            yield from super()._handle_event(event)
+        except Exception:
+            log.exception("the HTTP layer failed; the connection is closed")
+            yield commands.CloseConnection(self.context.client)
+            return
+        if isinstance(event, events.DataReceived) and self._head_is_too_long():
+            log.warning("a request head of more than %s bytes; connection closed", LONGEST_HEAD)
+            yield commands.CloseConnection(self.context.client)
+
     def event_to_child(
         self, child: layer.Layer, event: events.Event
     ) -> layer.CommandGenerator[None]:
+        """Guard every event and every log line; both may quote what a peer sent."""
+        for command in self._guarded(child, event):
+            if isinstance(command, commands.Log):
+                command.message = QUOTES.split(command.message, maxsplit=1)[0].rstrip()
+            yield command
+
+    def get_connection(
+        self, event: GetHttpConnection, *, reuse: bool = True
+    ) -> layer.CommandGenerator[None]:
+        """Forget connections that ended, which mitmproxy keeps as long as the agent's."""
+        used = {stream.context.server for stream in self.streams.values()}
+        for ended in [
+            known
+            for known in self.connections
+            if isinstance(known, connection.Server)
+            and known.timestamp_end is not None
+            and known not in used
+            and known not in self.waiting_for_establishment
+        ]:
+            del self.connections[ended]
+        yield from super().get_connection(event, reuse=reuse)
+
+    def _head_is_too_long(self) -> bool:
+        agent = self.connections.get(self.context.client)
+        return (
+            isinstance(agent, Http1Server)
+            and agent.state == agent.read_headers
+            and len(agent.buf) > LONGEST_HEAD
+        )
+
+    def _guarded(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
         """Guard every event between the stream (the flow's side) and a server connection."""
         if isinstance(child, HttpStream):
+            if isinstance(event, ResponseHeaders) and event.response.status_code < 200:
+                # An interim answer that mitmproxy takes for the final one; the real one would
+                # then be the answer to the next request on this connection, whoever sends it.
+                yield commands.CloseConnection(child.flow.server_conn)
+                event = broken(event.stream_id, "the upstream sent an interim or upgrade answer")
             for passed in self._inward(child, event):
                 yield from super().event_to_child(child, passed)
             return
@@ -79,8 +139,12 @@ class BoundaryLayer(HttpLayer):
         passage = self.passages.get(stream.stream_id)
         if passage is None:
             return [event]
-        if isinstance(event, (ResponseEndOfMessage, ResponseProtocolError)):
+        if isinstance(event, ResponseEndOfMessage):
             del self.passages[stream.stream_id]
+        elif isinstance(event, ResponseProtocolError):
+            del self.passages[stream.stream_id]
+            if not event.message.startswith(OURS):
+                event = broken(event.stream_id, "the upstream's answer broke off or is not HTTP")
         return passage.inward(event)
 
     def _outward(self, event: RequestHeaders) -> RequestHeaders:
@@ -133,12 +197,15 @@ class BoundaryLayer(HttpLayer):
         if clearance is None:
             raise Refused("the request was not cleared, or was sent already")
         check_unchanged(flow.request, clearance)
+        if self.door.governor is None:
+            raise Refused("the governor is closed")
         account = self.door.accounts[flow.id]
+        mask = self.door.governor.installation.mask_at(clearance.authority)
         capability = clearance.verdict.capability
         if capability is None:
-            return Passage(account)
+            return Guarded(account, mask) if mask else Passage(account)
         secret = self._redeem(flow.request, clearance, capability, server)
-        return Credentialed(account, capability.recipe, secret)
+        return Credentialed(account, mask, capability.recipe, secret)
 
     def _redeem(
         self,
@@ -148,7 +215,8 @@ class BoundaryLayer(HttpLayer):
         server: connection.Server,
     ) -> Secret:
         """Exchange the token that the flow carries for the secret; raises Refused or TokenError."""
-        if self.door.governor is None:
+        governor = self.door.governor
+        if governor is None:
             raise Refused("the governor is closed")
         recipe = capability.recipe
         values = request.headers.get_all(recipe.slot)
@@ -162,7 +230,7 @@ class BoundaryLayer(HttpLayer):
             body_sha256=clearance.verdict.call.body_sha256,
             verified=is_verified(server, clearance.authority),
         )
-        return self.door.governor.broker.redeem(token, wire, time.time())
+        return governor.broker.redeem(token, wire, time.time())
 
 
 class Inject:
@@ -204,6 +272,8 @@ def check_unchanged(request: http.Request, clearance: Clearance) -> None:
         request.scheme == clearance.scheme
         and request.host == clearance.authority.host
         and request.port == clearance.authority.port
+        and request.authority == clearance.claims[0]
+        and tuple(request.headers.get_all("host")) == clearance.claims[1]
         and request.method == clearance.method
         and request.path == clearance.path
         and (body is clearance.body or body == clearance.body)

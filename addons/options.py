@@ -29,6 +29,7 @@ PRESET = {
     "rawtcp": False,
     "http3": False,
     "onboarding": False,
+    "websocket": False,
     "body_size_limit": "64m",
 }
 
@@ -39,6 +40,7 @@ REQUIRED: dict[str, Any] = {
     "rawtcp": False,
     "http3": False,
     "onboarding": False,
+    "websocket": False,
     "ignore_hosts": [],
     "allow_hosts": [],
     "tcp_hosts": [],

@@ -1,12 +1,17 @@
 """What became of it: one outcome row for every call that was cleared to leave."""
 
+import asyncio
 import time
+from typing import Any
 
-from mitmproxy import http
+from mitmproxy import connection, http
 
 from addons.door import Account, Door
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
+
+# How long mitmproxy may take to end the calls of an agent that has gone.
+GRACE_S = 2.0
 
 
 class Outcome:
@@ -14,6 +19,22 @@ class Outcome:
 
     def __init__(self, door: Door) -> None:
         self._door = door
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        """The agent is gone; a call of it that mitmproxy gives up silently ends here."""
+        asyncio.get_running_loop().call_later(GRACE_S, self._close_all, client.id)
+
+    def done(self) -> None:
+        """The front door stops: whatever is under way ends with it."""
+        self._close_all(None)
+
+    def _close_all(self, client_id: str | None) -> None:
+        """Close what is open of one client, or of all."""
+        for flow_id, account in list(self._door.accounts.items()):
+            if client_id in (None, account.client):
+                gone = "the agent went away" if client_id else "the front door stopped"
+                self._forget(flow_id)
+                self._note(_event(account, {"error": gone}))
 
     async def response(self, flow: http.HTTPFlow) -> None:
         """The answer is complete."""
@@ -24,29 +45,45 @@ class Outcome:
         self._close(flow, flow.error.msg if flow.error else "unknown error")
 
     def _close(self, flow: http.HTTPFlow, error: str) -> None:
-        self._door.callers.pop(flow.id, None)
-        self._door.clearances.pop(flow.id, None)
-        account = self._door.accounts.pop(flow.id, None)
-        if account and self._door.governor:
-            self._door.governor.installation.ledger.note(_event(flow, account, error))
+        if account := self._forget(flow.id):
+            self._note(_event(account, {"error": error[:500], **_seen(flow)}))
+
+    def _forget(self, flow_id: str) -> Account | None:
+        self._door.callers.pop(flow_id, None)
+        self._door.clearances.pop(flow_id, None)
+        return self._door.accounts.pop(flow_id, None)
+
+    def _note(self, event: Event) -> None:
+        if self._door.governor:
+            self._door.governor.installation.ledger.note(event)
 
 
-def _event(flow: http.HTTPFlow, account: Account, error: str) -> Event:
-    now = time.time()
+def _seen(flow: http.HTTPFlow) -> dict[str, Any]:
+    """What the wire saw of the upstream."""
     server = flow.server_conn
-    body = {
+    return {
         "status": flow.response.status_code if flow.response else None,
-        "error": error[:500],
-        "bytes_up": account.bytes_up,
-        "bytes_down": account.bytes_down,
-        "scrubbed": account.scrubbed,
-        "redeemed": account.redeemed,
-        "millis": round((now - account.started) * 1000, 3),
         "dialled": f"{server.peername[0]}:{server.peername[1]}" if server.peername else "",
         "tls": server.tls_version or "",
         "certificate": (
             server.certificate_list[0].fingerprint().hex() if server.certificate_list else ""
         ),
+    }
+
+
+def _event(account: Account, seen: dict[str, Any]) -> Event:
+    now = time.time()
+    body = {
+        "status": None,
+        "dialled": "",
+        "tls": "",
+        "certificate": "",
+        "bytes_up": account.bytes_up,
+        "bytes_down": account.bytes_down,
+        "scrubbed": account.scrubbed,
+        "redeemed": account.redeemed,
+        "millis": round((now - account.started) * 1000, 3),
+        **seen,
     }
     verdict = account.verdict
     return Event(new_id("evt"), now, "outcome", verdict.agent.name, verdict.decision.id, body)

@@ -14,11 +14,11 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from addons.door import Account
-from broker import Recipe, Scrubber, Secret, forms_of
+from broker import Mask, Recipe, Secret
 
 
 class Passage:
-    """A call without a credential: the answer passes unchanged and is counted."""
+    """A call whose answer cannot hold a secret of ours: it passes unchanged and is counted."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -34,27 +34,15 @@ class Passage:
         return [event]
 
 
-class Credentialed(Passage):
-    """A call that takes a secret along, whose answer must not bring it back."""
+class Guarded(Passage):
+    """A call to a host that knows secrets of ours: no answer of it may bring one back.
 
-    def __init__(self, account: Account, recipe: Recipe, secret: Secret) -> None:
+    Not even to a call that took none along, for the host may have kept what another brought.
+    """
+
+    def __init__(self, account: Account, mask: Mask) -> None:
         super().__init__(account)
-        account.redeemed = True
-        self._slot = recipe.slot
-        self._value: bytes | None = recipe.render(secret)
-        self._scrubber = Scrubber(
-            {form for shown in recipe.forms(secret) for form in forms_of(shown)}
-        )
-
-    def outward(self, request: http.Request) -> http.Request:
-        """Answer a copy with the secret in place of the token; once, and never the flow's own."""
-        value, self._value = self._value, None
-        if value is None:
-            raise RuntimeError("the credential was put on the wire already")
-        sent = request.copy()
-        sent.headers.set_all(self._slot, [])
-        sent.headers.fields = (*sent.headers.fields, (self._slot.encode(), value))
-        return sent
+        self._scrubber = mask.scrubber()
 
     def inward(self, event: events.Event) -> list[events.Event]:
         """Scrub whatever can carry bytes: reason, headers, body, trailers."""
@@ -73,13 +61,11 @@ class Credentialed(Passage):
 
     def _head(self, event: ResponseHeaders) -> events.Event:
         response = event.response
-        coding = response.headers.get("content-encoding", "").strip().lower()
-        if coding not in ("", "identity") and not event.end_stream:
-            return ResponseProtocolError(
+        if coding := _coding(response.headers, event.end_stream):
+            return broken(
                 event.stream_id,
-                f"Interlock: the upstream answered in {coding[:40]!r} although asked for identity; "
+                f"the upstream answered in {coding[:40]!r} although asked for identity; "
                 "what cannot be read cannot be scrubbed",
-                ErrorCode.GENERIC_SERVER_ERROR,
             )
         self._scrub_headers(response.headers)
         response.data.reason = self._whole(response.data.reason)
@@ -102,3 +88,41 @@ class Credentialed(Passage):
     def _data(self, stream_id: int, clean: bytes) -> list[events.Event]:
         self._account.scrubbed = self._scrubber.count
         return [ResponseData(stream_id, clean)] if clean else []
+
+
+class Credentialed(Guarded):
+    """A call that takes a secret along."""
+
+    def __init__(self, account: Account, mask: Mask, recipe: Recipe, secret: Secret) -> None:
+        super().__init__(account, mask | Mask(recipe.forms(secret)))
+        account.redeemed = True
+        self._slot = recipe.slot
+        self._value: bytes | None = recipe.render(secret)
+
+    def outward(self, request: http.Request) -> http.Request:
+        """Answer a copy with the secret in place of the token; once, and never the flow's own."""
+        value, self._value = self._value, None
+        if value is None:
+            raise RuntimeError("the credential was put on the wire already")
+        sent = request.copy()
+        sent.headers.set_all(self._slot, [])
+        sent.headers.fields = (*sent.headers.fields, (self._slot.encode(), value))
+        return sent
+
+
+def broken(stream_id: int, why: str) -> ResponseProtocolError:
+    """An answer that does not come through, in our own words.
+
+    mitmproxy's words would quote the upstream's bytes, and the secret with them, to the agent,
+    the log and the ledger.
+    """
+    return ResponseProtocolError(stream_id, f"Interlock: {why}", ErrorCode.GENERIC_SERVER_ERROR)
+
+
+def _coding(headers: http.Headers, is_empty: bool) -> str:
+    """The coding that keeps an answer from being read; empty for none."""
+    content = headers.get("content-encoding", "").strip().lower()
+    transfer = headers.get("transfer-encoding", "").strip().lower()
+    if content not in ("", "identity") and not is_empty:
+        return str(content)
+    return "" if transfer in ("", "chunked") else str(transfer)

@@ -1,5 +1,7 @@
 """Reads a flow into the values of the core: one authority, and what the agent claimed about it."""
 
+import re
+
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
@@ -7,6 +9,9 @@ from addons.door import Tunnel
 from interlock.calls import parse_authority
 from interlock.model import Authority, Evidence, Request
 
+METHOD = re.compile(rb"[A-Z][A-Z-]{0,31}")
+ODD = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -42,8 +47,24 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
             sni=_short(flow.client_conn.sni),
             host=_short(request.host_header),
         ),
-        doubt=doubt or ("" if is_reverse(flow) else _mismatch(flow, authority)),
+        doubt=doubt
+        or _odd_head(request)
+        or ("" if is_reverse(flow) else _mismatch(flow, authority)),
     )
+
+
+def _odd_head(request: http.Request) -> str:
+    """Say what in a request's head servers are known to read differently (RFC 9110, 5.5)."""
+    if not METHOD.fullmatch(request.data.method):
+        return "ambiguous_head: the method is not an upper-case word"
+    if request.http_version not in ("HTTP/1.0", "HTTP/1.1", "HTTP/2.0"):
+        return f"ambiguous_head: {request.http_version[:20]!r} is not an HTTP version"
+    for name, value in request.headers.fields:
+        if ODD.search(value) or ODD.search(name):
+            return f"ambiguous_head: a control character in {_short(name.decode('latin-1'))}"
+        if name.lower() in OVERRIDES:
+            return f"ambiguous_head: {name.decode('latin-1')} would change the method"
+    return ""
 
 
 def _mismatch(flow: http.HTTPFlow, authority: Authority) -> str:

@@ -17,7 +17,7 @@ from broker.errors import (
 from broker.forms import forms_of
 from broker.keyring import Keyring
 from broker.recipes import Recipe, parse_recipe
-from broker.scrubber import Scrubber
+from broker.scrubber import Mask, Scrubber
 from broker.secret import Secret
 from broker.vault import Shelf, Vault, master_key
 
@@ -27,6 +27,7 @@ __all__ = [
     "Grant",
     "KeyFileError",
     "Keyring",
+    "Mask",
     "Recipe",
     "RecipeError",
     "Scrubber",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from broker.forms import forms_of
 
-__all__ = ["Scrubber", "forms_of"]
+__all__ = ["Mask", "Scrubber", "forms_of"]
 
 
 class Scrubber:
@@ -68,6 +68,31 @@ class Scrubber:
             if start >= 0:
                 end = start
         return end
+
+
+class Mask:
+    """The forms of some secrets, worked out once, for any number of answers; shows nothing."""
+
+    __slots__ = ("_forms",)
+
+    def __init__(self, values: Iterable[bytes]) -> None:
+        """`values` are the plain strings whose appearance would reveal a secret."""
+        self._forms = tuple(dict.fromkeys(form for value in values for form in forms_of(value)))
+
+    def __bool__(self) -> bool:
+        return bool(self._forms)
+
+    def __or__(self, other: "Mask") -> "Mask":
+        both = Mask(())
+        both._forms = tuple(dict.fromkeys((*self._forms, *other._forms)))
+        return both
+
+    def __repr__(self) -> str:
+        return f"Mask({len(self._forms)} forms)"
+
+    def scrubber(self) -> Scrubber:
+        """A new scrubber for one answer."""
+        return Scrubber(self._forms)
 
 
 def _mask(shown: bytearray, start: int, stop: int) -> None:

@@ -5,6 +5,8 @@ InterlockError
 ├── StoreError           the database cannot be opened, read or migrated
 │   └── LedgerUnavailableError   a decision could not be made durable in time
 ├── RegistryError        a registration that cannot be carried out
+├── GoalError            a change to a goal that cannot be carried out
+│   └── GoalClosedError  a goal that does not let an action through
 ├── IdentityError        a proof of identity that does not hold
 ├── CatalogueError       a provider file that does not say what it must
 └── PolicyError          a policy set that cannot be loaded
@@ -29,6 +31,21 @@ class LedgerUnavailableError(StoreError):
 
 class RegistryError(InterlockError):
     """A registration or a change to one was refused; the message says which rule it broke."""
+
+
+class GoalError(InterlockError):
+    """A goal or a change to one was refused; the message says which rule it broke."""
+
+
+class GoalClosedError(GoalError):
+    """A goal does not let an action through; `status` says how it stands (`store.goals.Status`)."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(status)
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"the goal does not let this through: it is {self.status}"
 
 
 class IdentityError(InterlockError):

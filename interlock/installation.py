@@ -7,14 +7,22 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from broker import KeyFileError, Secret, Vault, master_key
+from broker import (
+    KeyFileError,
+    Mask,
+    Secret,
+    SecretUnavailableError,
+    Vault,
+    master_key,
+    parse_recipe,
+)
 from interlock.calls import Catalogue
 from interlock.errors import SettingsError
 from interlock.ledger import Ledger
-from interlock.model import Binding
+from interlock.model import Authority, Binding
 from interlock.registry import Registry
 from interlock.settings import Settings, secure_home
-from interlock.store import Bindings, Database, Shelf
+from interlock.store import Bindings, Database, Shelf, Snapshot
 from interlock.store.bindings import bind, unbind
 from interlock.store.modes import Modes
 
@@ -35,6 +43,7 @@ class Installation:
         self.registry = Registry(self.database, self.ledger.admin)
         self.bindings = Bindings(self.database)
         self.modes = Modes(self.database, self.ledger.admin)
+        self._masks: Snapshot[dict[Authority, Mask]] = Snapshot(self.database, lambda _: {})
         self.catalogue = Catalogue.shipped()
 
     def __enter__(self) -> Self:
@@ -55,6 +64,26 @@ class Installation:
     def secret(self, name: str) -> Secret:
         """Open a stored secret; raises broker.SecretUnavailableError."""
         return self.database.read(lambda connection: self._vault(connection).open(name))
+
+    def mask_at(self, authority: Authority) -> Mask:
+        """Everything that would reveal a secret that is bound to a destination, in every form.
+
+        Worked out once a destination, until anything changes in the store.
+        """
+        masks = self._masks.value
+        if authority not in masks:
+            masks[authority] = Mask(
+                value
+                for binding in self.bindings.at(authority)
+                for value in self._revealing(binding)
+            )
+        return masks[authority]
+
+    def _revealing(self, binding: Binding) -> tuple[bytes, ...]:
+        try:
+            return parse_recipe(binding.recipe).forms(self.secret(binding.secret))
+        except SecretUnavailableError:
+            return ()
 
     def secrets(self) -> list[str]:
         """The names of all stored secrets."""

@@ -25,6 +25,7 @@ ORDER = (
         "interlock.discovery",
     ),
     ("interlock.store", "interlock.settings"),
+    ("interlock.delegation",),
     ("broker", "interlock.model", "interlock.errors", "interlock"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}

@@ -81,11 +81,28 @@ class DecisionPoint:
         questions = [_question(agent, call.action, call.resource)]
         if secret:
             questions.append(_question(agent, "access_secret", Entity("Secret", secret)))
+        try:
+            answers = self._ask(questions, agent, call, declared, secret, mode, now)
+        except ValueError as e:
+            return Stage.POLICY, _denial(Reason("engine", f"could not evaluate: {e}"[:200]))
+        return _stage(answers), _together(answers)
+
+    def _ask(
+        self,
+        questions: list[dict[str, Any]],
+        agent: Agent,
+        call: Call,
+        declared: Declaration,
+        secret: str,
+        mode: Mode,
+        now: float,
+    ) -> list[Answer]:
+        """Put all questions about one call to the engine; raises ValueError."""
         context = json.dumps(context_of(agent, call, declared, mode, now))
         entities = self._policies.actions.with_added_json_str(
             json.dumps(entities_of(agent, call, secret))
         )
-        answers = [
+        return [
             self._answer(result)
             for result in cedarpy.is_authorized_batch(
                 [question | {"context": context} for question in questions],
@@ -93,7 +110,6 @@ class DecisionPoint:
                 entities,
             )
         ]
-        return _stage(answers), _together(answers)
 
     def _answer(self, result: cedarpy.AuthzResult) -> Answer:
         """Read one result. An erring forbid holds; only an Allow without one is an Allow."""
@@ -116,6 +132,8 @@ class DecisionPoint:
         if all(policy.effect == "require_approval" for policy in policies):
             return Answer(Effect.NEEDS_APPROVAL, reasons, len(reasons))
         return Answer(Effect.ALLOW, reasons, len(reasons))
+
+    answer_of = _answer
 
 
 def _question(agent: Agent, action: str, resource: Entity) -> dict[str, Any]:

@@ -5,12 +5,20 @@ What is read here must be what the upstream reads. JSON that two parsers may rea
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from interlock.model import Request
 
 MOST_TOKENS = 2**53
+LONGEST_NAME = 256
+MOST_TOOLS = 1024
+MOST_BYTES = 16 << 20
+
+
+# The one media type, with no parameter but the one charset that JSON has (RFC 8259, 8.1).
+_JSON = re.compile(r'\s*application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +35,15 @@ def read_facts(request: Request) -> Facts:
     """Read the body of a model call; raises ValueError that says what is ambiguous about it."""
     if request.content_encoding not in ("", "identity"):
         raise ValueError(f"the body is encoded as {request.content_encoding[:40]!r}")
-    media_type, _, parameters = request.content_type.lower().partition(";")
-    if media_type.strip() != "application/json":
-        raise ValueError("the body of a model call must be application/json")
-    if "charset" in parameters and "utf-8" not in parameters:
-        raise ValueError("the body must be UTF-8")
+    if not _JSON.fullmatch(request.content_type):
+        raise ValueError("the body of a model call must be application/json, in UTF-8")
+    if len(request.body) > MOST_BYTES:
+        raise ValueError(f"the body of a model call is larger than {MOST_BYTES >> 20} MiB")
     data = parse_json(request.body)
     if not isinstance(data, dict):
         raise ValueError("the body must be a JSON object")
     return Facts(
-        model=_typed(data, "model", str, ""),
+        model=_name(_typed(data, "model", str, "")),
         stream=_typed(data, "stream", bool, False),
         tools=_tools(data),
         max_tokens=_max_tokens(data),
@@ -58,10 +65,17 @@ def parse_json(body: bytes) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    """Refuse a key that stands twice, also for parsers to which case makes no difference."""
+    if len({key.casefold() for key, _ in pairs}) != len(pairs):
         raise ValueError("a key stands twice in one object of the body")
-    return found
+    return dict(pairs)
+
+
+def _name(text: str) -> str:
+    """A name that can stand in a policy, a log line and the ledger."""
+    if len(text) > LONGEST_NAME or not text.isprintable():
+        raise ValueError(f"a name in the body is not {LONGEST_NAME} printable characters")
+    return text
 
 
 def _no_constant(name: str) -> None:
@@ -90,11 +104,14 @@ def _max_tokens(data: dict[str, Any]) -> int:
 def _tools(data: dict[str, Any]) -> tuple[str, ...]:
     """Names of the tools that the model is offered (OpenAI nests them under `function`)."""
     names: set[str] = set()
-    for tool in _typed(data, "tools", list, []):
+    tools = _typed(data, "tools", list, [])
+    if len(tools) > MOST_TOOLS:
+        raise ValueError(f"more than {MOST_TOOLS} tools in the body")
+    for tool in tools:
         if not isinstance(tool, dict):
             raise ValueError("'tools' in the body must hold objects")
         inner = tool.get("function")
         name = (inner if isinstance(inner, dict) else tool).get("name") or tool.get("type")
         if isinstance(name, str):
-            names.add(name)
+            names.add(_name(name))
     return tuple(sorted(names))

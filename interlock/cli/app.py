@@ -4,7 +4,21 @@ from typing import Annotated
 
 import typer
 
-from interlock.cli import agent, audit, demo, doctor, env, init, mode, policy, secret, version
+from interlock.cli import (
+    agent,
+    audit,
+    delegation,
+    demo,
+    doctor,
+    env,
+    goal,
+    init,
+    key,
+    mode,
+    policy,
+    secret,
+    version,
+)
 from interlock.cli.exits import Commands
 
 app = typer.Typer(
@@ -31,5 +45,5 @@ def main(context: typer.Context, home: Home = None) -> None:
 
 for noun in (version, init, doctor, env, demo):
     app.command(noun.__name__.rpartition(".")[2])(noun.run)
-for noun in (agent, secret, mode, policy, audit):
+for noun in (agent, secret, mode, goal, key, delegation, policy, audit):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])

@@ -1,32 +1,44 @@
 """A client that says at each layer what it wants: CONNECT target, SNI and Host may all differ."""
 
 import base64
+import re
 import socket
 import ssl
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
 
 from interlock.model import Mode
 from tests.door.world import TRUSTED, World
 
 
 def tunnelled(
-    world: World, mode: Mode, target: str, *, sni: str, host: str, path: str = "/v1/models"
+    world: World,
+    mode: Mode,
+    target: str,
+    *more: str,
+    sni: str = "localhost",
+    host: str = "",
+    path: str = "/v1/models",
+    agent: str = TRUSTED,
 ) -> bytes:
-    """Send one GET through CONNECT and answer every byte that came back."""
+    """Send one GET through CONNECT and answer every byte that came back within a while."""
     door = world.doors[mode]
-    proof = base64.b64encode(f"{TRUSTED}:{world.keys[TRUSTED]}".encode()).decode()
     trust = ssl.create_default_context(cafile=door.ca)
     trust.check_hostname = False
+    proof = base64.b64encode(f"{agent}:{world.keys[agent]}".encode()).decode() if agent else ""
+    lines = [f"Proxy-Authorization: Basic {proof}"] if agent else []
     with socket.create_connection(("127.0.0.1", door.ports[0]), 10) as plain:
-        connect = (
-            f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {proof}"
-        )
-        plain.sendall(f"{connect}\r\n\r\n".encode())
+        connect = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", *lines, "", ""]
+        plain.sendall("\r\n".join(connect).encode())
         head = plain.recv(65536)
         if b" 200 " not in head.split(b"\r\n")[0]:
             return head
         with trust.wrap_socket(plain, server_hostname=sni) as secure:
-            request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-            secure.sendall(request.encode())
+            request = [f"GET {path} HTTP/1.1", f"Host: {host or target}", *more]
+            secure.sendall("\r\n".join([*request, "Connection: close", "", ""]).encode())
+            secure.settimeout(1.5)
             return read_all(secure)
 
 
@@ -39,3 +51,64 @@ def read_all(connection: socket.socket) -> bytes:
     except OSError:
         pass
     return received
+
+
+class Scripted:
+    """A TLS upstream that answers every request head with given bytes, and keeps what it got.
+
+    `{key}` in the answer stands for the credential that came in the Authorization header.
+    """
+
+    def __init__(self, world: World, answer: bytes, *, close: bool = True) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(world.certificates.chain, world.certificates.key)
+        self._answer, self._close = answer, close
+        self.heads: list[bytes] = []
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.authority = f"localhost:{self.port}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                plain, _ = self._listener.accept()
+                with suppress(OSError), self._context.wrap_socket(plain, server_side=True) as one:
+                    one.settimeout(5)
+                    self._converse(one)
+
+    def _converse(self, one: ssl.SSLSocket) -> None:
+        while b"\r\n\r\n" in (head := self._head(one)):
+            self.heads.append(head)
+            found = re.search(rb"(?i)authorization: Bearer (\S+)", head)
+            one.sendall(self._answer.replace(b"{key}", found[1] if found else b"none"))
+            if self._close:
+                return
+
+    @staticmethod
+    def _head(one: ssl.SSLSocket) -> bytes:
+        received = b""
+        while b"\r\n\r\n" not in received and (chunk := one.recv(65536)):
+            received += chunk
+        return received
+
+
+def exchanged(port: int, ca: Path, request: bytes, *, wait: float = 1.5) -> bytes:
+    """Send bytes to a base-URL listener and answer what came back until it falls silent."""
+    trust = ssl.create_default_context(cafile=ca)
+    with (
+        socket.create_connection(("127.0.0.1", port), 10) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+    ):
+        secure.sendall(request)
+        secure.settimeout(wait)
+        return read_all(secure)

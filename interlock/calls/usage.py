@@ -1,0 +1,173 @@
+"""Reads what a model's answer used, as it streams by: tokens, and what they cost.
+
+Both APIs write a `usage` object: OpenAI at the top of a body, of the last chunk of a stream, or
+inside the `response` of an event; Anthropic at the top of a body, inside the `message` of the
+first event of a stream, and at the top of a later one that repeats the counts, grown.
+"""
+
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from interlock.calls.body import MOST_TOKENS
+
+# Of a longer body, or line of a stream, the end is kept: `usage` follows the content.
+MOST_BYTES = 2**20
+KEPT_BYTES = MOST_BYTES // 2
+LONGEST_MODEL = 128
+_VERSION = re.compile(r"-(?:latest|\d{4}|\d{8}|\d{4}-\d{2}-\d{2})$")
+_KEY = b'"usage"'
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one answer used. `cost_usd` is None for a model without a known price."""
+
+    model: str
+    tokens_in: int
+    tokens_out: int
+    cost_usd: float | None
+
+
+class UsageReader:
+    """Reads one answer, a plain JSON body or a stream of events, in chunks of any size.
+
+    Never raises. Keeps 1 MiB and one chunk at most, and looks at each byte a few times only.
+    """
+
+    def __init__(self, service: str, model: str) -> None:
+        """`service` is the catalogue's name of the API, `model` the one that was asked for."""
+        self._known = service in _prices()
+        self._service = service
+        self._model = model
+        self._tokens: Counter[str] = Counter()
+        self._text = _Text()
+        self._streamed: bool | None = None
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the answer, with any content encoding undone."""
+        if not self._known:
+            return
+        if self._streamed is None:
+            chunk = chunk.lstrip(b"\xef\xbb\xbf \t\r\n")
+            if not chunk:
+                return
+            self._streamed = not chunk.startswith(b"{")
+        if not self._streamed:
+            self._text.add(chunk)
+            return
+        first, *others = chunk.replace(b"\r", b"\n").split(b"\n")
+        self._text.add(first)
+        for line in others:
+            self._read()
+            self._text = _Text()
+            self._text.add(line)
+
+    def usage(self) -> Usage | None:
+        """What the answer used as far as it came, or None when it did not say."""
+        self._read()
+        if not self._tokens:
+            return None
+        return Usage(
+            self._model,
+            self._tokens["in"] + self._tokens["cached"] + self._tokens["written"],
+            self._tokens["out"],
+            _cost_usd(self._service, self._model, self._tokens),
+        )
+
+    def _read(self) -> None:
+        """Take the counts out of a body or of one line; they only grow, so the largest holds."""
+        for holder in self._text.holders(nested=bool(self._streamed)):
+            usage = holder.get("usage")
+            if not isinstance(usage, dict):
+                continue
+            self._tokens |= _tokens(usage)
+            model = holder.get("model")
+            if isinstance(model, str) and _plain(model):
+                self._model = model
+
+
+class _Text:
+    """A body or a line of a stream: all of it, or its end."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._cut = False
+
+    def add(self, more: bytes) -> None:
+        self._bytes += more
+        if len(self._bytes) > MOST_BYTES:
+            del self._bytes[:-KEPT_BYTES]
+            self._cut = True
+
+    def holders(self, *, nested: bool) -> Iterator[Mapping[str, Any]]:
+        """Yield the objects in which `usage` may stand."""
+        if _KEY not in self._bytes:
+            return
+        try:
+            data = self._end(nested) if self._cut else self._whole()
+        except (ValueError, RecursionError):
+            return
+        for holder in (data, data.get("message"), data.get("response")):
+            if isinstance(holder, dict):
+                yield holder
+
+    def _whole(self) -> dict[str, Any]:
+        data = json.loads(self._bytes.removeprefix(b"data:"))
+        return data if isinstance(data, dict) else {}
+
+    def _end(self, nested: bool) -> dict[str, Any]:
+        """Read the last `usage` and what follows it, if that ends the body or event.
+
+        What the model wrote cannot pass for it: inside a string the quotes of the key would be
+        escaped, and inside an object of the content more than one brace would follow.
+        """
+        text = self._bytes[self._bytes.rindex(_KEY) :].decode("utf-8", "replace")
+        data, end = json.JSONDecoder().raw_decode("{" + text)
+        return data if text[end - 1 :].strip() in ("", "}" if nested else "") else {}
+
+
+def _tokens(usage: Mapping[str, Any]) -> Counter[str]:
+    """Count the tokens by what they are charged as.
+
+    OpenAI's count of input includes what its cache held, Anthropic's does not.
+    """
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    included = _count(details, "cached_tokens")
+    return Counter(
+        {
+            "in": max(_count(usage, "prompt_tokens", "input_tokens") - included, 0),
+            "cached": included + _count(usage, "cache_read_input_tokens"),
+            "written": _count(usage, "cache_creation_input_tokens"),
+            "out": _count(usage, "completion_tokens", "output_tokens"),
+        }
+    )
+
+
+def _count(holder: Any, *names: str) -> int:
+    """The largest count under these names; 0 for what is none."""
+    values = [holder.get(name) for name in names] if isinstance(holder, dict) else []
+    return max((v for v in values if type(v) is int and 0 <= v < MOST_TOKENS), default=0)
+
+
+def _plain(model: str) -> bool:
+    return len(model) <= LONGEST_MODEL and model.isascii() and model.isprintable()
+
+
+def _cost_usd(service: str, model: str, tokens: Mapping[str, int]) -> float | None:
+    prices = _prices()[service]
+    price = prices.get(model) or prices.get(_VERSION.sub("", model))
+    if price is None:
+        return None
+    return sum(count * price.get(kind, price["in"]) for kind, count in tokens.items()) / 1e6
+
+
+@cache
+def _prices() -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+    return tomllib.loads((files("interlock.calls") / "prices.toml").read_text("utf-8"))

@@ -1,0 +1,270 @@
+"""Attacks that once got through, each over a real socket; the floor for what is to come.
+
+The agent and, where said, the upstream are hostile. Expected in both modes: no key where it must
+not be, nothing unjudged upstream, and a record of what happened.
+"""
+
+import json
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from interlock.model import Agent, Authority, Binding, Mode, Trust
+from tests.door.raw import Scripted, exchanged, tunnelled
+from tests.door.world import CHAT, OPENAI_KEY, TRUSTED, World
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@contextmanager
+def bound(world: World, answer: bytes) -> Iterator[Scripted]:
+    """A scripted upstream that the OpenAI key is bound to."""
+    with Scripted(world, answer) as upstream:
+        authority = Authority("localhost", upstream.port)
+        world.also_bind(Binding("openai-api-key", authority, "bearer", service="openai"))
+        yield upstream
+
+
+def get(world: World, path: str = "/v1/models", *more: str, key: bool = True) -> bytes:
+    """The head of a GET, with the agent's key where the provider's would be."""
+    proof = [f"Authorization: Bearer {world.keys[TRUSTED]}"] if key else []
+    lines = [f"GET {path} HTTP/1.1", "Host: localhost", *proof, *more, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+class TestAnAnswerThatIsNotHttp:
+    """An upstream that gives the key back in a broken answer."""
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            pytest.param(b"HTTP/1.1 200 OK\r\nX-Echo: Bearer {key}", id="a head cut off"),
+            pytest.param(b"HTTP/1.1 {key}\r\n\r\n", id="a bad status line"),
+            pytest.param(b"HTTP/1.1 200 OK\r\nno colon {key}\r\n\r\n", id="a bad header line"),
+            pytest.param(
+                b"HTTP/1.1 200 OK\r\nContent-Length: {key}\r\n\r\n", id="a bad content length"
+            ),
+            pytest.param(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{key}\r\n", id="a bad chunk"
+            ),
+            pytest.param(OK + b"more {key}", id="bytes after the answer"),
+            pytest.param(b"HTTP/1.1 103 {key}\r\n\r\n" + OK, id="an interim answer"),
+            pytest.param(b"HTTP/1.1 101 {key}\r\nUpgrade: x\r\n\r\n{key}", id="an upgrade"),
+        ],
+    )
+    def test_shows_the_key_to_nobody(self, world: World, mode: Mode, answer: bytes) -> None:
+        """Not to the agent, not in the log at full verbosity, not in the ledger."""
+        with bound(world, answer) as upstream:
+            got = tunnelled(world, mode, upstream.authority)
+            log = world.doors[mode].log
+        assert any(OPENAI_KEY.encode() in head for head in upstream.heads)
+        rows = json.dumps(world.change(lambda i: i.ledger.tail(20)))
+        for shown in (got.decode("latin-1"), log, rows):
+            assert OPENAI_KEY not in shown
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            pytest.param(b"Content-Encoding: gzip", id="a content coding"),
+            pytest.param(b"Transfer-Encoding: gzip, chunked", id="a transfer coding"),
+        ],
+    )
+    def test_a_coding_that_cannot_be_read_is_refused(
+        self, world: World, mode: Mode, head: bytes
+    ) -> None:
+        """We ask for identity; what comes otherwise could hide the key."""
+        answer = b"HTTP/1.1 200 OK\r\n" + head + b"\r\nContent-Type: text/plain\r\n\r\n"
+        with bound(world, answer) as upstream:
+            got = tunnelled(world, mode, upstream.authority, "TE: gzip")
+        assert got.startswith(b"HTTP/1.1 502")
+        (sent,) = upstream.heads
+        assert b"gzip" not in sent.lower()
+
+    def test_an_interim_answer_is_not_taken_for_the_next_one(
+        self, world: World, mode: Mode
+    ) -> None:
+        """Two Expect headers once made an honest upstream's answer go to another caller."""
+        first = get(world, "/echo", "Expect: 100-continue", "Expect: 100-continue")
+        got = exchanged(
+            world.doors[mode].ports[1], world.doors[mode].ca, first + get(world, "/echo", key=False)
+        )
+        assert OPENAI_KEY.encode() not in got
+        assert not any(received.values(b"expect") for received in world.received())
+
+
+class TestAnAnswerToSomebodyElse:
+    """A bound host that kept the key and gives it to a call that took none along."""
+
+    @pytest.mark.parametrize("agent", ["", TRUSTED], ids=["nobody", "a trusted agent"])
+    def test_is_scrubbed_too(self, world: World, agent: str) -> None:
+        """Whoever asks; the upstream gives back what another call brought."""
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(OPENAI_KEY)
+        with bound(world, answer + OPENAI_KEY.encode()) as upstream:
+            got = tunnelled(world, Mode.OBSERVE, upstream.authority, path="/stored", agent=agent)
+        assert got.startswith(b"HTTP/1.1 200")
+        assert OPENAI_KEY.encode() not in got
+
+
+class TestARequestThatIsReadInTwoWays:
+    """What policy judged is what the upstream gets."""
+
+    def test_an_absolute_target_does_not_name_another_host(self, world: World, mode: Mode) -> None:
+        """In base-URL mode the upstream gets the path alone."""
+        with (
+            bound(world, OK) as upstream,
+            world.door(mode, reverse=(f"https://{upstream.authority}",)) as door,
+        ):
+            exchanged(door.ports[1], door.ca, get(world, "https://evil.example/v1/models"))
+        for head in upstream.heads:
+            assert head.startswith(b"GET /v1/models HTTP/1.1\r\n")
+            assert b"evil" not in head
+
+    @pytest.mark.parametrize(
+        "request_line_and_headers",
+        [
+            pytest.param("get /v1/models HTTP/1.1", id="a method in lower case"),
+            pytest.param("GET /v1/models HTTP/9.9", id="a version that does not exist"),
+            pytest.param("GET /v1/models HTTP/1.1\r\nX-A: a\rB: b", id="a bare CR"),
+            pytest.param("GET /v1/models HTTP/1.1\r\nX-A: a\0b", id="a NUL"),
+            pytest.param("GET /v1/models HTTP/1.1\r\nX-HTTP-Method-Override: DELETE", id="method"),
+            pytest.param("GET /v1/models HTTP/1.1\r\nUpgrade: ", id="an empty upgrade"),
+            pytest.param("GET /v1/models#x HTTP/1.1", id="a fragment"),
+            pytest.param("GET /v1/%6dodels HTTP/1.1", id="a letter in disguise"),
+        ],
+    )
+    def test_gets_no_key(self, world: World, mode: Mode, request_line_and_headers: str) -> None:
+        """It is refused wherever a credential is bound, in both modes."""
+        proof = f"Host: localhost\r\nAuthorization: Bearer {world.keys[TRUSTED]}\r\n\r\n"
+        door = world.doors[mode]
+        exchanged(door.ports[1], door.ca, f"{request_line_and_headers}\r\n{proof}".encode())
+        assert world.received() == []
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            pytest.param({"model": "m" * 300}, id="a model name of 300 characters"),
+            pytest.param({"model": "\ud800"}, id="half a character"),
+            pytest.param({"model": "a", "MODEL": "b"}, id="keys that differ in case"),
+            pytest.param({"model": "a", "tools": [{"name": "\x1b[31m"}]}, id="a terminal escape"),
+        ],
+    )
+    def test_a_name_that_no_policy_can_hold_is_refused_and_recorded(
+        self, world: World, mode: Mode, body: dict[str, object]
+    ) -> None:
+        """403 with a decision in the ledger, not a failure without one."""
+        with world.client(mode) as client:
+            answer = client.post(
+                f"{world.openai}/v1/chat/completions",
+                content=json.dumps(CHAT | body),
+                headers={"content-type": "application/json"},
+            )
+        assert answer.status_code == 403
+        assert world.events(answer.headers["interlock-decision-id"])
+        assert world.received() == []
+
+    def test_another_spelling_of_a_key_slot_does_not_travel_along(
+        self, world: World, mode: Mode
+    ) -> None:
+        """`x_api_key` is `X-Api-Key` to a gateway that speaks CGI."""
+        with world.client(mode) as client:
+            client.get(f"{world.openai}/v1/models", headers={"x_api_key": "smuggled"})
+        (received,) = world.received()
+        assert not any(b"smuggled" in value for _, value in received.headers)
+
+
+class TestTheCaller:
+    """Trust holds at the moment of the call, not when its first byte came."""
+
+    @pytest.mark.parametrize("trust", [Trust.QUARANTINED, Trust.REVOKED], ids=str)
+    def test_cut_off_during_an_upload(self, world: World, mode: Mode, trust: Trust) -> None:
+        """The last byte of the body comes after the agent was cut off: no key."""
+        name = f"slow-{time.monotonic_ns()}"
+        world.keys[name] = world.change(lambda i: i.registry.add(Agent(name, trust=Trust.TRUSTED)))
+        body = json.dumps(CHAT).encode()
+        door = world.doors[mode]
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+            f"Content-Type: application/json\r\nAuthorization: Bearer {world.keys[name]}\r\n\r\n"
+        )
+        trusts = ssl.create_default_context(cafile=door.ca)
+        with (
+            socket.create_connection(("127.0.0.1", door.ports[1]), 10) as plain,
+            trusts.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+        ):
+            secure.sendall(head.encode() + body[:-1])
+            time.sleep(0.1)
+            world.change(lambda i: i.registry.set_trust(name, trust))
+            try:
+                secure.sendall(body[-1:])
+                secure.recv(4096)
+            except OSError:
+                pass
+        assert not any(r.credential for r in world.received())
+
+    def test_an_agent_key_behind_a_tab_is_still_taken_off(self, world: World) -> None:
+        """Our key is nobody else's business, however it is spelled."""
+        door = world.doors[Mode.OBSERVE]
+        line = f"Authorization: Bearer\t{world.keys[TRUSTED]}"
+        exchanged(door.ports[1], door.ca, get(world, "/echo", line, key=False))
+        for received in world.received():
+            assert world.keys[TRUSTED].encode() not in received.credential
+
+
+class TestEveryCallHasAnEnd:
+    """Whoever goes away, the ledger says what became of the call."""
+
+    def test_the_agent_goes_away_while_we_dial(self, world: World, mode: Mode) -> None:
+        """A dial that never completes, and an agent that does not wait for it."""
+        with socket.create_server(("127.0.0.1", 0), backlog=1) as silent:
+            port = silent.getsockname()[1]
+            url = f"https://localhost:{port}/v1/models"
+            with world.client(Mode.OBSERVE) as client, pytest.raises(httpx.TimeoutException):
+                client.get(url, timeout=1)
+        rows = [r for r in world.decisions() if r["body"]["authority"] == f"localhost:{port}"]
+        assert [world.outcome(row["decision_id"])["status"] for row in rows] == [None]
+
+    def test_the_front_door_stops_in_the_middle(self, world: World, mode: Mode) -> None:
+        """A stream that runs at SIGTERM has its outcome."""
+        with world.reading(mode) as door:
+            proxy = door.proxy(TRUSTED, world.keys[TRUSTED])
+            with (
+                httpx.Client(proxy=proxy, verify=world.trust(mode), trust_env=False) as client,
+                client.stream("GET", f"{world.openai}/ticks?count=500&interval=20") as stream,
+            ):
+                next(stream.iter_raw())
+                door.process.terminate()
+                door.process.wait(10)
+            decision_id = stream.headers["interlock-decision-id"]
+        assert world.outcome(decision_id)["error"]
+
+    def test_a_head_without_end_is_cut_off(self, world: World, mode: Mode) -> None:
+        """A request head may be 256 KiB; one that goes on costs its connection."""
+        door = world.doors[mode]
+        got = exchanged(door.ports[1], door.ca, b"GET / HTTP/1.1\r\nX: " + b"a" * (2 << 20))
+        assert got == b""
+
+    def test_a_trailer_does_not_leave_the_agent_hanging(self, world: World) -> None:
+        """An answer with trailers ends, one way or the other, and is recorded."""
+        answer = (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"2\r\nok\r\n0\r\nX-Echo: {key}\r\n\r\n"
+        )
+        with bound(world, answer) as upstream:
+            before = len(world.decisions())
+            got = tunnelled(world, Mode.OBSERVE, upstream.authority)
+        assert OPENAI_KEY.encode() not in got
+        (decision,) = world.decisions()[before:]
+        assert world.outcome(decision["decision_id"])
+
+
+def test_a_mismatch_in_a_tunnel_shows_in_the_ledger(world: World, mode: Mode) -> None:
+    """The row names what the agent claimed beside what was judged."""
+    host = f"localhost:{world.upstream.port}"
+    tunnelled(world, mode, host, sni="localhost", host="evil.test")
+    row = world.decisions()[-1]["body"]
+    assert (row["authority"], row["host"]) == (host, "evil.test")
