@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from interlock.governor import Governor, Verdict
+from addons.clearance import Clearance
+from interlock.calls.usage import UsageReader
+from interlock.governor import Governor
 from interlock.model import Authority
 from interlock.settings import AllowPrivate
+from interlock.verdict import Verdict
 
 # An agent's name, None where only the key was given, and the key.
 type Proof = tuple[str | None, str]
@@ -31,23 +34,6 @@ class Caller:
     foreign_key: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Clearance:
-    """The right of one request to leave, once: given by the gate, taken at the wire.
-
-    `claims` are `:authority` and the Host headers as they go out. `body` is the very object
-    that was judged, so that the wire can tell cheaply whether it is still the one that leaves.
-    """
-
-    verdict: Verdict
-    authority: Authority
-    scheme: str
-    claims: tuple[str, tuple[str, ...]]
-    method: str
-    path: str
-    body: bytes
-
-
 @dataclass(slots=True)
 class Account:
     """What became of one cleared call, filled in while it runs."""
@@ -59,6 +45,7 @@ class Account:
     bytes_down: int = 0
     scrubbed: int = 0
     redeemed: bool = False
+    usage: UsageReader | None = None
 
 
 class Door:

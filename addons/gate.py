@@ -6,14 +6,16 @@ import time
 from mitmproxy import http
 
 from addons import refusals, views
-from addons.door import Account, Clearance, Door
+from addons.clearance import Clearance
+from addons.door import Account, Door
 from addons.fail_closed import fail_closed
 from addons.identity import KEY_SLOTS
 from addons.wire import request_of
+from interlock.calls.usage import UsageReader
 from interlock.errors import IdentityError
-from interlock.governor import Capability, Verdict
 from interlock.model import UNIDENTIFIED as NOBODY
 from interlock.model import Authority
+from interlock.verdict import Capability, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,11 @@ class Gate:
             return
         self._clear(flow, verdict, request.body)
         self._door.accounts[flow.id] = Account(
-            verdict, flow.client_conn.id, started, bytes_up=len(request.body)
+            verdict,
+            flow.client_conn.id,
+            started,
+            bytes_up=len(request.body),
+            usage=UsageReader(verdict.call.service, verdict.call.model),
         )
 
     def _clear(self, flow: http.HTTPFlow, verdict: Verdict, body: bytes) -> None:

@@ -10,6 +10,7 @@ from addons import refusals
 from addons.door import Caller, Door, Proof, Tunnel
 from addons.fail_closed import fail_closed
 from addons.wire import authority_of, is_reverse
+from interlock.delegation import LONGEST as LONGEST_CHAIN
 from interlock.errors import IdentityError
 from interlock.registry.keys import is_ours
 
@@ -144,8 +145,9 @@ def _take_declarations(headers: http.Headers) -> tuple[dict[str, str], str]:
     for name in {name.lower() for name in headers if name.lower().startswith("interlock-")}:
         values = headers.get_all(name)
         del headers[name]
-        if len(values) > 1 or len(values[0]) > LONGEST_DECLARATION or not values[0].isprintable():
-            doubt = f"bad_declaration: {name} must be one printable value of 1024 characters"
+        longest = LONGEST_CHAIN if name == "interlock-delegation" else LONGEST_DECLARATION
+        if len(values) > 1 or len(values[0]) > longest or not values[0].isprintable():
+            doubt = f"bad_declaration: {name} must be one printable value of {longest} characters"
         elif short := DECLARATIONS.get(name):
             said[short] = values[0]
     return said, doubt

@@ -31,11 +31,12 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from addons import refusals
-from addons.door import Clearance, Door
+from addons.clearance import Clearance, Refused, check_unchanged, is_verified
+from addons.door import Door
 from addons.passage import Credentialed, Guarded, Passage, broken
 from broker import Secret, TokenError, Wire
-from interlock.governor import Capability
 from interlock.model import Authority
+from interlock.verdict import Capability
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +48,6 @@ QUOTES = re.compile(r"[:'\"]")
 LONGEST_HEAD = 256 << 10
 # What went wrong behind us; the request itself was read to its end.
 EXPLAINED = (ErrorCode.CONNECT_FAILED, ErrorCode.GENERIC_SERVER_ERROR)
-
-
-class Refused(Exception):
-    """The request must not leave on this connection; the message says why."""
 
 
 class BoundaryLayer(HttpLayer):
@@ -263,37 +260,3 @@ class Placer:
                 BoundaryLayer.guard(found, self._door)
                 return
             found = getattr(found, "child_layer", None)
-
-
-def check_unchanged(request: http.Request, clearance: Clearance) -> None:
-    """Raise Refused when another addon changed what was judged, however it did so."""
-    body = request.raw_content or b""
-    same = (
-        request.scheme == clearance.scheme
-        and request.host == clearance.authority.host
-        and request.port == clearance.authority.port
-        and request.authority == clearance.claims[0]
-        and tuple(request.headers.get_all("host")) == clearance.claims[1]
-        and request.method == clearance.method
-        and request.path == clearance.path
-        and (body is clearance.body or body == clearance.body)
-        and request.headers.get("content-length", "0") == str(len(body))
-        and "transfer-encoding" not in request.headers
-        and not request.trailers
-    )
-    if not same:
-        raise Refused("the request was changed after it was judged")
-
-
-def is_verified(server: connection.Server, authority: Authority) -> bool:
-    """True when TLS is up, and its certificate was verified for the authority that was judged.
-
-    mitmproxy verifies the certificate for `sni`; `ssl_insecure`, which would skip that, is
-    refused by our options and looked at once more here.
-    """
-    return (
-        server.tls_established
-        and not ctx.options.ssl_insecure
-        and server.sni == authority.host
-        and server.address == (authority.host, authority.port)
-    )

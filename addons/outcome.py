@@ -7,8 +7,6 @@ from typing import Any
 from mitmproxy import connection, http
 
 from addons.door import Account, Door
-from interlock.ledger import Event
-from interlock.ledger.ledger import new_id
 
 # How long mitmproxy may take to end the calls of an agent that has gone.
 GRACE_S = 2.0
@@ -34,7 +32,7 @@ class Outcome:
             if client_id in (None, account.client):
                 gone = "the agent went away" if client_id else "the front door stopped"
                 self._forget(flow_id)
-                self._note(_event(account, {"error": gone}))
+                self._note(account, {"error": gone})
 
     async def response(self, flow: http.HTTPFlow) -> None:
         """The answer is complete."""
@@ -46,16 +44,17 @@ class Outcome:
 
     def _close(self, flow: http.HTTPFlow, error: str) -> None:
         if account := self._forget(flow.id):
-            self._note(_event(account, {"error": error[:500], **_seen(flow)}))
+            self._note(account, {"error": error[:500], **_seen(flow)})
 
     def _forget(self, flow_id: str) -> Account | None:
         self._door.callers.pop(flow_id, None)
         self._door.clearances.pop(flow_id, None)
         return self._door.accounts.pop(flow_id, None)
 
-    def _note(self, event: Event) -> None:
+    def _note(self, account: Account, seen: dict[str, Any]) -> None:
         if self._door.governor:
-            self._door.governor.installation.ledger.note(event)
+            usage = account.usage.usage() if account.usage else None
+            self._door.governor.close(account.verdict, _outcome(account, seen), usage)
 
 
 def _seen(flow: http.HTTPFlow) -> dict[str, Any]:
@@ -71,9 +70,8 @@ def _seen(flow: http.HTTPFlow) -> dict[str, Any]:
     }
 
 
-def _event(account: Account, seen: dict[str, Any]) -> Event:
-    now = time.time()
-    body = {
+def _outcome(account: Account, seen: dict[str, Any]) -> dict[str, Any]:
+    return {
         "status": None,
         "dialled": "",
         "tls": "",
@@ -82,8 +80,6 @@ def _event(account: Account, seen: dict[str, Any]) -> Event:
         "bytes_down": account.bytes_down,
         "scrubbed": account.scrubbed,
         "redeemed": account.redeemed,
-        "millis": round((now - account.started) * 1000, 3),
+        "millis": round((time.time() - account.started) * 1000, 3),
         **seen,
     }
-    verdict = account.verdict
-    return Event(new_id("evt"), now, "outcome", verdict.agent.name, verdict.decision.id, body)

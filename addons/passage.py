@@ -31,6 +31,8 @@ class Passage:
         """What the flow gets in place of an event of the answer."""
         if isinstance(event, ResponseData):
             self._account.bytes_down += len(event.data)
+            if self._account.usage:
+                self._account.usage.feed(event.data)
         return [event]
 
 

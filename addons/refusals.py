@@ -6,8 +6,8 @@ from typing import Any
 from mitmproxy import http
 
 from interlock.errors import IdentityError
-from interlock.governor import Verdict
 from interlock.model import Effect
+from interlock.verdict import Verdict
 
 DECISION_HEADER = "Interlock-Decision"
 DECISION_ID_HEADER = "Interlock-Decision-Id"

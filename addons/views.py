@@ -2,8 +2,8 @@
 
 from mitmproxy import http
 
-from interlock.governor import Verdict
 from interlock.model import Effect
+from interlock.verdict import Verdict
 
 _MARKERS = {"allow": ":green_circle:", "deny": ":red_circle:", "needs_approval": ":hourglass:"}
 WOULD_DENY_MARKER = ":yellow_circle:"

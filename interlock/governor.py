@@ -1,9 +1,11 @@
 """The one use case: identify, describe, decide, record, issue a token. Read this first."""
 
 import hashlib
+import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from broker import (
     Broker,
@@ -15,9 +17,16 @@ from broker import (
     Wire,
     parse_recipe,
 )
-from interlock.apdp import DecisionPoint, Policies, PolicyFolder
+from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder, Standing
 from interlock.calls import GENERIC_ACTIONS, Catalogue, Provider, describe
-from interlock.errors import LedgerUnavailableError, PolicyError
+from interlock.calls.usage import Usage
+from interlock.delegation import DelegationError, verify
+from interlock.errors import (
+    GoalClosedError,
+    LedgerUnavailableError,
+    PolicyError,
+    RegistryError,
+)
 from interlock.installation import Installation
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
@@ -26,7 +35,6 @@ from interlock.model import (
     Authority,
     Binding,
     Call,
-    Decision,
     Declaration,
     Effect,
     Mode,
@@ -34,30 +42,10 @@ from interlock.model import (
     Request,
     Stage,
 )
+from interlock.store.goals import Status, settle, spend
+from interlock.verdict import Capability, Verdict, access_event, decision_event
 
 TOKEN_TTL_S = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Capability:
-    """The token that goes into the flow, and the way it and then the secret travel."""
-
-    token: str
-    recipe: Recipe
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the front door needs to know after a decision.
-
-    `capability` is None for a call that needs no credential or gets none.
-    """
-
-    decision: Decision
-    call: Call
-    agent: Agent
-    provider: Provider | None
-    capability: Capability | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +68,7 @@ class Governor:
         self.policies = PolicyFolder(settings.policies)
         self.broker = Broker(Keyring.open(settings.keys, "sct"))
         self._decision_point: DecisionPoint
-        self._adopt(self.policies.current)
+        self._adopt(self.policies.current, self.policies.intents)
 
     def identify(self, key: str, name: str | None = None) -> Agent:
         """Answer the agent that a key proves; raises IdentityError."""
@@ -125,6 +113,7 @@ class Governor:
         provider = self.provider_at(request.authority)
         call = describe(request, provider)
         binding = self.installation.bindings.for_agent(agent, request.authority)
+        standing = self._standing(agent, declared, now)
         decision = self._decision_point.decide(
             new_id("dec"),
             agent,
@@ -133,8 +122,9 @@ class Governor:
             secret=binding.secret if binding else "",
             mode=self.mode_of(agent, call.service),
             now=now,
+            standing=standing,
         )
-        verdict = Verdict(decision, call, agent, provider)
+        verdict = Verdict(decision, call, agent, provider, _open_goal(agent, call, standing, now))
         credential = None
         if binding and not decision.refused:
             try:
@@ -146,16 +136,25 @@ class Governor:
     async def _record(
         self, verdict: Verdict, declared: Declaration, credential: Credential | None, now: float
     ) -> Verdict:
+        """Make the decision durable; then, and only then, issue the token."""
         grant = _grant(verdict, credential) if credential else None
-        events = [_decision_event(verdict, declared, now)]
+        spends = verdict.goal and not verdict.decision.refused
+        events = [decision_event(verdict, declared, now)]
         if grant:
-            events.append(_access_event(verdict, grant, now))
+            events.append(access_event(verdict, grant, now))
         try:
             await self.installation.ledger.decide(
                 events,
                 token_id=grant.id if grant else "",
                 expires_at=now + TOKEN_TTL_S,
+                also=_spending(verdict, now) if spends else _nothing,
             )
+        except GoalClosedError as e:
+            # Another call took the last action between our look at the goal and this.
+            verdict = self._too_late(verdict, e)
+            if verdict.decision.refused:
+                credential = None
+            return await self._record(verdict, declared, credential, now)
         except LedgerUnavailableError as e:
             if credential or verdict.decision.mode is Mode.ENFORCE:
                 return self._refuse(verdict, Reason("ledger_unavailable", str(e)))
@@ -169,6 +168,52 @@ class Governor:
         secret = self.installation.secret(binding.secret)
         return Credential(binding, parse_recipe(binding.recipe), secret)
 
+    def _standing(self, agent: Agent, declared: Declaration, now: float) -> Standing:
+        """Look up what a declaration names: the goal, and the chain of delegation."""
+        records = self.installation
+        goal = records.goals.get(declared.goal) if declared.goal else None
+        if not declared.delegation:
+            return Standing(goal)
+        known = records.delegations
+        try:
+            chain = verify(
+                declared.delegation, known.keys, known.revoked, agent=agent.name, now=now
+            )
+            records.registry.require_good_standing(
+                actor.id for actor in chain.actors if actor.type == "Agent"
+            )
+        except (DelegationError, RegistryError) as e:
+            return Standing(goal, broken=str(e))
+        return Standing(goal, chain)
+
+    def close(self, verdict: Verdict, outcome: Mapping[str, Any], usage: Usage | None) -> None:
+        """Record what became of a call, and count what it used against its goal."""
+        body = dict(outcome)
+        if usage:
+            body |= {
+                "tokens_in": usage.tokens_in,
+                "tokens_out": usage.tokens_out,
+                "cost_usd": usage.cost_usd,
+            }
+        decision = verdict.decision.id
+        event = Event(new_id("evt"), time.time(), "outcome", verdict.agent.name, decision, body)
+
+        def count(connection: sqlite3.Connection) -> None:
+            if verdict.goal and usage:
+                used = usage.tokens_in + usage.tokens_out
+                settle(connection, verdict.goal, used, usage.cost_usd)
+
+        self.installation.ledger.note(event, count)
+
+    def _too_late(self, verdict: Verdict, error: GoalClosedError) -> Verdict:
+        decision = replace(
+            verdict.decision,
+            effect=Effect.DENY,
+            stage=Stage.GOAL,
+            reasons=(Reason("goal-not-active", str(error)),),
+        )
+        return replace(verdict, decision=decision, goal="")
+
     def _refuse(self, verdict: Verdict, reason: Reason) -> Verdict:
         """Turn a verdict into a refusal that holds in both modes."""
         decision = replace(
@@ -180,10 +225,10 @@ class Governor:
         )
         return replace(verdict, decision=decision)
 
-    def _adopt(self, policies: Policies) -> None:
+    def _adopt(self, policies: Policies, intents: Intents) -> None:
         """Put a policy set in force; raise PolicyError when it cannot judge every call (I7)."""
         require_coverage(policies, self.installation.catalogue)
-        self._decision_point = DecisionPoint(policies)
+        self._decision_point = DecisionPoint(policies, intents)
         body = {"policy_set": policies.digest, "policies": len(policies)}
         self.installation.ledger.note(Event(new_id("pol"), time.time(), "policy_load", body=body))
 
@@ -220,6 +265,22 @@ def wire_of(request: Request, body_sha256: bytes | None = None, *, verified: boo
     )
 
 
+def _open_goal(agent: Agent, call: Call, standing: Standing, now: float) -> str:
+    """The id of the goal that a call counts against; empty when there is none, or it is closed."""
+    goal = standing.goal
+    is_open = goal and goal.standing(agent.name, call.action, now) is Status.ACTIVE
+    return goal.id if goal and is_open else ""
+
+
+def _spending(verdict: Verdict, now: float) -> Callable[[sqlite3.Connection], None]:
+    goal, agent, action = verdict.goal, verdict.agent.name, verdict.call.action
+    return lambda connection: spend(connection, goal, agent, action, now)
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    return None
+
+
 def _grant(verdict: Verdict, credential: Credential) -> Grant:
     call = verdict.call
     return Grant(
@@ -231,45 +292,7 @@ def _grant(verdict: Verdict, credential: Credential) -> Grant:
         authority=str(call.request.authority),
         decision_id=verdict.decision.id,
         policy_set=verdict.decision.policy_set,
-        goal="",
+        goal=verdict.goal,
         assertion=wire_of(call.request, call.body_sha256).assertion(),
         ttl=TOKEN_TTL_S,
     )
-
-
-def _decision_event(verdict: Verdict, declared: Declaration, now: float) -> Event:
-    decision, call = verdict.decision, verdict.call
-    request = call.request
-    body = {
-        "effect": decision.effect,
-        "label": decision.label,
-        "enforced": decision.enforced,
-        "mode": decision.mode,
-        "stage": decision.stage,
-        "reasons": [[reason.policy_id, reason.description] for reason in decision.reasons],
-        "policy_set": decision.policy_set,
-        "micros": decision.micros,
-        "service": call.service,
-        "action": call.action,
-        "resource": str(call.resource),
-        "method": request.method,
-        "authority": str(request.authority),
-        "path": request.path.partition("?")[0],
-        "body_bytes": len(request.body),
-        "body_sha256": call.body_sha256.hex(),
-        "model": call.model,
-        "trust": verdict.agent.trust,
-        "intent": declared.intent,
-        "intent_category": declared.intent_category,
-        "goal": declared.goal,
-        "connect": request.evidence.connect,
-        "sni": request.evidence.sni,
-        "host": request.evidence.host,
-        "source_ip": request.source_ip,
-    }
-    return Event(new_id("evt"), now, "decision", verdict.agent.name, decision.id, body)
-
-
-def _access_event(verdict: Verdict, grant: Grant, now: float) -> Event:
-    body = {"secret": grant.secret, "authority": grant.authority, "token": grant.id}
-    return Event(new_id("evt"), now, "secret_access", verdict.agent.name, verdict.decision.id, body)

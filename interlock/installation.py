@@ -24,6 +24,8 @@ from interlock.registry import Registry
 from interlock.settings import Settings, secure_home
 from interlock.store import Bindings, Database, Shelf, Snapshot
 from interlock.store.bindings import bind, unbind
+from interlock.store.delegations import Delegations
+from interlock.store.goals import Goals
 from interlock.store.modes import Modes
 
 
@@ -42,6 +44,8 @@ class Installation:
         self.ledger = Ledger(self.database, actor=_actor())
         self.registry = Registry(self.database, self.ledger.admin)
         self.bindings = Bindings(self.database)
+        self.goals = Goals(self.database, self.ledger.admin)
+        self.delegations = Delegations(self.database, self.ledger.admin)
         self.modes = Modes(self.database, self.ledger.admin)
         self._masks: Snapshot[dict[Authority, Mask]] = Snapshot(self.database, lambda _: {})
         self.catalogue = Catalogue.shipped()

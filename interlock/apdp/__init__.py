@@ -2,6 +2,16 @@
 
 from interlock.apdp.decision_point import DecisionPoint
 from interlock.apdp.folder import PolicyFolder
+from interlock.apdp.intents import Intents, load_intents
 from interlock.apdp.policies import Policies, load_policies
+from interlock.apdp.standing import Standing
 
-__all__ = ["DecisionPoint", "Policies", "PolicyFolder", "load_policies"]
+__all__ = [
+    "DecisionPoint",
+    "Intents",
+    "Policies",
+    "PolicyFolder",
+    "Standing",
+    "load_intents",
+    "load_policies",
+]

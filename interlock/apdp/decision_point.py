@@ -3,19 +3,22 @@
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import cedarpy
 
 from interlock.apdp.entities import context_of, entities_of, uid
+from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
+from interlock.apdp.standing import Standing, examine
 from interlock.model import Agent, Call, Decision, Declaration, Effect, Entity, Mode, Reason, Stage
 
 _ERRING_POLICY = re.compile(r"policy `([^`]*)`")
 NOTHING_PERMITS = Reason("no-policy", "no policy permits it")
 DOUBT = "call-in-doubt"
+NOTHING_SHOWN = Standing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,10 @@ class Answer:
 class DecisionPoint:
     """Decides calls against one policy set. Pure: the same values give the same decision."""
 
-    def __init__(self, policies: Policies) -> None:
+    def __init__(self, policies: Policies, intents: Intents | None = None) -> None:
         self._policies = policies
+        self._intents = intents or Intents({})
+        self._groups = ancestors(policies)
 
     def decide(
         self,
@@ -43,14 +48,15 @@ class DecisionPoint:
         secret: str,
         mode: Mode,
         now: float,
+        standing: Standing = NOTHING_SHOWN,
     ) -> Decision:
         """Decide one call and the access to the secret that it needs, in one batch.
 
         The call is allowed when both are. An empty `secret` means that it needs none. `now` is
-        in seconds since the epoch.
+        in seconds since the epoch. `standing` is what the records say to the declaration.
         """
         started = time.perf_counter_ns()
-        stage, answer = self._judge(agent, call, declared, secret, mode, now)
+        stage, answer = self._judge(agent, call, declared, standing, secret, mode, now)
         binding = mode is Mode.ENFORCE or (bool(call.doubt) and bool(secret))
         return Decision(
             id=id_,
@@ -70,6 +76,7 @@ class DecisionPoint:
         agent: Agent,
         call: Call,
         declared: Declaration,
+        standing: Standing,
         secret: str,
         mode: Mode,
         now: float,
@@ -78,11 +85,16 @@ class DecisionPoint:
             return Stage.TRUST, _denial(Reason(f"agent-{agent.trust}", f"{agent.name} is cut off"))
         if call.doubt:
             return Stage.POLICY, _denial(Reason(DOUBT, call.doubt))
+        groups = self._groups.get(call.action, frozenset())
+        why, objection = examine(agent, call, groups, declared, standing, self._intents, now)
+        if objection:
+            return objection.stage, _denial(objection.reason)
         questions = [_question(agent, call.action, call.resource)]
         if secret:
             questions.append(_question(agent, "access_secret", Entity("Secret", secret)))
         try:
-            answers = self._ask(questions, agent, call, declared, secret, mode, now)
+            context = context_of(agent, call, declared, mode, now, why)
+            answers = self._ask(questions, context, entities_of(agent, call, secret))
         except ValueError as e:
             return Stage.POLICY, _denial(Reason("engine", f"could not evaluate: {e}"[:200]))
         return _stage(answers), _together(answers)
@@ -90,24 +102,18 @@ class DecisionPoint:
     def _ask(
         self,
         questions: list[dict[str, Any]],
-        agent: Agent,
-        call: Call,
-        declared: Declaration,
-        secret: str,
-        mode: Mode,
-        now: float,
+        context: dict[str, Any],
+        entities: list[dict[str, Any]],
     ) -> list[Answer]:
         """Put all questions about one call to the engine; raises ValueError."""
-        context = json.dumps(context_of(agent, call, declared, mode, now))
-        entities = self._policies.actions.with_added_json_str(
-            json.dumps(entities_of(agent, call, secret))
-        )
+        said = json.dumps(context)
+        known = self._policies.actions.with_added_json_str(json.dumps(entities))
         return [
             self._answer(result)
             for result in cedarpy.is_authorized_batch(
-                [question | {"context": context} for question in questions],
+                [question | {"context": said} for question in questions],
                 self._policies.handle,
-                entities,
+                known,
             )
         ]
 
@@ -134,6 +140,14 @@ class DecisionPoint:
         return Answer(Effect.ALLOW, reasons, len(reasons))
 
     answer_of = _answer
+
+
+def ancestors(policies: Policies) -> Mapping[str, frozenset[str]]:
+    """The groups that each action of the schema is in."""
+    return {
+        entity["uid"]["id"]: frozenset(parent["id"] for parent in entity["parents"])
+        for entity in json.loads(str(policies.actions))
+    }
 
 
 def _question(agent: Agent, action: str, resource: Entity) -> dict[str, Any]:

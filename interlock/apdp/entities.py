@@ -7,6 +7,7 @@ gives `__entity` and `__extn` keys a meaning that an agent must not be able to u
 import time
 from typing import Any
 
+from interlock.apdp.standing import Why
 from interlock.model import Agent, Call, Declaration, Entity, Mode
 
 
@@ -33,22 +34,23 @@ def entities_of(agent: Agent, call: Call, secret: str) -> list[dict[str, Any]]:
 
 
 def context_of(
-    agent: Agent, call: Call, declared: Declaration, mode: Mode, now: float
+    agent: Agent, call: Call, declared: Declaration, mode: Mode, now: float, why: Why | None = None
 ) -> dict[str, Any]:
     """Every attribute of the schema's `Why`, always all of them, so that no policy errs."""
     moment = time.gmtime(now)
+    why = why or Why(actors=(str(Entity("Agent", agent.name)),))
     request = call.request
     return {
         "intent": declared.intent,
-        "intent_category": declared.intent_category,
-        "intent_matches": False,
+        "intent_category": why.intent_category,
+        "intent_matches": why.intent_matches,
         "goal": declared.goal,
-        "goal_status": "Unknown" if declared.goal else "None",
-        "goal_actions_left": 0,
-        "delegation_depth": 0,
-        "delegated_by": "",
-        "delegation_valid": False,
-        "actor_chain": [agent.name],
+        "goal_status": why.goal_status,
+        "goal_actions_left": why.goal_actions_left,
+        "delegation_depth": why.delegation_depth,
+        "delegated_by": why.delegated_by,
+        "delegation_valid": why.delegation_valid,
+        "actor_chain": list(why.actors),
         "trust": agent.trust,
         "mode": mode,
         "method": request.method,

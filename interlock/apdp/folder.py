@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from interlock.apdp.intents import INTENTS, Intents, load_intents
 from interlock.apdp.policies import SCHEMA, Policies, load_policies, shipped
 from interlock.errors import PolicyError
 
@@ -21,12 +22,13 @@ class PolicyFolder:
         self.folder = folder or shipped()
         self._seen = self._fingerprint()
         self.current: Policies = load_policies(self.folder)
+        self.intents: Intents = load_intents(self.folder, self.current.action_names)
 
-    def reload(self, loaded: Callable[[Policies], None]) -> bool:
+    def reload(self, loaded: Callable[[Policies, Intents], None]) -> bool:
         """Load again when a file has changed; True when a new set is in force.
 
         A set that does not load is reported once and the last good one goes on deciding.
-        `loaded` is called with the new set before it is in force; a PolicyError from it counts
+        `loaded` is called with what is new before it is in force; a PolicyError from it counts
         as one of the set.
         """
         seen = self._fingerprint()
@@ -35,20 +37,23 @@ class PolicyFolder:
         self._seen = seen
         try:
             policies = load_policies(self.folder)
-            if policies.digest == self.current.digest:
+            intents = load_intents(self.folder, policies.action_names)
+            if (policies.digest, intents) == (self.current.digest, self.intents):
                 return False
-            loaded(policies)
+            loaded(policies, intents)
         except PolicyError as e:
             log.error("policies NOT loaded, the last good set stays in force: %s", e)
             return False
-        self.current = policies
+        self.current, self.intents = policies, intents
         log.info("policies loaded: %s policies, set %s", len(policies), policies.digest)
         return True
 
     def _fingerprint(self) -> Fingerprint:
         """Name, inode, size and time of every file that matters."""
         found: list[tuple[str, int, int, int]] = []
-        for path in sorted([*self.folder.glob("*.cedar"), self.folder / SCHEMA]):
+        for path in sorted(
+            [*self.folder.glob("*.cedar"), self.folder / SCHEMA, self.folder / INTENTS]
+        ):
             try:
                 stat = os.stat(path)  # noqa: PTH116
             except OSError:

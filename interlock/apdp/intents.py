@@ -68,8 +68,8 @@ class Intents:
 
 def _best(scores: Mapping[str, int]) -> str:
     """The highest score's category; on a draw the one that stands first in the file."""
-    best = max(scores, key=scores.__getitem__)
-    return best if scores[best] else ""
+    best = max(scores, key=scores.__getitem__, default="")
+    return best if scores.get(best) else ""
 
 
 def _contradiction(declared: str, scores: Mapping[str, int]) -> str:

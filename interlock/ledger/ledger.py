@@ -5,7 +5,7 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -26,16 +26,23 @@ class Ledger:
         self._actor = actor
 
     async def decide(
-        self, events: Sequence[Event], *, token_id: str = "", expires_at: float = 0.0
+        self,
+        events: Sequence[Event],
+        *,
+        token_id: str = "",
+        expires_at: float = 0.0,
+        also: Callable[[sqlite3.Connection], None] = lambda _: None,
     ) -> None:
         """Write a decision's events, and spend the id of its token, in one durable transaction.
 
-        Raises LedgerUnavailableError when that fails or takes longer than the deadline. The
-        rows may still become durable afterwards: a decision without a call does no harm, a
-        call without a decision would.
+        `also` is done in the same transaction; an InterlockError that it raises undoes all and
+        is raised from here. Raises LedgerUnavailableError when that fails or takes longer than
+        the deadline. The rows may still become durable afterwards: a decision without a call
+        does no harm, a call without a decision would.
         """
 
         def work(connection: sqlite3.Connection) -> None:
+            also(connection)
             if token_id:
                 spend(connection, token_id, expires_at, events[0].ts)
             self._append(connection, events)
@@ -48,9 +55,16 @@ class Ledger:
                 f"the decision is not on disk: {str(e) or 'timed out'}"
             ) from e
 
-    def note(self, event: Event) -> Future[None]:
-        """Write an event that nobody waits for, such as an outcome."""
-        return self._database.submit(lambda connection: self._append(connection, [event]))
+    def note(
+        self, event: Event, also: Callable[[sqlite3.Connection], None] = lambda _: None
+    ) -> Future[None]:
+        """Write an event that nobody waits for, in one transaction with `also`."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            also(connection)
+            self._append(connection, [event])
+
+        return self._database.submit(work)
 
     def admin(
         self, connection: sqlite3.Connection, action: str, details: Mapping[str, Any]

@@ -4,7 +4,7 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from interlock.errors import IdentityError, RegistryError
@@ -64,6 +64,12 @@ class Registry:
             return self._known.value.agents[name]
         except KeyError:
             raise RegistryError(f"there is no agent named {name!r}") from None
+
+    def require_good_standing(self, names: Iterable[str]) -> None:
+        """Raise RegistryError when one of these agents is unknown or cut off."""
+        for name in names:
+            if (agent := self.get(name)).cut_off:
+                raise RegistryError(f"agent {name!r} is {agent.trust}")
 
     def all(self) -> list[Agent]:
         """Every agent, by name."""

@@ -56,7 +56,7 @@ def test_the_readme_teaches_what_works(tmp_path: Path) -> None:
     [
         ('principal in Group::"lab" && principal is Agent && principal.owner == "ada"', {}),
         ('context.trust == "trusted" && context.mode == "enforce"', {}),
-        ('context.model == "gpt-4o" && context.actor_chain.contains("a1")', {}),
+        ('context.model == "gpt-4o" && context.actor_chain.contains("Agent::\\"a1\\"")', {}),
         ('resource in Service::"openai"', {"service": "openai"}),
         (
             'resource is Endpoint && resource.host == "b.example"',

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from interlock.apdp import DecisionPoint, PolicyFolder, load_policies
+from interlock.apdp import DecisionPoint, PolicyFolder, load_intents, load_policies
 from interlock.apdp.policies import shipped
 from interlock.errors import PolicyError
 from interlock.model import (
@@ -39,7 +39,8 @@ def decide(
 ) -> Decision:
     """Decide one call by one policy text."""
     (folder / "test.cedar").write_text(text)
-    point = DecisionPoint(load_policies(folder))
+    policies = load_policies(folder)
+    point = DecisionPoint(policies, load_intents(folder, policies.action_names))
     return point.decide(
         "dec_1", agent, call, Declaration(**said), secret=secret, mode=Mode.ENFORCE, now=NOON
     )
@@ -215,11 +216,18 @@ def test_a_reload_keeps_the_last_good_set(folder: Path) -> None:
     policies = PolicyFolder(folder)
     good = policies.current
     taken: list[object] = []
-    assert not policies.reload(taken.append)
+
+    def loaded(*new: object) -> None:
+        taken.append(new)
+
+    assert not policies.reload(loaded)
     (folder / "a.cedar").write_text("permit(")
-    assert not policies.reload(taken.append)
+    assert not policies.reload(loaded)
     assert policies.current is good
     (folder / "a.cedar").write_text("forbid(principal, action, resource);")
-    assert policies.reload(taken.append)
+    assert policies.reload(loaded)
     assert policies.current is not good
-    assert taken == [policies.current]
+    assert taken == [(policies.current, policies.intents)]
+    (folder / "intents.toml").write_text("[Mine]\ndescription = 'x'\nactions = ['read']\n")
+    assert policies.reload(loaded)
+    assert list(policies.intents.categories) == ["Mine"]

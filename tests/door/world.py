@@ -176,6 +176,11 @@ class World:
             )
         )
 
+    @staticmethod
+    def agent(name: str, trust: Trust) -> Agent:
+        """An agent that is not registered yet."""
+        return Agent(name, owner="ada", trust=trust)
+
     def received(self) -> list[Received]:
         """What reached the upstream in this test."""
         return list(self.upstream.received)

@@ -1,0 +1,63 @@
+"""The right of one request to leave, and the checks at the wire that it is still that request."""
+
+from dataclasses import dataclass
+
+from mitmproxy import connection, ctx, http
+
+from interlock.model import Authority
+from interlock.verdict import Verdict
+
+
+class Refused(Exception):
+    """The request must not leave on this connection; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clearance:
+    """The right of one request to leave, once: given by the gate, taken at the wire.
+
+    `claims` are `:authority` and the Host headers as they go out. `body` is the very object
+    that was judged, so that the wire can tell cheaply whether it is still the one that leaves.
+    """
+
+    verdict: Verdict
+    authority: Authority
+    scheme: str
+    claims: tuple[str, tuple[str, ...]]
+    method: str
+    path: str
+    body: bytes
+
+
+def check_unchanged(request: http.Request, clearance: Clearance) -> None:
+    """Raise Refused when another addon changed what was judged, however it did so."""
+    body = request.raw_content or b""
+    same = (
+        request.scheme == clearance.scheme
+        and request.host == clearance.authority.host
+        and request.port == clearance.authority.port
+        and request.authority == clearance.claims[0]
+        and tuple(request.headers.get_all("host")) == clearance.claims[1]
+        and request.method == clearance.method
+        and request.path == clearance.path
+        and (body is clearance.body or body == clearance.body)
+        and request.headers.get("content-length", "0") == str(len(body))
+        and "transfer-encoding" not in request.headers
+        and not request.trailers
+    )
+    if not same:
+        raise Refused("the request was changed after it was judged")
+
+
+def is_verified(server: connection.Server, authority: Authority) -> bool:
+    """True when TLS is up, and its certificate was verified for the authority that was judged.
+
+    mitmproxy verifies the certificate for `sni`; `ssl_insecure`, which would skip that, is
+    refused by our options and looked at once more here.
+    """
+    return (
+        server.tls_established
+        and not ctx.options.ssl_insecure
+        and server.sni == authority.host
+        and server.address == (authority.host, authority.port)
+    )

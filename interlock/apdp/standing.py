@@ -1,0 +1,103 @@
+"""The stages before policy: does the intent fit, is the goal open, does the delegation hold?"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from interlock.apdp.intents import Intents
+from interlock.delegation import Chain
+from interlock.model import Agent, Call, Declaration, Entity, Reason, Stage
+from interlock.store.goals import Goal, Status
+
+NO_GOAL = "None"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the records say to a declaration: the goal that it names, the chain that it shows.
+
+    `broken` says why a chain that was shown does not hold; empty when it does or none was.
+    """
+
+    goal: Goal | None = None
+    chain: Chain | None = None
+    broken: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What policies are told about the reason of a call."""
+
+    intent_category: str = ""
+    intent_matches: bool = False
+    goal_status: str = NO_GOAL
+    goal_actions_left: int = 0
+    delegation_depth: int = 0
+    delegated_by: str = ""
+    actors: tuple[str, ...] = ()
+
+    @property
+    def delegation_valid(self) -> bool:
+        """True for a verified chain."""
+        return self.delegation_depth > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """A denial before any policy is asked."""
+
+    stage: Stage
+    reason: Reason
+
+
+def examine(
+    agent: Agent,
+    call: Call,
+    groups: Collection[str],
+    declared: Declaration,
+    standing: Standing,
+    intents: Intents,
+    now: float,
+) -> tuple[Why, Objection | None]:
+    """Hold a declaration against the call and the records, in the order of the stages.
+
+    `groups` are the ancestors of the call's action. What was not declared is no objection:
+    policies say whether it has to be.
+    """
+    resource = str(call.resource)
+    finding = intents.judge(
+        declared.intent, declared.intent_category, call.action, frozenset(groups), resource
+    )
+    status = _goal_status(agent, call, declared, standing, now)
+    chain = standing.chain
+    why = Why(
+        intent_category=finding.category,
+        intent_matches=finding.matches,
+        goal_status=status,
+        goal_actions_left=standing.goal.actions_left if standing.goal else 0,
+        delegation_depth=chain.depth if chain else 0,
+        delegated_by=str(chain.delegated_by) if chain else "",
+        actors=tuple(map(str, chain.actors if chain else (Entity("Agent", agent.name),))),
+    )
+    if finding.denial:
+        return why, Objection(Stage.INTENT, Reason("intent-mismatch", finding.denial))
+    if status not in (NO_GOAL, Status.ACTIVE):
+        said = f"the goal {declared.goal[:80]!r} is {status}"
+        return why, Objection(Stage.GOAL, Reason("goal-not-active", said))
+    if standing.broken:
+        return why, Objection(Stage.DELEGATION, Reason("delegation-broken", standing.broken))
+    if chain and not chain.scope.permits(
+        call.action, groups, resource, finding.category, declared.goal, now
+    ):
+        said = f"{chain.delegated_by} did not delegate {call.action} on {resource}"
+        return why, Objection(Stage.DELEGATION, Reason("delegation-too-narrow", said))
+    return why, None
+
+
+def _goal_status(
+    agent: Agent, call: Call, declared: Declaration, standing: Standing, now: float
+) -> str:
+    if not declared.goal:
+        return NO_GOAL
+    if standing.goal is None:
+        return Status.UNKNOWN
+    return standing.goal.standing(agent.name, call.action, now)

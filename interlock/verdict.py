@@ -1,0 +1,73 @@
+"""What the governor answers, and the rows that record it."""
+
+from dataclasses import dataclass
+
+from broker import Grant, Recipe
+from interlock.calls import Provider
+from interlock.ledger import Event
+from interlock.ledger.ledger import new_id
+from interlock.model import Agent, Call, Decision, Declaration
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """The token that goes into the flow, and the way it and then the secret travel."""
+
+    token: str
+    recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the front door needs to know after a decision.
+
+    `goal` is the active goal that the call counts against, empty for none; `capability` is None
+    for a call that needs no credential or gets none.
+    """
+
+    decision: Decision
+    call: Call
+    agent: Agent
+    provider: Provider | None
+    goal: str = ""
+    capability: Capability | None = None
+
+
+def decision_event(verdict: Verdict, declared: Declaration, now: float) -> Event:
+    """The ledger row of a decision: everything that it rests on, no value that is secret."""
+    decision, call = verdict.decision, verdict.call
+    request = call.request
+    body = {
+        "effect": decision.effect,
+        "label": decision.label,
+        "enforced": decision.enforced,
+        "mode": decision.mode,
+        "stage": decision.stage,
+        "reasons": [[reason.policy_id, reason.description] for reason in decision.reasons],
+        "policy_set": decision.policy_set,
+        "micros": decision.micros,
+        "service": call.service,
+        "action": call.action,
+        "resource": str(call.resource),
+        "method": request.method,
+        "authority": str(request.authority),
+        "path": request.path.partition("?")[0],
+        "body_bytes": len(request.body),
+        "body_sha256": call.body_sha256.hex(),
+        "model": call.model,
+        "trust": verdict.agent.trust,
+        "intent": declared.intent,
+        "intent_category": declared.intent_category,
+        "goal": declared.goal,
+        "connect": request.evidence.connect,
+        "sni": request.evidence.sni,
+        "host": request.evidence.host,
+        "source_ip": request.source_ip,
+    }
+    return Event(new_id("evt"), now, "decision", verdict.agent.name, decision.id, body)
+
+
+def access_event(verdict: Verdict, grant: Grant, now: float) -> Event:
+    """The ledger row of an access to a secret: which, for where, by which token."""
+    body = {"secret": grant.secret, "authority": grant.authority, "token": grant.id}
+    return Event(new_id("evt"), now, "secret_access", verdict.agent.name, verdict.decision.id, body)
