@@ -10,7 +10,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from interlock.apdp.case import Case, parse_case
 from interlock.apdp.decision_point import DecisionPoint
-from interlock.apdp.entities import entities_of, uid
+from interlock.apdp.entities import entities_of_call, uid
 from interlock.apdp.policies import Policies
 from interlock.errors import PolicyError
 from interlock.model import Effect, Entity, Reason
@@ -70,7 +70,7 @@ def _ask(
     policies: Policies, case: Case, asked: list[tuple[str, Entity]]
 ) -> list[cedarpy.AuthzResult]:
     entities = policies.actions.with_added_json_str(
-        json.dumps(entities_of(case.agent, case.call, case.secret))
+        json.dumps(entities_of_call(case.agent, case.call, case.secret))
     )
     about = {
         "principal": uid(Entity("Agent", case.agent.name)),

@@ -46,7 +46,7 @@ def words_of(text: str) -> str:
     return " ".join(_WORD.findall(text.lower()))
 
 
-def parse_category(name: str, body: object, actions: frozenset[str]) -> Category:
+def parse_category(name: str, body: object, actions: frozenset[str] | None) -> Category:
     """Read one table of intents.toml; raises ValueError naming the field."""
     if not isinstance(body, dict):
         raise ValueError("is not a table such as [Research]")
@@ -83,8 +83,8 @@ def _texts(body: Mapping[str, Any], field: str) -> list[str]:
     return [_text(entry, field) for entry in entries]
 
 
-def _known(action: str, actions: frozenset[str]) -> str:
-    if action not in actions:
+def _known(action: str, actions: frozenset[str] | None) -> str:
+    if actions is not None and action not in actions:
         raise ValueError(f"actions: {action!r} is no action of the schema")
     return action
 

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cedarpy
@@ -12,13 +13,27 @@ import cedarpy
 from interlock.apdp.entities import context_of, entities_of, uid
 from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
+from interlock.apdp.selection import Line, Question
 from interlock.apdp.standing import Standing, examine
-from interlock.model import Agent, Call, Decision, Declaration, Effect, Entity, Mode, Reason, Stage
+from interlock.model import (
+    Agent,
+    Authority,
+    Call,
+    Decision,
+    Declaration,
+    Effect,
+    Entity,
+    Mode,
+    Reason,
+    Stage,
+)
 
 _ERRING_POLICY = re.compile(r"policy `([^`]*)`")
 NOTHING_PERMITS = Reason("no-policy", "no policy permits it")
 DOUBT = "call-in-doubt"
 NOTHING_SHOWN = Standing()
+# How many matters are kept; each holds its entities, some 17 KB.
+MATTERS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +42,18 @@ class Answer:
 
     effect: Effect
     reasons: tuple[Reason, ...]
-    applicable: int
+    applicable: int = 0
+    considered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """The part of a question to the engine that many calls share, parsed once."""
+
+    who: Line
+    asked: tuple[Question, ...]
+    questions: tuple[dict[str, Any], ...]
+    entities: cedarpy.Entities
 
 
 class DecisionPoint:
@@ -37,6 +63,7 @@ class DecisionPoint:
         self._policies = policies
         self._intents = intents or Intents({})
         self._groups = ancestors(policies)
+        self._matter = lru_cache(MATTERS)(self._matter_of)
 
     def decide(
         self,
@@ -66,7 +93,7 @@ class DecisionPoint:
             stage=stage,
             reasons=answer.reasons,
             policy_set=self._policies.digest,
-            considered=len(self._policies),
+            considered=answer.considered,
             applicable=answer.applicable,
             micros=(time.perf_counter_ns() - started) // 1000,
         )
@@ -89,35 +116,56 @@ class DecisionPoint:
         why, objection = examine(agent, call, groups, declared, standing, self._intents, now)
         if objection:
             return objection.stage, _denial(objection.reason)
-        questions = [_question(agent, call.action, call.resource)]
-        if secret:
-            questions.append(_question(agent, "access_secret", Entity("Secret", secret)))
         try:
-            context = context_of(agent, call, declared, mode, now, why)
-            answers = self._ask(questions, context, entities_of(agent, call, secret))
+            matter = self._matter(
+                agent, call.action, call.resource, call.service, call.request.authority, secret
+            )
+            answers = self._ask(matter, context_of(agent, call, declared, mode, now, why))
         except ValueError as e:
             return Stage.POLICY, _denial(Reason("engine", f"could not evaluate: {e}"[:200]))
         return _stage(answers), _together(answers)
 
-    def _ask(
-        self,
-        questions: list[dict[str, Any]],
-        context: dict[str, Any],
-        entities: list[dict[str, Any]],
-    ) -> list[Answer]:
-        """Put all questions about one call to the engine; raises ValueError."""
-        said = json.dumps(context)
-        known = self._policies.actions.with_added_json_str(json.dumps(entities))
+    def _ask(self, matter: Matter, context: dict[str, Any]) -> list[Answer]:
+        """Put all questions about one call to the engine; raises ValueError.
+
+        Only the policies that can apply are asked, and told only what they look at.
+        """
+        chosen = self._policies.select(matter.who, matter.asked)
+        said = json.dumps(chosen.needed(context))
         return [
-            self._answer(result)
+            self._answer(result, len(chosen.ids))
             for result in cedarpy.is_authorized_batch(
-                [question | {"context": said} for question in questions],
-                self._policies.handle,
-                known,
+                [question | {"context": said} for question in matter.questions],
+                chosen.handle,
+                matter.entities,
             )
         ]
 
-    def _answer(self, result: cedarpy.AuthzResult) -> Answer:
+    def _matter_of(
+        self,
+        agent: Agent,
+        action: str,
+        resource: Entity,
+        service: str,
+        authority: Authority,
+        secret: str,
+    ) -> Matter:
+        """Prepare what is the same for all calls of an agent to one operation."""
+        groups = tuple(Entity("Group", name) for name in agent.groups)
+        at = Entity("Service", service)
+        line = (resource,) if resource == at else (resource, at)
+        asked: tuple[Question, ...] = ((action, line),)
+        if secret:
+            asked += (("access_secret", (Entity("Secret", secret), at)),)
+        entities = entities_of(agent, resource, service, authority, secret)
+        return Matter(
+            (Entity("Agent", agent.name), *groups),
+            asked,
+            tuple(_question(agent, action, line[0]) for action, line in asked),
+            self._policies.actions.with_added_json_str(json.dumps(entities)),
+        )
+
+    def _answer(self, result: cedarpy.AuthzResult, considered: int = 0) -> Answer:
         """Read one result. An erring forbid holds; only an Allow without one is an Allow."""
         known = self._policies.by_id
         erring = [
@@ -130,14 +178,15 @@ class DecisionPoint:
                 Effect.DENY,
                 tuple(Reason(id_, "could not be evaluated, so it holds") for id_ in broken),
                 len(broken),
+                considered,
             )
         policies = [known[id_] for id_ in sorted(result.diagnostics.reasons)]
         reasons = tuple(Reason(policy.id, policy.description) for policy in policies)
         if result.decision is not cedarpy.Decision.Allow:
-            return Answer(Effect.DENY, reasons or (NOTHING_PERMITS,), len(reasons))
+            return Answer(Effect.DENY, reasons or (NOTHING_PERMITS,), len(reasons), considered)
         if all(policy.effect == "require_approval" for policy in policies):
-            return Answer(Effect.NEEDS_APPROVAL, reasons, len(reasons))
-        return Answer(Effect.ALLOW, reasons, len(reasons))
+            return Answer(Effect.NEEDS_APPROVAL, reasons, len(reasons), considered)
+        return Answer(Effect.ALLOW, reasons, len(reasons), considered)
 
     answer_of = _answer
 
@@ -159,7 +208,7 @@ def _question(agent: Agent, action: str, resource: Entity) -> dict[str, Any]:
 
 
 def _denial(reason: Reason) -> Answer:
-    return Answer(Effect.DENY, (reason,), 0)
+    return Answer(Effect.DENY, (reason,))
 
 
 def _together(answers: Sequence[Answer]) -> Answer:
@@ -171,7 +220,12 @@ def _together(answers: Sequence[Answer]) -> Answer:
     else:
         effect, settled = Effect.ALLOW, list(answers)
     reasons = dict.fromkeys(reason for answer in settled for reason in answer.reasons)
-    return Answer(effect, tuple(reasons), sum(answer.applicable for answer in answers))
+    return Answer(
+        effect,
+        tuple(reasons),
+        sum(answer.applicable for answer in answers),
+        max(answer.considered for answer in answers),
+    )
 
 
 def _stage(answers: Sequence[Answer]) -> Stage:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from interlock.apdp.standing import Why
-from interlock.model import Agent, Call, Declaration, Entity, Mode
+from interlock.model import Agent, Authority, Call, Declaration, Entity, Mode
 
 
 def uid(entity: Entity) -> dict[str, str]:
@@ -16,21 +16,29 @@ def uid(entity: Entity) -> dict[str, str]:
     return {"type": entity.type, "id": entity.id}
 
 
-def entities_of(agent: Agent, call: Call, secret: str) -> list[dict[str, Any]]:
+def entities_of(
+    agent: Agent, resource: Entity, at: str, authority: Authority, secret: str
+) -> list[dict[str, Any]]:
     """The agent with its groups, the resource with its service, and the secret if there is one."""
-    service = Entity("Service", call.service)
+    service = Entity("Service", at)
     groups = [Entity("Group", name) for name in agent.groups]
     found = [
         _entity(Entity("Agent", agent.name), {"owner": agent.owner, "trust": agent.trust}, groups),
         *(_entity(group) for group in groups),
         _entity(service),
     ]
-    if call.resource != service:
-        found.append(_entity(call.resource, _attributes(call), [service]))
+    host = {"host": authority.short}
+    if resource != service:
+        attributes = {"Model": {"service": at}, "Endpoint": host}.get(resource.type)
+        found.append(_entity(resource, attributes, [service]))
     if secret:
-        host = {"host": call.request.authority.short}
         found.append(_entity(Entity("Secret", secret), host, [service]))
     return found
+
+
+def entities_of_call(agent: Agent, call: Call, secret: str) -> list[dict[str, Any]]:
+    """The same, of a whole call."""
+    return entities_of(agent, call.resource, call.service, call.request.authority, secret)
 
 
 def context_of(
@@ -66,12 +74,6 @@ def context_of(
         "source_ip": request.source_ip,
         "session": "",
     }
-
-
-def _attributes(call: Call) -> dict[str, str]:
-    if call.resource.type == "Model":
-        return {"service": call.service}
-    return {"host": call.request.authority.short}
 
 
 def _entity(

@@ -83,19 +83,21 @@ def _contradiction(declared: str, scores: Mapping[str, int]) -> str:
 def load_intents(folder: Path, actions: frozenset[str]) -> Intents:
     """Read the categories of a folder, or the shipped ones when it has none.
 
-    `actions` are those of the schema. Raises PolicyError naming file, category and field.
+    `actions` are those of the schema; the shipped file may speak of more than a schema of
+    one's own knows. Raises PolicyError naming file, category and field.
     """
-    path = folder / INTENTS if (folder / INTENTS).is_file() else shipped() / INTENTS
+    own = folder / INTENTS
+    path = own if own.is_file() else shipped() / INTENTS
     try:
         text = path.read_text("utf-8")
     except OSError as e:
         raise PolicyError(f"{path}: {e.strerror}") from None
     except UnicodeDecodeError as e:
         raise PolicyError(f"{path}: not UTF-8 at byte {e.start}") from None
-    return parse_intents(str(path), text, actions)
+    return parse_intents(str(path), text, actions if path == own else None)
 
 
-def parse_intents(name: str, text: str, actions: frozenset[str]) -> Intents:
+def parse_intents(name: str, text: str, actions: frozenset[str] | None) -> Intents:
     """Read one file of categories; raises PolicyError naming file, category and field."""
     try:
         tables = tomllib.loads(text)

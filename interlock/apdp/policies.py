@@ -9,12 +9,14 @@ from typing import Any
 
 import cedarpy
 
+from interlock.apdp.selection import Bodies, Line, Question, Selected, Selection, action_lines
 from interlock.errors import PolicyError
 
 EFFECTS = ("require_approval", "observe")
 SCHEMA = "schema.cedarschema"
 # The engine recurses: deep nesting overflows its stack and takes the process with it.
 MOST_NESTED = 64
+MOST_OPERATORS = 1_000
 MOST_BYTES = 1 << 20
 
 
@@ -38,9 +40,14 @@ class Policies:
     action_names: frozenset[str]
     by_id: Mapping[str, Policy]
     digest: str
+    selection: Selection
 
     def __len__(self) -> int:
         return len(self.by_id)
+
+    def select(self, principal: Line, questions: tuple[Question, ...]) -> Selected:
+        """Only the policies that can apply to the questions: they answer like all of them."""
+        return self.selection.select(principal, questions)
 
 
 def shipped() -> Path:
@@ -70,13 +77,14 @@ def load_policies(folder: Path) -> Policies:
     for path, text in texts.items():
         parsed |= _unique(path, _parse(path, text, schema), parsed)
     live = {id_: body for id_, body in parsed.items() if _policy(id_, body).effect != "observe"}
-    handle = cedarpy.PolicySet.from_json_str(
-        json.dumps({"staticPolicies": live, "templates": {}, "templateLinks": []})
-    )
+    try:
+        selection = Selection(live, action_lines(actions))
+    except ValueError:
+        raise PolicyError(f"{folder}: {_too_long(live)}") from None
     digest = hashlib.sha256("\0".join([schema_text, *texts.values()]).encode()).hexdigest()
     names = frozenset(entity["uid"]["id"] for entity in json.loads(str(actions)))
     by_id = {id_: _policy(id_, live[id_]) for id_ in live}
-    return Policies(folder, handle, actions, names, by_id, digest[:16])
+    return Policies(folder, selection.whole, actions, names, by_id, digest[:16], selection)
 
 
 def _read(path: Path) -> str:
@@ -88,6 +96,8 @@ def _read(path: Path) -> str:
         raise PolicyError(f"{path}: larger than {MOST_BYTES >> 20} MiB")
     if _nesting(data) > MOST_NESTED:
         raise PolicyError(f"{path}: nested deeper than {MOST_NESTED} brackets")
+    if any(part.count(b"&&") + part.count(b"||") > MOST_OPERATORS for part in data.split(b";")):
+        raise PolicyError(f"{path}: more than {MOST_OPERATORS} operators in one policy")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as e:
@@ -140,6 +150,16 @@ def _unique(
     if twice := new.keys() & known.keys():
         raise PolicyError(f"{path}: policy id {min(twice)!r} is used twice")
     return new
+
+
+def _too_long(bodies: Bodies) -> str:
+    """Name the policy that the engine cannot read: its JSON ends at 128 levels."""
+    for id_, body in bodies.items():
+        try:
+            Selection({id_: body}, {})
+        except ValueError:
+            return f"policy {id_!r}: too many operators in a row, the engine takes about 60"
+    return "the engine cannot read the policies"
 
 
 def _policy(id_: str, body: Mapping[str, Any]) -> Policy:

@@ -190,6 +190,7 @@ def test_what_an_agent_sends_is_never_more_than_a_string(folder: Path, name: str
             id="an id twice",
         ),
         pytest.param("(" * 800 + ")" * 800, "nested deeper", id="800 brackets"),
+        pytest.param("1 == 1 && " * 20_000, "more than 1000 operators", id="20,000 operators"),
         pytest.param("permit(principal == ?principal, action, resource);", "templates", id="slot"),
     ],
 )
