@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check run clean
+.PHONY: help setup demo test check bench run clean
 unexport VIRTUAL_ENV
 export UV_PROJECT_ENVIRONMENT := .venv
 # git, pip and uv trust the same CAs.
@@ -35,6 +35,9 @@ check: $(READY) ## lint, format, types, architecture and documentation
 	@$(IN_ENV) ruff format --check
 	@$(IN_ENV) mypy
 	@$(IN_ENV) pytest tests/test_architecture.py tests/test_docs.py
+
+bench: $(READY) ## what a decision costs, as ratios within one run
+	@$(IN_ENV) python benchmarks/decision.py $(ARGS)
 
 run: $(READY) ## start the front door, state in ~/.interlock (ARGS="--set interlock_mode=enforce")
 	@$(IN_ENV) mitmdump -s addons/governance.py $(ARGS)

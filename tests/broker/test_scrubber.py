@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker import Scrubber, forms_of
+from broker import Mask, Scrubber, forms_of
 
 # Few letters and short forms, so that occurrences meet, overlap and repeat all the time.
 DATA = st.text("ab.", max_size=40).map(str.encode)
@@ -102,6 +102,16 @@ def test_delivers_a_live_event_at_once() -> None:
 def test_masks_and_counts(forms: list[bytes], data: bytes, shown: bytes, count: int) -> None:
     """Occurrences that share bytes are one place; those that only touch are two."""
     assert scrub(forms, data) == (shown, count)
+
+
+def test_a_mask_makes_scrubbers_and_shows_nothing() -> None:
+    """Its forms are worked out once; two masks together hide what either hides."""
+    mask = Mask([b"first-secret-123"]) | Mask([b"second-secret-456"])
+    scrubber = mask.scrubber()
+    data = b"first-secret-123 " + b"second-secret-456".hex().encode()
+    assert scrubber.feed(data) + scrubber.flush() == b"*" * 16 + b" " + b"*" * 34
+    assert "secret" not in repr(mask)
+    assert not Mask([])
 
 
 def test_goes_on_after_a_flush() -> None:
