@@ -1,7 +1,9 @@
 """Declares our options, refuses those of mitmproxy that lead around us, and opens the governor."""
 
 import asyncio
+import contextlib
 import logging
+import signal
 import sqlite3
 from collections.abc import Iterable
 from typing import Any
@@ -70,6 +72,7 @@ HELP = {
     "mode": "observe: record every decision and deny nothing (default). enforce: refuse with 403.",
     "store": "Path of the SQLite database (default interlock.db in the home).",
     "policies": "Folder of Cedar policies (default: the shipped ones).",
+    "shadow": "Folder of candidate policies: decide by them too, and record where they differ.",
     "require_identity": "Refuse callers without a valid agent key, in both modes: true or false. "
     "Always on for callers from anywhere but this machine.",
     "allow_private": "Hosts, addresses or CIDRs, comma separated, that may resolve to private "
@@ -83,6 +86,7 @@ class Options:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._poll: asyncio.Task[None] | None = None
+        self._look = asyncio.Event()
         self._configured = False
 
     def load(self, loader: Loader) -> None:
@@ -121,13 +125,15 @@ class Options:
             log.error("interlock: %s", e)
 
     def running(self) -> None:
-        """Hand out the CA certificate and begin to watch the policies."""
+        """Hand out the CA certificate and begin to watch the policies; SIGHUP looks at once."""
         governor = self._door.governor
         if governor is None:
             return
         settings = governor.installation.settings
         export_ca(settings)
-        self._poll = asyncio.get_running_loop().create_task(self._watch_policies(governor))
+        loop = asyncio.get_running_loop()
+        self._poll = loop.create_task(self._watch_policies(governor))
+        loop.add_signal_handler(signal.SIGHUP, self._look.set)
         log.info("interlock: %s mode, home %s", governor.mode, settings.home)
 
     def done(self) -> None:
@@ -158,7 +164,7 @@ class Options:
     def _change(self, settings: Settings, governor: Governor) -> None:
         """Take over what may change while running; raise OptionsError for what may not."""
         was = governor.installation.settings
-        for name in ("home", "store", "policies"):
+        for name in ("home", "store", "policies", "shadow"):
             if getattr(settings, name) != getattr(was, name):
                 raise exceptions.OptionsError(f"interlock_{name} cannot change while running")
         if settings.mode is not governor.mode:
@@ -166,7 +172,9 @@ class Options:
 
     async def _watch_policies(self, governor: Governor) -> None:
         while True:
-            await asyncio.sleep(POLICY_POLL_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), POLICY_POLL_S)
+            self._look.clear()
             try:
                 await asyncio.to_thread(governor.reload_policies)
             except Exception:

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from broker import (
@@ -42,6 +43,7 @@ from interlock.model import (
     Request,
     Stage,
 )
+from interlock.shadow import Shadow
 from interlock.store.goals import Status, settle, spend
 from interlock.verdict import Capability, Verdict, access_event, decision_event
 
@@ -67,6 +69,7 @@ class Governor:
         self.mode = settings.mode
         self.policies = PolicyFolder(settings.policies)
         self.broker = Broker(Keyring.open(settings.keys, "sct"))
+        self._shadow = Shadow(settings.shadow)
         self._decision_point: DecisionPoint
         self._adopt(self.policies.current, self.policies.intents)
 
@@ -76,6 +79,7 @@ class Governor:
 
     def reload_policies(self) -> bool:
         """Take up changed policy files; True when a new set is in force."""
+        self._shadow.reload()
         return self.policies.reload(self._adopt)
 
     def change_mode(self, mode: Mode) -> None:
@@ -114,17 +118,22 @@ class Governor:
         call = describe(request, provider)
         binding = self.installation.bindings.for_agent(agent, request.authority)
         standing = self._standing(agent, declared, now)
-        decision = self._decision_point.decide(
-            new_id("dec"),
-            agent,
-            call,
-            declared,
+
+        ask = partial(
+            DecisionPoint.decide,
+            id_=new_id("dec"),
+            agent=agent,
+            call=call,
+            declared=declared,
             secret=binding.secret if binding else "",
             mode=self.mode_of(agent, call.service),
             now=now,
             standing=standing,
         )
-        verdict = Verdict(decision, call, agent, provider, _open_goal(agent, call, standing, now))
+        decision = ask(self._decision_point)
+        goal = _open_goal(agent, call, standing, now)
+        shadow = tuple(self._shadow.differences(decision, ask))
+        verdict = Verdict(decision, call, agent, provider, goal, shadow)
         credential = None
         if binding and not decision.refused:
             try:
@@ -228,6 +237,7 @@ class Governor:
     def _adopt(self, policies: Policies, intents: Intents) -> None:
         """Put a policy set in force; raise PolicyError when it cannot judge every call (I7)."""
         require_coverage(policies, self.installation.catalogue)
+        self._shadow.follow(policies, intents)
         self._decision_point = DecisionPoint(policies, intents)
         body = {"policy_set": policies.digest, "policies": len(policies)}
         self.installation.ledger.note(Event(new_id("pol"), time.time(), "policy_load", body=body))

@@ -34,10 +34,11 @@ class Settings(BaseSettings):
     mode: Mode = Mode.OBSERVE
     store: str = ""
     policies: Path | None = None
+    shadow: Path | None = None
     require_identity: bool = False
     allow_private: str = ""
 
-    @field_validator("home", "policies")
+    @field_validator("home", "policies", "shadow")
     @classmethod
     def _expand(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else path

@@ -1,6 +1,7 @@
 """What the governor answers, and the rows that record it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from broker import Grant, Recipe
 from interlock.calls import Provider
@@ -21,7 +22,8 @@ class Capability:
 class Verdict:
     """What the front door needs to know after a decision.
 
-    `goal` is the active goal that the call counts against, empty for none; `capability` is None
+    `shadow` holds what other policy sets would have answered, where it differs. `goal` is the
+    active goal that the call counts against, empty for none; `capability` is None
     for a call that needs no credential or gets none.
     """
 
@@ -30,6 +32,7 @@ class Verdict:
     agent: Agent
     provider: Provider | None
     goal: str = ""
+    shadow: tuple[dict[str, Any], ...] = ()
     capability: Capability | None = None
 
 
@@ -37,7 +40,7 @@ def decision_event(verdict: Verdict, declared: Declaration, now: float) -> Event
     """The ledger row of a decision: everything that it rests on, no value that is secret."""
     decision, call = verdict.decision, verdict.call
     request = call.request
-    body = {
+    body: dict[str, Any] = {
         "effect": decision.effect,
         "label": decision.label,
         "enforced": decision.enforced,
@@ -64,6 +67,8 @@ def decision_event(verdict: Verdict, declared: Declaration, now: float) -> Event
         "host": request.evidence.host,
         "source_ip": request.source_ip,
     }
+    if verdict.shadow:
+        body["shadow"] = list(verdict.shadow)
     return Event(new_id("evt"), now, "decision", verdict.agent.name, decision.id, body)
 
 

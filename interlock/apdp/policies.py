@@ -41,6 +41,7 @@ class Policies:
     by_id: Mapping[str, Policy]
     digest: str
     selection: Selection
+    observed: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.by_id)
@@ -57,11 +58,12 @@ def shipped() -> Path:
     return inside if inside.is_dir() else package.parent / "policies"
 
 
-def load_policies(folder: Path) -> Policies:
+def load_policies(folder: Path, *, observed: bool = False) -> Policies:
     """Read every `*.cedar` of a folder, in the light of its schema or else the shipped one.
 
     Raises PolicyError with one line that names the file and the policy. A set without any
-    policy is an error: it would deny everything, which nobody means.
+    policy is an error: it would deny everything, which nobody means. Policies that are to be
+    observed only are left out, unless `observed` asks for them.
     """
     texts = {path: _read(path) for path in sorted(folder.glob("*.cedar"))}
     if not texts:
@@ -76,7 +78,9 @@ def load_policies(folder: Path) -> Policies:
     parsed: dict[str, dict[str, Any]] = {}
     for path, text in texts.items():
         parsed |= _unique(path, _parse(path, text, schema), parsed)
-    live = {id_: body for id_, body in parsed.items() if _policy(id_, body).effect != "observe"}
+    watching = {id_ for id_, body in parsed.items() if _policy(id_, body).effect == "observe"}
+    left_out = frozenset() if observed else watching
+    live = {id_: body for id_, body in parsed.items() if id_ not in left_out}
     try:
         selection = Selection(live, action_lines(actions))
     except ValueError:
@@ -84,7 +88,16 @@ def load_policies(folder: Path) -> Policies:
     digest = hashlib.sha256("\0".join([schema_text, *texts.values()]).encode()).hexdigest()
     names = frozenset(entity["uid"]["id"] for entity in json.loads(str(actions)))
     by_id = {id_: _policy(id_, live[id_]) for id_ in live}
-    return Policies(folder, selection.whole, actions, names, by_id, digest[:16], selection)
+    return Policies(
+        folder,
+        selection.whole,
+        actions,
+        names,
+        by_id,
+        digest[:16] + ("+observed" if observed else ""),
+        selection,
+        frozenset(watching),
+    )
 
 
 def _read(path: Path) -> str:

@@ -279,6 +279,27 @@ class TestI5FailClosed:
         assert answer.status_code == 502
         assert world.received() == []
 
+    @pytest.mark.parametrize(
+        ("what", "said"),
+        [
+            pytest.param("token", "Interlock: the token", id="a malformed token"),
+            pytest.param("no-token", "the token is missing from authorization", id="no token"),
+        ],
+    )
+    def test_a_token_that_is_none_is_said_to_be(
+        self, world: World, mode: Mode, what: str, said: str, permissive: Path
+    ) -> None:
+        """The answer says what is wrong with the token, and nothing leaves.
+
+        Broken by taking the token from the clearance in place of the flow.
+        """
+        options = ("--set", f"interlock_policies={permissive}")
+        with sabotaged(world, mode, "change_request.py", *options) as client:
+            answer = client.get(f"{world.openai}/v1/sabotage/{what}")
+        assert answer.status_code == 502
+        assert said in answer.text
+        assert world.received() == []
+
     def test_a_refusal_that_is_taken_away_is_still_a_refusal(self, world: World) -> None:
         """An addon that drops our 403 does not let the call out.
 

@@ -168,6 +168,11 @@ class World:
         """Every decision row."""
         return self.change(lambda installation: list(installation.ledger.query()))
 
+    def rows(self, kind: str) -> list[dict[str, Any]]:
+        """Every event of a kind, oldest first."""
+        events = self.change(lambda installation: installation.ledger.tail(1_000_000))
+        return [event for event in events if event["kind"] == kind]
+
     def also_bind(self, binding: Binding) -> None:
         """Add one binding beside those that a secret has."""
         self.change(

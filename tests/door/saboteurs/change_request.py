@@ -14,6 +14,10 @@ def request(flow: http.HTTPFlow) -> None:
         flow.request.content = b"something else"
     elif what == "host":
         flow.request.host = "127.0.0.1"
+    elif what == "token":
+        flow.request.headers["authorization"] = "Bearer v4.public.garbage"
+    elif what == "no-token":
+        del flow.request.headers["authorization"]
     elif what == "scheme":
         flow.request.scheme = "http"
     elif what == "response-dropped":
