@@ -25,7 +25,7 @@ def refused(verdict: Verdict, *, status: int = 403) -> http.Response:
         f"Interlock: {verdict.agent.name} {verb} {verdict.call.action} {verdict.call.resource}: "
         f"{decision.why} (decision {decision.id})"
     )
-    details = {
+    details: Shape = {
         "decision": decision.label,
         "decision_id": decision.id,
         "stage": decision.stage,
@@ -34,6 +34,8 @@ def refused(verdict: Verdict, *, status: int = 403) -> http.Response:
             for reason in decision.reasons
         ],
     }
+    if verdict.approval:
+        details["approval"] = verdict.approval
     response = _response(
         503 if failure else status,
         verdict.provider.errors if verdict.provider else "",

@@ -7,6 +7,7 @@ InterlockError
 ├── RegistryError        a registration that cannot be carried out
 ├── GoalError            a change to a goal that cannot be carried out
 │   └── GoalClosedError  a goal that does not let an action through
+├── ApprovalError        an approval that cannot be answered, or does not let a request through
 ├── IdentityError        a proof of identity that does not hold
 ├── CatalogueError       a provider file that does not say what it must
 └── PolicyError          a policy set that cannot be loaded
@@ -46,6 +47,10 @@ class GoalClosedError(GoalError):
 
     def __str__(self) -> str:
         return f"the goal does not let this through: it is {self.status}"
+
+
+class ApprovalError(InterlockError):
+    """An approval was not asked, answered or spent; the message says why."""
 
 
 class IdentityError(InterlockError):

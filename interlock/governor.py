@@ -1,6 +1,5 @@
 """The one use case: identify, describe, decide, record, issue a token. Read this first."""
 
-import hashlib
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +14,6 @@ from broker import (
     Recipe,
     Secret,
     SecretUnavailableError,
-    Wire,
     parse_recipe,
 )
 from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder, Standing
@@ -23,11 +21,13 @@ from interlock.calls import GENERIC_ACTIONS, Catalogue, Provider, describe
 from interlock.calls.usage import Usage
 from interlock.delegation import DelegationError, verify
 from interlock.errors import (
+    ApprovalError,
     GoalClosedError,
     LedgerUnavailableError,
     PolicyError,
     RegistryError,
 )
+from interlock.hold import Hold
 from interlock.installation import Installation
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
@@ -44,8 +44,9 @@ from interlock.model import (
     Stage,
 )
 from interlock.shadow import Shadow
+from interlock.store.approvals import spend as use
 from interlock.store.goals import Status, settle, spend
-from interlock.verdict import Capability, Verdict, access_event, decision_event
+from interlock.verdict import Capability, Verdict, access_event, assertion_of, decision_event
 
 TOKEN_TTL_S = 30
 
@@ -70,6 +71,7 @@ class Governor:
         self.policies = PolicyFolder(settings.policies)
         self.broker = Broker(Keyring.open(settings.keys, "sct"))
         self._shadow = Shadow(settings.shadow)
+        self._hold = Hold(installation)
         self._decision_point: DecisionPoint
         self._adopt(self.policies.current, self.policies.intents)
 
@@ -134,8 +136,11 @@ class Governor:
         goal = _open_goal(agent, call, standing, now)
         shadow = tuple(self._shadow.differences(decision, ask))
         verdict = Verdict(decision, call, agent, provider, goal, shadow)
+        if decision.refused and decision.effect is Effect.NEEDS_APPROVAL:
+            verdict = await self._hold.settle(verdict, self.policies.current, declared.approval)
+            now = time.time()
         credential = None
-        if binding and not decision.refused:
+        if binding and not verdict.decision.refused:
             try:
                 credential = self._fetch(binding)
             except SecretUnavailableError as e:
@@ -147,7 +152,6 @@ class Governor:
     ) -> Verdict:
         """Make the decision durable; then, and only then, issue the token."""
         grant = _grant(verdict, credential) if credential else None
-        spends = verdict.goal and not verdict.decision.refused
         events = [decision_event(verdict, declared, now)]
         if grant:
             events.append(access_event(verdict, grant, now))
@@ -156,11 +160,11 @@ class Governor:
                 events,
                 token_id=grant.id if grant else "",
                 expires_at=now + TOKEN_TTL_S,
-                also=_spending(verdict, now) if spends else _nothing,
+                also=_spending(verdict, now),
             )
-        except GoalClosedError as e:
-            # Another call took the last action between our look at the goal and this.
-            verdict = self._too_late(verdict, e)
+        except (GoalClosedError, ApprovalError) as e:
+            # Another call was faster: it took the last action of the goal, or the approval.
+            verdict = _too_late(verdict, e)
             if verdict.decision.refused:
                 credential = None
             return await self._record(verdict, declared, credential, now)
@@ -214,15 +218,6 @@ class Governor:
 
         self.installation.ledger.note(event, count)
 
-    def _too_late(self, verdict: Verdict, error: GoalClosedError) -> Verdict:
-        decision = replace(
-            verdict.decision,
-            effect=Effect.DENY,
-            stage=Stage.GOAL,
-            reasons=(Reason("goal-not-active", str(error)),),
-        )
-        return replace(verdict, decision=decision, goal="")
-
     def _refuse(self, verdict: Verdict, reason: Reason) -> Verdict:
         """Turn a verdict into a refusal that holds in both modes."""
         decision = replace(
@@ -264,15 +259,16 @@ def declare(agent: Agent, said: Mapping[str, str]) -> Declaration:
     )
 
 
-def wire_of(request: Request, body_sha256: bytes | None = None, *, verified: bool = False) -> Wire:
-    """The request as the broker binds a token to it."""
-    return Wire(
-        method=request.method,
-        authority=str(request.authority),
-        path=request.path,
-        body_sha256=body_sha256 or hashlib.sha256(request.body).digest(),
-        verified=verified,
+def _too_late(verdict: Verdict, error: GoalClosedError | ApprovalError) -> Verdict:
+    """The denial for what could not be spent; nothing is tried a second time."""
+    closed = isinstance(error, GoalClosedError)
+    decision = replace(
+        verdict.decision,
+        effect=Effect.DENY,
+        stage=Stage.GOAL if closed else Stage.APPROVAL,
+        reasons=(Reason("goal-not-active" if closed else "approval-not-valid", str(error)),),
     )
+    return replace(verdict, decision=decision, goal="", approval="")
 
 
 def _open_goal(agent: Agent, call: Call, standing: Standing, now: float) -> str:
@@ -283,12 +279,19 @@ def _open_goal(agent: Agent, call: Call, standing: Standing, now: float) -> str:
 
 
 def _spending(verdict: Verdict, now: float) -> Callable[[sqlite3.Connection], None]:
-    goal, agent, action = verdict.goal, verdict.agent.name, verdict.call.action
-    return lambda connection: spend(connection, goal, agent, action, now)
+    """What a call that leaves uses up, in the transaction of its decision."""
+    agent, call = verdict.agent.name, verdict.call
 
+    def work(connection: sqlite3.Connection) -> None:
+        if verdict.decision.refused:
+            return
+        if verdict.goal:
+            spend(connection, verdict.goal, agent, call.action, now)
+        if verdict.approval:
+            digest = assertion_of(call).hex()
+            use(connection, verdict.approval, agent, call.action, str(call.resource), digest, now)
 
-def _nothing(_: sqlite3.Connection) -> None:
-    return None
+    return work
 
 
 def _grant(verdict: Verdict, credential: Credential) -> Grant:
@@ -303,6 +306,6 @@ def _grant(verdict: Verdict, credential: Credential) -> Grant:
         decision_id=verdict.decision.id,
         policy_set=verdict.decision.policy_set,
         goal=verdict.goal,
-        assertion=wire_of(call.request, call.body_sha256).assertion(),
+        assertion=assertion_of(call),
         ttl=TOKEN_TTL_S,
     )

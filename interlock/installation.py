@@ -23,6 +23,7 @@ from interlock.model import Authority, Binding
 from interlock.registry import Registry
 from interlock.settings import Settings, secure_home
 from interlock.store import Bindings, Database, Shelf, Snapshot
+from interlock.store.approvals import Approvals
 from interlock.store.bindings import bind, unbind
 from interlock.store.delegations import Delegations
 from interlock.store.goals import Goals
@@ -45,6 +46,7 @@ class Installation:
         self.registry = Registry(self.database, self.ledger.admin)
         self.bindings = Bindings(self.database)
         self.goals = Goals(self.database, self.ledger.admin)
+        self.approvals = Approvals(self.database, self.ledger.admin)
         self.delegations = Delegations(self.database, self.ledger.admin)
         self.modes = Modes(self.database, self.ledger.admin)
         self._masks: Snapshot[dict[Authority, Mask]] = Snapshot(self.database, lambda _: {})

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from broker import Grant, Recipe
+from broker import Grant, Recipe, Wire
 from interlock.calls import Provider
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
@@ -22,9 +22,9 @@ class Capability:
 class Verdict:
     """What the front door needs to know after a decision.
 
-    `shadow` holds what other policy sets would have answered, where it differs. `goal` is the
-    active goal that the call counts against, empty for none; `capability` is None
-    for a call that needs no credential or gets none.
+    `goal` is the active goal that the call counts against, empty for none. `shadow` holds what
+    other policy sets would have answered, where it differs. `approval` is the one that was asked
+    for or is spent. `capability` is None for a call that needs no credential or gets none.
     """
 
     decision: Decision
@@ -33,7 +33,21 @@ class Verdict:
     provider: Provider | None
     goal: str = ""
     shadow: tuple[dict[str, Any], ...] = ()
+    approval: str = ""
     capability: Capability | None = None
+
+
+def assertion_of(call: Call) -> bytes:
+    """What names exactly one request: a token or an approval for it fits no other."""
+    request = call.request
+    wire = Wire(
+        method=request.method,
+        authority=str(request.authority),
+        path=request.path,
+        body_sha256=call.body_sha256,
+        verified=False,
+    )
+    return wire.assertion()
 
 
 def decision_event(verdict: Verdict, declared: Declaration, now: float) -> Event:
@@ -67,6 +81,8 @@ def decision_event(verdict: Verdict, declared: Declaration, now: float) -> Event
         "host": request.evidence.host,
         "source_ip": request.source_ip,
     }
+    if verdict.approval:
+        body["approval"] = verdict.approval
     if verdict.shadow:
         body["shadow"] = list(verdict.shadow)
     return Event(new_id("evt"), now, "decision", verdict.agent.name, decision.id, body)

@@ -16,7 +16,13 @@ LONGEST = 500
 ORDER = (
     ("interlock.cli", "interlock.demo", "interlock.dashboard", "interlock.api"),
     ("addons",),
-    ("interlock.governor", "interlock.shadow", "interlock.verdict", "interlock.installation"),
+    (
+        "interlock.governor",
+        "interlock.hold",
+        "interlock.shadow",
+        "interlock.verdict",
+        "interlock.installation",
+    ),
     (
         "interlock.calls",
         "interlock.registry",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ SCHEMA = "schema.cedarschema"
 # The engine recurses: deep nesting overflows its stack and takes the process with it.
 MOST_NESTED = 64
 MOST_OPERATORS = 1_000
+# How long a call waits for a person: `@timeout("60s")`, an hour at most.
+_TIMEOUT = re.compile(r"(?:[1-9]\d{0,2}|[12]\d{3}|3[0-5]\d{2}|3600)s")
 MOST_BYTES = 1 << 20
 
 
@@ -28,6 +31,7 @@ class Policy:
     description: str
     forbids: bool
     effect: str = ""
+    timeout_s: int = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,9 @@ def _parse(path: Path, text: str, schema: cedarpy.Schema) -> dict[str, dict[str,
             raise PolicyError(
                 f"{path}: policy {id_!r}: unknown @effect({effect!r}); known: {', '.join(EFFECTS)}"
             )
+        timeout = body.get("annotations", {}).get("timeout", "60s")
+        if not _TIMEOUT.fullmatch(timeout):
+            raise PolicyError(f"{path}: policy {id_!r}: @timeout({timeout!r}) is not like 60s")
     result = cedarpy.validate_policies(text, schema)
     if not result.validation_passed:
         error = result.errors[0]
@@ -182,6 +189,7 @@ def _policy(id_: str, body: Mapping[str, Any]) -> Policy:
         notes.get("description") or "",
         body["effect"] == "forbid",
         notes.get("effect") or "",
+        int(notes.get("timeout", "60s").removesuffix("s")),
     )
 
 

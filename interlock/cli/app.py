@@ -6,6 +6,7 @@ import typer
 
 from interlock.cli import (
     agent,
+    approval,
     audit,
     delegation,
     demo,
@@ -45,5 +46,5 @@ def main(context: typer.Context, home: Home = None) -> None:
 
 for noun in (version, init, doctor, env, demo):
     app.command(noun.__name__.rpartition(".")[2])(noun.run)
-for noun in (agent, secret, mode, goal, key, delegation, policy, audit):
+for noun in (agent, secret, mode, goal, approval, key, delegation, policy, audit):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])

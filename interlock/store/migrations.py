@@ -108,7 +108,7 @@ def _change_number(tables: Tables) -> None:
 
 
 def _why(tables: Tables) -> None:
-    """What decisions look at beside policy: goals, keys that sign delegations, modes, approvals."""
+    """What decisions look at beside policy: goals, keys that sign delegations, modes."""
     tables.table("goals").create(
         {
             "id": str,
@@ -146,6 +146,32 @@ def _why(tables: Tables) -> None:
     _watch(tables, "public_keys", "revocations", "modes")
 
 
+def _approvals(tables: Tables) -> None:
+    """What waits for a person. Nobody reads it through a snapshot, so it is not watched."""
+    tables.table("approvals").create(
+        {
+            "id": str,
+            "decision_id": str,
+            "agent": str,
+            "action": str,
+            "resource": str,
+            "request_digest": str,
+            "asked_at": float,
+            "expires_at": float,
+            "status": str,
+            "decided_by": str,
+            "reason": str,
+            "decided_at": float,
+            "spent_at": float,
+        },
+        pk="id",
+        not_null={"agent", "action", "resource", "request_digest", "expires_at", "status"},
+        if_not_exists=True,
+    )
+    tables.table("approvals").create_index(["status", "expires_at"], if_not_exists=True)
+    tables.table("approvals").create_index(["asked_at"], if_not_exists=True)
+
+
 def _watch(tables: Tables, *names: str) -> None:
     """Let a change to these tables move the change number, by which every process notices it."""
     for table in names:
@@ -162,6 +188,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     _ledger,
     _change_number,
     _why,
+    _approvals,
 )
 
 
