@@ -28,7 +28,7 @@ demo: $(READY) ## run the whole way of a call on this machine (ARGS=--json: as o
 	@$(IN_ENV) interlock demo $(ARGS)
 
 test: $(READY) ## run the whole test suite (ARGS="-k ledger": part of it)
-	@$(IN_ENV) pytest $(ARGS)
+	@$(IN_ENV) pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(READY) ## lint, format, types, architecture and documentation
 	@$(IN_ENV) ruff check

@@ -40,7 +40,6 @@ from interlock.verdict import Capability
 
 log = logging.getLogger(__name__)
 
-
 # Our own words in an error; whatever else stands there may quote an upstream.
 OURS = "Interlock: "
 # Where mitmproxy's log lines begin to quote.
@@ -135,7 +134,8 @@ class BoundaryLayer(HttpLayer):
             return [self._admit(stream, event)]
         passage = self.passages.get(stream.stream_id)
         if passage is None:
-            return [event]
+            # An answer that nobody is waiting for any more; unscrubbed, it reaches nobody.
+            return [] if isinstance(event, (ResponseHeaders, ResponseData)) else [event]
         if isinstance(event, ResponseEndOfMessage):
             del self.passages[stream.stream_id]
         elif isinstance(event, ResponseProtocolError):
