@@ -1,0 +1,198 @@
+"""Why a call is decided so: every stage, every policy whose scope applied, and what it lacked."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cedarpy
+from cedarpy import pst
+
+from interlock.apdp.decision_point import DecisionPoint, ancestors
+from interlock.apdp.entities import context_of, entities_of_call, uid
+from interlock.apdp.intents import Intents
+from interlock.apdp.policies import Policies
+from interlock.apdp.replay import Situation, decide
+from interlock.apdp.standing import Objection, Why, examine
+from interlock.errors import PolicyError
+from interlock.model import Decision, Effect, Entity, Stage
+
+ANYTHING = "permit(principal, action, resource) "
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one stage before the policies said."""
+
+    stage: Stage
+    passed: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A policy whose scope fits: does its condition hold, what failed, did it settle the answer?"""
+
+    id: str
+    description: str
+    effect: str
+    holds: bool
+    failed: tuple[str, ...]
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the policies said to one question: the call, or the access to its secret."""
+
+    action: str
+    resource: Entity
+    effect: Effect
+    policies: tuple[Applied, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision with all that led to it; no rulings when no policy was asked."""
+
+    decision: Decision
+    steps: tuple[Step, ...]
+    rulings: tuple[Ruling, ...]
+
+
+def explain(
+    policies: Policies, intents: Intents, situation: Situation, id_: str = ""
+) -> Explanation:
+    """Decide a situation and say why so.
+
+    Raises PolicyError for what the schema has no word for.
+    """
+    agent, call = situation.agent, situation.call
+    if call.action not in policies.action_names:
+        raise PolicyError(f"action: {call.action!r} is no action of the schema")
+    decision = decide(DecisionPoint(policies, intents), situation, id_)
+    trust = Step(Stage.TRUST, not agent.cut_off, f"{agent.name} is {agent.trust}")
+    if agent.cut_off:
+        return Explanation(decision, (trust,), ())
+    groups = ancestors(policies)[call.action]
+    declared, standing, now = situation.declared, situation.standing, situation.now
+    why, objection = examine(agent, call, groups, declared, standing, intents, now)
+    steps = (trust, *_steps(situation, why, objection))
+    if objection:
+        return Explanation(decision, steps, ())
+    try:
+        return Explanation(decision, steps, tuple(_rulings(policies, situation, why)))
+    except ValueError as e:
+        raise PolicyError(f"could not evaluate: {e}") from None
+
+
+def _steps(situation: Situation, why: Why, objection: Objection | None) -> Iterator[Step]:
+    """The stages up to the one that objects."""
+    fits = "fits" if why.intent_matches else "does not fit, which is only marked"
+    goal, by = situation.declared.goal, why.delegated_by
+    for stage, said in (
+        (
+            Stage.INTENT,
+            f"{why.intent_category} {fits}"
+            if why.intent_category
+            else "none declared, or none that is recognised",
+        ),
+        (Stage.GOAL, f"{goal} is {why.goal_status}" if goal else "none named"),
+        (Stage.DELEGATION, f"by {by}" if by else "none shown"),
+    ):
+        if objection and objection.stage is stage:
+            yield Step(stage, False, objection.reason.description)
+            return
+        yield Step(stage, True, said)
+
+
+def _rulings(policies: Policies, situation: Situation, why: Why) -> Iterator[Ruling]:
+    """Ask about the call and then its secret, as the decision point does."""
+    agent, call, secret = situation.agent, situation.call, situation.secret
+    context = context_of(agent, call, situation.declared, situation.mode, situation.now, why)
+    entities = policies.actions.with_added_json_str(
+        json.dumps(entities_of_call(agent, call, secret))
+    )
+    who, at = Entity("Agent", agent.name), Entity("Service", call.service)
+    principal = (who, *(Entity("Group", name) for name in agent.groups))
+    asked = [(call.action, call.resource)]
+    if secret:
+        asked.append(("access_secret", Entity("Secret", secret)))
+    for action, resource in asked:
+        line = (resource,) if resource == at else (resource, at)
+        applying = policies.select(principal, ((action, line),)).ids
+        question = {
+            "principal": uid(who),
+            "action": uid(Entity("Action", action)),
+            "resource": uid(resource),
+            "context": json.dumps(context),
+        }
+        yield _ruling(policies, sorted(applying), _Bench(question, entities), action, resource)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """One question with its entities, to be put to one set of policies after another."""
+
+    question: dict[str, Any]
+    entities: cedarpy.Entities
+
+    def ask(self, policies: cedarpy.PolicySet) -> cedarpy.AuthzResult:
+        """Raises ValueError when the engine cannot answer."""
+        (result,) = cedarpy.is_authorized_batch([self.question], policies, self.entities)
+        if result.decision is cedarpy.Decision.NoDecision:
+            raise ValueError(result.diagnostics.errors[0])
+        return result
+
+    def holds(self, clauses: tuple[pst.Clause, ...]) -> bool | None:
+        """Say whether clauses hold; None when they cannot be evaluated."""
+        result = self.ask(_alone(clauses))
+        return None if result.diagnostics.errors else result.decision is cedarpy.Decision.Allow
+
+
+def _ruling(
+    policies: Policies, applying: list[str], bench: _Bench, action: str, resource: Entity
+) -> Ruling:
+    answer = DecisionPoint(policies).answer_of(bench.ask(policies.handle))
+    counted = {reason.policy_id for reason in answer.reasons}
+    clauses = policies.handle.to_pst().static_policies
+    found = []
+    for id_ in applying:
+        known, conditions = policies.by_id[id_], clauses[id_].clauses
+        holds = bool(bench.holds(conditions))
+        failed = () if holds else tuple(_failed(bench, conditions))
+        effect = known.effect or ("forbid" if known.forbids else "permit")
+        found.append(Applied(id_, known.description, effect, holds, failed, id_ in counted))
+    return Ruling(action, resource, answer.effect, tuple(found))
+
+
+def _failed(bench: _Bench, conditions: tuple[pst.Clause, ...]) -> Iterator[str]:
+    """Write down each part of the conditions that does not hold by itself."""
+    for clause in conditions:
+        for part in _parts(clause):
+            holds = bench.holds((part,))
+            if not holds:
+                said = "" if holds is False else "  (could not be evaluated)"
+                yield _text(part) + said
+
+
+def _parts(clause: pst.Clause) -> Iterator[pst.Clause]:
+    """Split `when { a && b }` and `unless { a || b }`: each part has to hold by itself."""
+    joined = "and" if isinstance(clause, pst.When) else "or"
+    match clause.expr:
+        case pst.BinaryOp(op=op, left=left, right=right) if op == joined:
+            yield from _parts(replace(clause, expr=left))
+            yield from _parts(replace(clause, expr=right))
+        case _:
+            yield clause
+
+
+def _alone(clauses: tuple[pst.Clause, ...]) -> cedarpy.PolicySet:
+    """A set of one policy that permits anything under these clauses."""
+    anything = pst.ScopeAny()
+    only = pst.Template("only", "permit", anything, anything, anything, clauses, {})
+    return cedarpy.PolicySet.from_pst(pst.PolicySet({}, {"only": only}, ()))
+
+
+def _text(clause: pst.Clause) -> str:
+    return str(_alone((clause,))).strip().removeprefix(ANYTHING).removesuffix(";")

@@ -1,0 +1,246 @@
+"""`interlock policy replay`, `explain` and `suggest`: what the ledger teaches about policies."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from interlock.apdp import DecisionPoint, PolicyFolder
+from interlock.apdp import explain as explained
+from interlock.apdp import replay as replayed
+from interlock.apdp.case import parse_case, parse_entity
+from interlock.apdp.suggest import suggest as suggested
+from interlock.cli.exits import NoError
+from interlock.cli.home import Records, reading, settings_of
+from interlock.cli.printing import Json, moment, say, say_fields, say_json
+from interlock.cli.words import parse_duration, typed
+from interlock.errors import RegistryError, StoreError
+from interlock.model import Agent, Call, Declaration, Effect, Entity
+
+Since = Annotated[
+    float | None,
+    typer.Option(
+        metavar="DURATION", parser=typed(parse_duration), help="Only the last, such as 24h."
+    ),
+]
+
+
+def replay(
+    context: typer.Context,
+    against: Annotated[Path, typer.Option(metavar="DIR", help="The policies to decide with.")],
+    since: Since = None,
+    agent: Annotated[str, typer.Option(metavar="AGENT", help="Only calls of this agent.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Decide the recorded calls again by other policies; exit 1 when an answer would change.
+
+    Left out are decisions that rest on what the ledger does not hold: trust, goals, delegation,
+    requests in doubt, secrets that were not available.
+    """
+    folder = PolicyFolder(against)
+    point = DecisionPoint(folder.current, folder.intents)
+    asked = changed = skipped = 0
+    with reading(settings_of(context)) as records:
+        for recorded in _recalled(records, agent, since):
+            if recorded is None:
+                skipped += 1
+                continue
+            asked += 1
+            answer = replayed.replay(point, recorded)
+            if answer.changed:
+                changed += 1
+                _say_change(answer, as_json)
+    rest = f"not replayed: {skipped}"
+    if changed:
+        raise NoError(f"{changed} of {asked} decisions would change, {rest}")
+    if not as_json:
+        say(f"{asked} decisions, none would change, {rest}")
+
+
+def explain(
+    context: typer.Context,
+    reference: Annotated[
+        str, typer.Argument(metavar="ID", help="A recorded decision, or use the options.")
+    ] = "",
+    against: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Policies; default: those in force.")
+    ] = None,
+    agent: Annotated[str, typer.Option(metavar="AGENT", help="Who would call.")] = "",
+    action: Annotated[str, typer.Option(metavar="ACTION", help="What it would do.")] = "",
+    resource: Annotated[
+        Entity | None,
+        typer.Option(
+            metavar="RESOURCE", parser=typed(parse_entity), help="On what, as in a policy."
+        ),
+    ] = None,
+    service: Annotated[str, typer.Option(metavar="NAME", help="At which service.")] = "",
+    secret: Annotated[str, typer.Option(metavar="NAME", help="With which secret.")] = "",
+    intent: Annotated[str, typer.Option(metavar="TEXT", help="What it would declare.")] = "",
+    intent_category: Annotated[str, typer.Option(metavar="NAME", help="And as what.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Say why a call was, or would be, decided so: every stage, every policy that may apply.
+
+    Either the ID of a recorded decision, or --agent, --action and --resource.
+    """
+    settings = settings_of(context)
+    folder = PolicyFolder(against or settings.policies)
+    recorded = None
+    with reading(settings) as records:
+        if reference and not (agent or action or resource):
+            recorded = _found(records, reference)
+            situation = recorded.situation
+        elif agent and action and resource and not reference:
+            call = _supposed(action, resource, service)
+            known = _agent(records, agent)
+            mode = records.modes.of(settings.mode, known, call.service)
+            declared = Declaration(intent, intent_category)
+            situation = replayed.Situation(known, call, declared, secret, mode, time.time())
+        else:
+            raise typer.BadParameter("give an ID, or --agent, --action and --resource")
+    answer = explained.explain(folder.current, folder.intents, situation, reference)
+    if as_json:
+        say_json(_as_json(answer) | {"recorded": recorded and recorded.effect})
+        return
+    if recorded:
+        say_fields([("recorded", f"{recorded.effect} at the {recorded.stage} stage")])
+    say_fields(_story(answer, situation))
+
+
+def suggest(
+    context: typer.Context,
+    agent: Annotated[str, typer.Option(metavar="AGENT", help="The agent that was watched.")],
+    since: Since = None,
+    as_json: Json = False,
+) -> None:
+    """Write the policies that permit what an agent was seen to do, and nothing else.
+
+    Redirect the output into a *.cedar file of a folder of its own; test it with `policy replay`.
+    """
+    with reading(settings_of(context)) as records:
+        found = suggested(filter(None, _recalled(records, agent, since)))
+    if not found:
+        raise NoError(f"no call of {agent!r} left that a policy could permit")
+    for policy in found:
+        if as_json:
+            say_json({"id": policy.id, "times": policy.times, "text": policy.text})
+            continue
+        for line in [*policy.text.strip().splitlines(), ""]:
+            say(line)
+
+
+def _recalled(
+    records: Records, agent: str, since: float | None
+) -> Iterator[replayed.Recorded | None]:
+    start = time.time() - since if since else 0.0
+    for event in records.ledger.query(agent=agent, since=start):
+        yield _recall(records, event, records.ledger.of(event["decision_id"]))
+
+
+def _recall(
+    records: Records, decision: Mapping[str, Any], events: list[dict[str, Any]]
+) -> replayed.Recorded | None:
+    """Add what stands elsewhere: the agent, and the secret that was given, or would be by now."""
+    given = [
+        event["body"].get("secret", "") for event in events if event["kind"] == "secret_access"
+    ]
+    agent = _agent(records, decision["agent"])
+    recorded = replayed.recall(decision, agent, given[0] if given else "")
+    if not (recorded and recorded.refused):
+        return recorded
+    situation = recorded.situation
+    binding = records.bindings.for_agent(situation.agent, situation.call.request.authority)
+    secret = binding.secret if binding else ""
+    return replace(recorded, situation=replace(situation, secret=secret))
+
+
+def _found(records: Records, reference: str) -> replayed.Recorded:
+    events = records.ledger.of(reference)
+    decision = next((event for event in events if event["kind"] == "decision"), None)
+    if decision is None:
+        raise StoreError(f"the ledger has no decision {reference!r}")
+    recorded = _recall(records, decision, records.ledger.of(decision["decision_id"]))
+    if recorded is None:
+        body = decision["body"]
+        why = "; ".join(f"{id_}: {said}" for id_, said in body.get("reasons", ()))
+        raise NoError(f"settled at the {body.get('stage')} stage, which is not repeatable: {why}")
+    return recorded
+
+
+def _supposed(action: str, resource: Entity, service: str) -> Call:
+    """A call that nobody made, read as a case of the policies is."""
+    case = {"name": "supposed", "principal": "supposed", "expect": Effect.ALLOW}
+    asked = {"action": action, "resource": str(resource), "service": service}
+    return parse_case("supposed", case | asked).call
+
+
+def _agent(records: Records, name: str) -> Agent:
+    try:
+        return records.registry.get(name)
+    except RegistryError:
+        return Agent(name)
+
+
+def _say_change(answer: replayed.Replayed, as_json: bool) -> None:
+    recorded, decision = answer.recorded, answer.decision
+    agent, call = recorded.situation.agent, recorded.situation.call
+    if as_json:
+        say_json(
+            {
+                "id": recorded.id,
+                "ts": recorded.situation.now,
+                "agent": agent.name,
+                "action": call.action,
+                "resource": str(call.resource),
+                "before": recorded.effect,
+                "after": decision.effect,
+                "stage": decision.stage,
+                "reasons": [reason.policy_id for reason in decision.reasons],
+            }
+        )
+        return
+    when = moment(recorded.situation.now)
+    say(recorded.id, f" {when}  {agent.name} {call.action} {call.resource}")
+    say(f"    {recorded.effect} -> {decision.effect} at the {decision.stage} stage: {decision.why}")
+
+
+def _as_json(answer: explained.Explanation) -> dict[str, Any]:
+    decision = answer.decision
+    return {
+        "id": decision.id,
+        "effect": decision.effect,
+        "stage": decision.stage,
+        "policy_set": decision.policy_set,
+        "reasons": [reason.policy_id for reason in decision.reasons],
+        "steps": [asdict(step) for step in answer.steps],
+        "rulings": [
+            asdict(ruling) | {"resource": str(ruling.resource)} for ruling in answer.rulings
+        ],
+    }
+
+
+def _story(
+    answer: explained.Explanation, situation: replayed.Situation
+) -> Iterator[tuple[str, str]]:
+    decision = answer.decision
+    yield "call", f"{situation.agent.name} {situation.call.action} {situation.call.resource}"
+    yield "answer", f"{decision.effect} at the {decision.stage} stage, set {decision.policy_set}"
+    for step in answer.steps:
+        yield step.stage, f"{'passed' if step.passed else 'DENIED'}: {step.said}"
+    for ruling in answer.rulings:
+        yield "policy", f"{ruling.action} {ruling.resource}: {ruling.effect}"
+        if not ruling.policies:
+            yield "", "  no policy has a scope that fits"
+        for applied in ruling.policies:
+            yield "", f"  {_word(applied)} {applied.effect} {applied.id}: {applied.description}"
+            for clause in applied.failed:
+                yield "", f"      false: {clause}"
+
+
+def _word(applied: explained.Applied) -> str:
+    if applied.counted:
+        return "counts"
+    return "outweighed" if applied.holds else "does not apply"
