@@ -3,16 +3,13 @@
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from broker import (
     Broker,
-    Grant,
     Keyring,
-    Recipe,
-    Secret,
     SecretUnavailableError,
     parse_recipe,
 )
@@ -46,18 +43,17 @@ from interlock.model import (
 from interlock.shadow import Shadow
 from interlock.store.approvals import spend as use
 from interlock.store.goals import Status, settle, spend
-from interlock.verdict import Capability, Verdict, access_event, assertion_of, decision_event
+from interlock.verdict import (
+    Capability,
+    Credential,
+    Verdict,
+    access_event,
+    assertion_of,
+    decision_event,
+    grant_for,
+)
 
 TOKEN_TTL_S = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A secret on its way to the wire, with the recipe that puts it there."""
-
-    binding: Binding
-    recipe: Recipe
-    secret: Secret
 
 
 class Governor:
@@ -151,7 +147,7 @@ class Governor:
         self, verdict: Verdict, declared: Declaration, credential: Credential | None, now: float
     ) -> Verdict:
         """Make the decision durable; then, and only then, issue the token."""
-        grant = _grant(verdict, credential) if credential else None
+        grant = grant_for(verdict, credential, TOKEN_TTL_S) if credential else None
         events = [decision_event(verdict, declared, now)]
         if grant:
             events.append(access_event(verdict, grant, now))
@@ -292,20 +288,3 @@ def _spending(verdict: Verdict, now: float) -> Callable[[sqlite3.Connection], No
             use(connection, verdict.approval, agent, call.action, str(call.resource), digest, now)
 
     return work
-
-
-def _grant(verdict: Verdict, credential: Credential) -> Grant:
-    call = verdict.call
-    return Grant(
-        id=new_id("sct"),
-        agent=verdict.agent.name,
-        action=call.action,
-        resource=str(call.resource),
-        secret=credential.binding.secret,
-        authority=str(call.request.authority),
-        decision_id=verdict.decision.id,
-        policy_set=verdict.decision.policy_set,
-        goal=verdict.goal,
-        assertion=assertion_of(call),
-        ttl=TOKEN_TTL_S,
-    )

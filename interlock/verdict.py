@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from broker import Grant, Recipe, Wire
+from broker import Grant, Recipe, Secret, Wire
 from interlock.calls import Provider
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
-from interlock.model import Agent, Call, Decision, Declaration
+from interlock.model import Agent, Binding, Call, Decision, Declaration
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,15 @@ class Capability:
 
     token: str
     recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A secret on its way to the wire, with the recipe that puts it there."""
+
+    binding: Binding
+    recipe: Recipe
+    secret: Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,24 @@ def assertion_of(call: Call) -> bytes:
         verified=False,
     )
     return wire.assertion()
+
+
+def grant_for(verdict: Verdict, credential: Credential, ttl_s: int) -> Grant:
+    """What the token of a call grants: this secret, at this host, to exactly this request."""
+    call = verdict.call
+    return Grant(
+        id=new_id("sct"),
+        agent=verdict.agent.name,
+        action=call.action,
+        resource=str(call.resource),
+        secret=credential.binding.secret,
+        authority=str(call.request.authority),
+        decision_id=verdict.decision.id,
+        policy_set=verdict.decision.policy_set,
+        goal=verdict.goal,
+        assertion=assertion_of(call),
+        ttl=ttl_s,
+    )
 
 
 def decision_event(verdict: Verdict, declared: Declaration, now: float) -> Event:
