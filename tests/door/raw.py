@@ -54,15 +54,15 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 class Scripted:
-    """A TLS upstream that answers every request head with given bytes, and keeps what it got.
+    """An upstream that answers every request head with given bytes, and keeps what it got.
 
     `{key}` in the answer stands for the credential that came in the Authorization header.
     """
 
-    def __init__(self, world: World, answer: bytes, *, close: bool = True) -> None:
+    def __init__(self, world: World, answer: bytes, *, tls: bool = True) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(world.certificates.chain, world.certificates.key)
-        self._answer, self._close = answer, close
+        self._answer, self._tls = answer, tls
         self.heads: list[bytes] = []
 
     def __enter__(self) -> Self:
@@ -82,20 +82,22 @@ class Scripted:
         with suppress(OSError):
             while True:
                 plain, _ = self._listener.accept()
-                with suppress(OSError), self._context.wrap_socket(plain, server_side=True) as one:
+                with suppress(OSError), self._wrapped(plain) as one:
                     one.settimeout(5)
                     self._converse(one)
 
-    def _converse(self, one: ssl.SSLSocket) -> None:
-        while b"\r\n\r\n" in (head := self._head(one)):
-            self.heads.append(head)
-            found = re.search(rb"(?i)authorization: Bearer (\S+)", head)
-            one.sendall(self._answer.replace(b"{key}", found[1] if found else b"none"))
-            if self._close:
-                return
+    def _wrapped(self, plain: socket.socket) -> socket.socket:
+        return self._context.wrap_socket(plain, server_side=True) if self._tls else plain
+
+    def _converse(self, one: socket.socket) -> None:
+        if not (head := self._head(one)):
+            return
+        self.heads.append(head)
+        found = re.search(rb"(?i)authorization: Bearer (\S+)", head)
+        one.sendall(self._answer.replace(b"{key}", found[1] if found else b"none"))
 
     @staticmethod
-    def _head(one: ssl.SSLSocket) -> bytes:
+    def _head(one: socket.socket) -> bytes:
         received = b""
         while b"\r\n\r\n" not in received and (chunk := one.recv(65536)):
             received += chunk

@@ -18,7 +18,7 @@ import pytest
 from interlock.demo.certificates import Certificates
 from interlock.demo.upstream import Upstream
 from interlock.model import Authority, Binding, Mode
-from tests.door.raw import tunnelled
+from tests.door.raw import Scripted, tunnelled
 from tests.door.world import CHAT, OPENAI_KEY, SECRETS, TRUSTED, UNVERIFIED, World
 
 SABOTEURS = Path(__file__).parent / "saboteurs"
@@ -113,10 +113,13 @@ class TestI1OneDestination:
 
         Broken by answering True in `is_verified`.
         """
-        with world.client(mode) as client:
-            answer = client.get(f"http://localhost:{world.upstream.port}/echo")
-        assert answer.status_code in (400, 403, 502)
-        assert world.received() == []
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        with Scripted(world, answer, tls=False) as upstream:
+            authority = Authority("localhost", upstream.port)
+            world.also_bind(Binding("openai-api-key", authority, "bearer", service="openai"))
+            with world.client(mode) as client:
+                assert client.get(f"http://{authority}/v1/models").status_code == 502
+        assert upstream.heads == []
 
 
 class TestI2DurableFirst:
