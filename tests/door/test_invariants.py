@@ -66,7 +66,9 @@ class TestI1OneDestination:
     ) -> None:
         """CONNECT decides; a Host or SNI that says otherwise gets no secret anywhere.
 
-        Broken by taking the authority from the Host header in `wire.authority_of`.
+        Broken by taking the authority from the Host header in `wire.authority_of`, and taking
+        out what stands behind it: the comparison in `check_unchanged`, the addresses in
+        `is_verified` and in the Wire, and the dial's list; with any of them it still holds.
         """
         with Upstream(world.certificates) as other:
             names = {"bound": world.upstream.port, "other": other.port}
