@@ -9,6 +9,7 @@ sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != _HERE]
 if str(_HERE.parent) not in sys.path:
     sys.path.insert(0, str(_HERE.parent))
 
+from addons.attestation import Attestation  # noqa: E402
 from addons.cutoff import Cutoff  # noqa: E402
 from addons.dial import Dial  # noqa: E402
 from addons.door import Door  # noqa: E402
@@ -30,5 +31,6 @@ addons = [
     Stream(door),
     Outcome(door),
     Cutoff(door),
+    Attestation(door),
     Options(door),
 ]

@@ -3,12 +3,14 @@
 import getpass
 import os
 import sqlite3
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from broker import (
     KeyFileError,
+    Keyring,
     Mask,
     Secret,
     SecretUnavailableError,
@@ -18,7 +20,7 @@ from broker import (
 )
 from interlock.calls import Catalogue
 from interlock.errors import SettingsError
-from interlock.ledger import Ledger
+from interlock.ledger import Ledger, Notary, Trail
 from interlock.model import Authority, Binding
 from interlock.registry import Registry
 from interlock.settings import Settings, secure_home
@@ -43,6 +45,11 @@ class Installation:
             raise SettingsError(str(e)) from e
         self.database = Database(settings.database)
         self.ledger = Ledger(self.database, actor=_actor())
+        self.notary = Notary(
+            self.ledger,
+            Trail(settings.checkpoints),
+            lambda: Keyring.open(settings.keys, "checkpoint"),
+        )
         self.registry = Registry(self.database, self.ledger.admin)
         self.bindings = Bindings(self.database)
         self.goals = Goals(self.database, self.ledger.admin)
@@ -64,7 +71,8 @@ class Installation:
         self.close()
 
     def close(self) -> None:
-        """Write what is queued and close the database."""
+        """Write what is queued, attest it, and close the database."""
+        self.notary.attest(time.time())
         self.database.close()
 
     def secret(self, name: str) -> Secret:

@@ -89,6 +89,11 @@ class Settings(BaseSettings):
         return self.home / "ca"
 
     @property
+    def checkpoints(self) -> Path:
+        """The folder of signed checkpoints of the ledger."""
+        return self.home / "checkpoints"
+
+    @property
     def keys(self) -> Path:
         """The folder of signing keys and of the master key."""
         return self.home / "keys"

@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from interlock.cli import attestation
 from interlock.cli.event import say_event, story
-from interlock.cli.exits import NoError
 from interlock.cli.home import Records, reading, settings_of
-from interlock.cli.printing import Json, say, say_fields, say_json
-from interlock.cli.rows import rows_shown
+from interlock.cli.printing import Json, say_fields, say_json
 from interlock.cli.words import parse_duration, typed
 from interlock.errors import StoreError
 
@@ -79,17 +78,8 @@ def query(
         _say_all(found, as_json)
 
 
-@app.command()
-def verify(context: typer.Context, as_json: Json = False) -> None:
-    """Check the hash chain: exit 0 intact, 1 tampered, 2 could not run."""
-    with reading(settings_of(context)) as records, rows_shown(records.database):
-        result = records.ledger.verify()
-    if as_json:
-        say_json({"intact": result.intact, "events": result.events, "problem": result.problem})
-        raise typer.Exit(0 if result.intact else 1)
-    if not result.intact:
-        raise NoError(f"the ledger was tampered with: {result.problem}")
-    say(f"The ledger is intact: {result.events} events, every hash fits.")
+for command in (attestation.verify, attestation.checkpoint):
+    app.command()(command)
 
 
 def _follow(records: Records, seq: int, as_json: bool) -> None:

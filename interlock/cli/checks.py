@@ -12,6 +12,7 @@ from cryptography import x509
 
 from broker import BrokerError, Vault, master_key, parse_recipe
 from broker.vault import MASTER_KEY_VARIABLE
+from interlock.cli.attestation import checkpoints_of
 from interlock.cli.environment import CA_FILE
 from interlock.cli.home import Records, reading
 from interlock.cli.policy import load_as_front_door
@@ -86,16 +87,16 @@ def check_records(settings: Settings) -> Iterator[Check]:
     try:
         with reading(settings) as records:
             yield Check("database", Status.OK, str(settings.database))
-            yield check_ledger(records)
+            yield check_ledger(settings, records)
             yield from check_secrets(settings, records)
     except InterlockError as e:
         yield Check("database", Status.FAILURE, str(e), "restore it from a backup")
 
 
-def check_ledger(records: Records) -> Check:
-    """Every hash of the chain fits."""
+def check_ledger(settings: Settings, records: Records) -> Check:
+    """Every hash of the chain fits, and every checkpoint."""
     with rows_shown(records.database):
-        result = records.ledger.verify()
+        result = records.ledger.verify(checkpoints_of(settings, None))
     if result.intact:
         return Check("ledger", Status.OK, f"{result.events} events, every hash fits")
     advice = "somebody changed the database: keep a copy of it, then find out who"

@@ -1,7 +1,9 @@
 """What people type, read once at the edge: durations, names, hosts, plain text."""
 
 import re
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import typer
 
@@ -22,6 +24,19 @@ def parse_duration(text: str) -> float:
     if not 0 < seconds <= LONGEST_DURATION_S:
         raise ValueError(f"{text[:40]!r} is not a duration such as 45s, 30m, 8h or 90d")
     return float(seconds)
+
+
+def parse_moment(text: str) -> float:
+    """Read a date, a time (UTC unless it says otherwise) or an age into epoch seconds."""
+    if _DURATION.fullmatch(text):
+        return time.time() - parse_duration(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text[:40]!r} is not like 2026-11-24, 2026-11-24T18:00:00Z or 7d"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def parse_text(text: str) -> str:

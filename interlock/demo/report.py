@@ -13,7 +13,7 @@ from rich.text import Text
 
 from interlock.demo.front_door import SCRIPT
 from interlock.demo.story import Ending, Result
-from interlock.ledger.chain import Verification
+from interlock.ledger.verification import Verification
 from interlock.model import Mode
 
 TITLES = {

@@ -14,7 +14,7 @@ from interlock.demo.stage import Stage, set_up
 from interlock.demo.story import STORY, Ending, Result, Scene, difference
 from interlock.errors import InterlockError
 from interlock.ledger import Ledger
-from interlock.ledger.chain import Verification
+from interlock.ledger.verification import Verification
 from interlock.model import Mode
 
 INTERRUPTED = 130

@@ -26,35 +26,17 @@ class Event:
     body: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """The answer of `verify_chain`: how many rows were read and the first thing that is wrong."""
-
-    events: int
-    problem: str = ""
-
-    @property
-    def intact(self) -> bool:
-        """True when nothing is wrong."""
-        return not self.problem
-
-
 def canonical(value: Any) -> str:
     """Write JSON in the one form that is hashed: sorted keys, no spaces, ASCII only."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _encode(value)
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 
 
 def row_hash(prev: bytes, row: Iterable[Any]) -> bytes:
     """Hash one row (node, seq, id, ts, kind, agent, decision_id, body) onto its predecessor."""
     return hashlib.sha256(b"\x00" + prev + canonical(list(row)).encode()).digest()
-
-
-def _hash_of(prev: bytes, row: Iterable[Any]) -> bytes | None:
-    """The hash that a stored row should have; None when it holds what we never write."""
-    try:
-        return row_hash(prev, row)
-    except TypeError:
-        return None
 
 
 def append(connection: sqlite3.Connection, node: str, event: Event) -> int:
@@ -81,29 +63,3 @@ def append(connection: sqlite3.Connection, node: str, event: Event) -> int:
         [*row, prev, row_hash(prev, row)],
     )
     return seq
-
-
-def verify_chain(connection: sqlite3.Connection) -> Verification:
-    """Walk every chain of the file and stop at the first row that does not fit.
-
-    Finds a row that was changed, inserted, removed or moved. What it cannot find alone is a
-    tail that was cut off together with its rows: that needs a checkpoint from outside.
-    """
-    heads: dict[str, tuple[int, bytes]] = {}
-    count = 0
-    for row in connection.execute(
-        "select node, seq, id, ts, kind, agent, decision_id, body, prev, hash "
-        "from events order by node, seq"
-    ):
-        count += 1
-        node, seq = row["node"], row["seq"]
-        last, prev = heads.get(node, (0, GENESIS))
-        place = f"node {node} seq {seq}"
-        if seq != last + 1:
-            return Verification(count, f"{place}: the row after seq {last} is missing")
-        if row["prev"] != prev:
-            return Verification(count, f"{place}: does not continue the row before it")
-        if row["hash"] != _hash_of(prev, tuple(row)[:8]):
-            return Verification(count, f"{place}: the content was changed")
-        heads[node] = (seq, bytes(row["hash"]))
-    return Verification(count)

@@ -5,12 +5,14 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from interlock.errors import LedgerUnavailableError, StoreError
-from interlock.ledger.chain import Event, Verification, append, verify_chain
+from interlock.ledger.chain import Event, append
+from interlock.ledger.checkpoint import Checkpoint, Head
+from interlock.ledger.verification import Span, Verification, nodes_of, verify
 from interlock.store.database import Database
 from interlock.store.spent import spend
 
@@ -113,9 +115,30 @@ class Ledger:
             if decision in ("", event["body"].get("effect"), event["body"].get("label")):
                 yield event
 
-    def verify(self) -> Verification:
-        """Check the whole chain."""
-        return self._database.read(verify_chain)
+    def newest(self) -> tuple[int, str]:
+        """Number and kind of the newest event of this node; 0 and nothing when there is none."""
+        row = self._database.one(
+            "select seq, kind from events where node = ? order by seq desc limit 1",
+            self._database.node,
+        )
+        return (row["seq"], row["kind"]) if row else (0, "")
+
+    def heads(self) -> dict[str, Head]:
+        """Where the chain of each node ends."""
+        last = "select seq, hash from events where node = ? order by seq desc limit 1"
+        nodes = self._database.read(nodes_of)
+        rows = [(node, self._database.one(last, node)) for node in nodes]
+        return {node: Head(row["seq"], row["hash"].hex()) for node, row in rows}
+
+    def flush(self) -> None:
+        """Wait until everything that was handed over is on disk; raises StoreError."""
+        self._database.write(lambda _: None)
+
+    def verify(
+        self, checkpoints: Iterable[Checkpoint] = (), span: Span | None = None
+    ) -> Verification:
+        """Check every chain, or a span of each, against its hashes and against checkpoints."""
+        return self._database.read(lambda connection: verify(connection, checkpoints, span))
 
     def _append(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
         for event in events:

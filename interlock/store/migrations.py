@@ -3,6 +3,7 @@
 import secrets
 import sqlite3
 from collections.abc import Callable
+from functools import cache
 
 from sqlite_utils import Database as Tables
 
@@ -217,3 +218,24 @@ def migrate(connection: sqlite3.Connection) -> None:
 def _version(connection: sqlite3.Connection) -> int:
     version: int = connection.execute("pragma user_version").fetchone()[0]
     return version
+
+
+def guards_of(connection: sqlite3.Connection) -> dict[str, str]:
+    """The triggers and views of a database by kind and name, as they are defined there."""
+    return {
+        f"{kind} {name}": sql
+        for kind, name, sql in connection.execute(
+            "select type, name, sql from sqlite_master where type in ('trigger', 'view')"
+        )
+    }
+
+
+@cache
+def guards_wanted() -> dict[str, str]:
+    """The triggers and views that a database of this version has."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        migrate(connection)
+        return guards_of(connection)
+    finally:
+        connection.close()

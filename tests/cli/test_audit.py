@@ -1,8 +1,12 @@
 """`interlock audit`."""
 
 import json
+import shutil
 import signal
+import sqlite3
 import subprocess
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,7 +91,7 @@ def test_verify_says_intact(lived_in: Terminal) -> None:
     events = lived_in.events()
     assert f"{events} events" in lived_in.does("audit", "verify").out
     said = lived_in.does("audit", "verify", "--json").object
-    assert said == {"intact": True, "events": events, "problem": ""}
+    assert said == {"intact": True, "events": events, "checkpoints": 1, "problem": ""}
 
 
 @pytest.mark.parametrize(
@@ -176,3 +180,43 @@ def test_works_beside_a_running_front_door(lived_in: Terminal) -> None:
             lived_in.does(*words)
         lived_in.does("agent", "trust", "intern-agent")
     lived_in.does("audit", "verify")
+
+
+def test_verify_holds_the_ledger_against_a_copy_of_the_checkpoints(
+    lived_in: Terminal, tmp_path: Path
+) -> None:
+    """With the tail cut off and the home's own checkpoints gone, the copy still knows."""
+    lived_in.does("agent", "add", "another")
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(lived_in.home / "checkpoints", copy)
+    assert lived_in.does("audit", "verify", "--checkpoints", str(copy)).out
+    shutil.rmtree(lived_in.home / "checkpoints")
+    with closing(sqlite3.connect(lived_in.home / "interlock.db")) as connection, connection:
+        (guard,) = connection.execute(
+            "select sql from sqlite_master where name = 'events_no_delete'"
+        ).fetchone()
+        connection.execute(UNLOCK_DELETE)
+        connection.execute("delete from events where seq > 3")
+        connection.execute(guard)
+    assert lived_in.does("audit", "verify").out
+    said = lived_in.fails(1, "audit", "verify", "--checkpoints", str(copy))
+    assert "its tail was cut off, or an older file was put back" in said
+
+
+def test_verify_can_look_at_a_part(lived_in: Terminal) -> None:
+    """By dates or ages; what lies outside is not read."""
+    verify = ("audit", "verify", "--json")
+    assert lived_in.does(*verify, "--from", "1h").object["events"] > 0
+    assert lived_in.does(*verify, "--to", "2001-01-01").object["events"] == 0
+    assert "not like" in lived_in.fails(2, *verify, "--from", "yesterday")
+
+
+def test_verify_needs_the_checkpoints_that_were_named(lived_in: Terminal, tmp_path: Path) -> None:
+    """A folder without any is a mistake, not an intact ledger."""
+    said = lived_in.fails(2, "audit", "verify", "--checkpoints", str(tmp_path / "nothing"))
+    assert "there are no checkpoints in" in said
+
+
+def test_checkpoint_is_made_once_for_what_happened(lived_in: Terminal) -> None:
+    """The end of every command that changes something has made one already."""
+    assert not lived_in.does("audit", "checkpoint", "--json").object["made"]

@@ -6,11 +6,11 @@ import pytest
 
 from interlock.demo.report import show_json, show_tables
 from interlock.demo.story import STORY
-from interlock.ledger.chain import Verification
+from interlock.ledger.verification import Verification
 from interlock.model import Mode
 
 RESULT = STORY[0].expected(Mode.OBSERVE)
-BROKEN = Verification(7, "node n seq 3: the content was changed")
+BROKEN = Verification(7, problem="node n seq 3: the content was changed")
 
 
 def test_a_leak_is_shouted(capsys: pytest.CaptureFixture[str]) -> None:

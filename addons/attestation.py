@@ -1,0 +1,40 @@
+"""Has the ledger attested while the front door runs, without a call ever waiting for it."""
+
+import asyncio
+import logging
+import time
+
+from addons.door import Door
+from interlock.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+
+
+class Attestation:
+    """Asks the notary every second whether a checkpoint is due."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._task: asyncio.Task[None] | None = None
+
+    def running(self) -> None:
+        """Begin to ask."""
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    def done(self) -> None:
+        """Stop asking; the last checkpoint is made when the installation closes."""
+        if self._task:
+            self._task.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            governor = self._door.governor
+            if governor is None:
+                continue
+            try:
+                await asyncio.to_thread(governor.installation.notary.attest_when_due, time.time())
+            except StoreError as e:
+                log.warning("the ledger cannot be attested: %s", e)

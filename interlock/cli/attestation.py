@@ -1,0 +1,78 @@
+"""`interlock audit verify` and `checkpoint`: is the record what it was?"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interlock.cli.exits import NoError
+from interlock.cli.home import changing, reading, settings_of
+from interlock.cli.printing import Json, say, say_json
+from interlock.cli.rows import rows_shown
+from interlock.cli.words import parse_moment, typed
+from interlock.errors import SettingsError
+from interlock.ledger import Checkpoint, Span, Trail
+from interlock.settings import Settings
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="A copy of checkpoints kept elsewhere; default: those of the home."
+    ),
+]
+Start = Annotated[
+    float | None,
+    typer.Option(
+        "--from",
+        metavar="WHEN",
+        parser=typed(parse_moment),
+        help="Only from here on: a date, a time (UTC), or an age such as 7d.",
+    ),
+]
+End = Annotated[
+    float | None,
+    typer.Option("--to", metavar="WHEN", parser=typed(parse_moment), help="Only up to here."),
+]
+
+
+def verify(
+    context: typer.Context,
+    checkpoints: Folder = None,
+    start: Start = None,
+    end: End = None,
+    as_json: Json = False,
+) -> None:
+    """Check hashes, checkpoints and guards: exit 0 intact, 1 tampered, 2 could not run."""
+    settings = settings_of(context)
+    span = Span(start or 0.0, end) if end else Span(start or 0.0)
+    with reading(settings) as records, rows_shown(records.database):
+        result = records.ledger.verify(checkpoints_of(settings, checkpoints), span)
+    if as_json:
+        said = {"events": result.events, "checkpoints": result.checkpoints}
+        say_json({"intact": result.intact} | said | {"problem": result.problem})
+        raise typer.Exit(0 if result.intact else 1)
+    if not result.intact:
+        raise NoError(f"the ledger was tampered with: {result.problem}")
+    read = f"{result.events} events, every hash fits"
+    say(f"The ledger is intact: {read}, and {result.checkpoints} checkpoints agree.")
+
+
+def checkpoint(context: typer.Context, as_json: Json = False) -> None:
+    """Sign where the ledger ends now, if anything has happened since the last time."""
+    settings = settings_of(context)
+    with changing(settings) as home:
+        made = home.notary.attest(time.time())
+    if as_json:
+        say_json({"made": made, "folder": str(settings.checkpoints)})
+        return
+    say(f"A checkpoint is in {settings.checkpoints}." if made else "Nothing has happened since.")
+
+
+def checkpoints_of(settings: Settings, folder: Path | None) -> Iterator[Checkpoint]:
+    """The checkpoints of a folder that somebody named, where some must be, or of the home."""
+    trail = Trail(folder or settings.checkpoints)
+    if folder and not trail.exists:
+        raise SettingsError(f"--checkpoints: there are no checkpoints in {folder}")
+    return trail.read()

@@ -1,0 +1,67 @@
+"""A signed statement of how far the ledger had come at a moment, to be kept outside of it.
+
+The chain shows every change but one: rows cut off at its end leave a shorter chain that is
+intact. Held against a checkpoint that somebody keeps elsewhere, that shows too.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from nacl.signing import VerifyKey
+
+from broker import Keyring, TokenError, paseto
+from interlock.errors import InterlockError
+
+PURPOSE = b"interlock-checkpoint-v1"
+FIRST = ""
+
+
+class CheckpointError(InterlockError):
+    """A checkpoint is not one of ours; the message says where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last row of one node's chain: its number, and its hash in hex."""
+
+    seq: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where every chain ended at `ts` (epoch seconds); `previous` is the digest of the one before.
+
+    The first has no predecessor, and the text FIRST in its place.
+    """
+
+    ts: float
+    heads: Mapping[str, Head] = field(default_factory=dict)
+    previous: str = FIRST
+
+
+def sign_checkpoint(checkpoint: Checkpoint, keyring: Keyring) -> str:
+    """Return the checkpoint as one line of text, a PASETO v4.public token."""
+    payload = json.dumps(asdict(checkpoint), sort_keys=True, separators=(",", ":")).encode()
+    return paseto.sign(payload, keyring.signing_key, keyring.kid.encode(), PURPOSE)
+
+
+def verify_checkpoint(line: str, keys: Mapping[str, VerifyKey]) -> Checkpoint:
+    """Return the checkpoint that one of `keys` (by kid) signed; raises CheckpointError."""
+    try:
+        key = keys.get(paseto.footer_of(line).decode("ascii", "replace"))
+        if key is None:
+            raise CheckpointError("it was signed by a key that is not known here")
+        payload, _ = paseto.verify(line, key, PURPOSE)
+    except TokenError as e:
+        raise CheckpointError(str(e)) from None
+    said = json.loads(payload)
+    heads = {node: Head(**head) for node, head in said["heads"].items()}
+    return Checkpoint(said["ts"], heads, said["previous"])
+
+
+def digest_of(line: str) -> str:
+    """Return what the next checkpoint says of this one."""
+    return hashlib.sha256(line.encode()).hexdigest()

@@ -1,0 +1,167 @@
+"""Holds the ledger against its own hashes, against checkpoints, and against its own schema."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from interlock.ledger.chain import GENESIS, row_hash
+from interlock.ledger.checkpoint import Checkpoint, CheckpointError
+from interlock.store.migrations import guards_of, guards_wanted
+
+_ROWS = (
+    "select node, seq, id, ts, kind, agent, decision_id, body, prev, hash from events "
+    "where node = ? and seq between ? and ? order by seq"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time in epoch seconds, both ends included."""
+
+    start: float = 0.0
+    end: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How many rows and checkpoints were read, and the first thing that is wrong."""
+
+    events: int
+    checkpoints: int = 0
+    problem: str = ""
+
+    @property
+    def intact(self) -> bool:
+        """True when nothing is wrong."""
+        return not self.problem
+
+
+class Tampered(Exception):
+    """Something does not fit; the message names node and seq."""
+
+
+def verify(
+    connection: sqlite3.Connection, checkpoints: Iterable[Checkpoint] = (), span: Span | None = None
+) -> Verification:
+    """Walk every chain, or a span of each, and stop at the first thing that does not fit.
+
+    The chain alone shows a row that was changed, inserted, removed or moved; a checkpoint shows
+    a tail that was cut off, a file that was put back, and a chain that was made anew.
+    """
+    marks = _Marks()
+    count = 0
+    try:
+        marks.read(checkpoints)
+        for node in sorted({*nodes_of(connection), *marks.last}):
+            for _ in _walk(connection, node, marks, span or Span()):
+                count += 1
+        _require_guards(connection)
+    except (Tampered, CheckpointError) as e:
+        return Verification(count, marks.count, str(e))
+    return Verification(count, marks.count)
+
+
+class _Marks:
+    """What checkpoints say: the hash that a row of a node has to have."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last: dict[str, int] = {}
+        self._hashes: dict[tuple[str, int], str] = {}
+
+    def read(self, checkpoints: Iterable[Checkpoint]) -> None:
+        """Take in what checkpoints say; raises Tampered when two of them contradict."""
+        for checkpoint in checkpoints:
+            self.count += 1
+            for node, head in checkpoint.heads.items():
+                known = self._hashes.setdefault((node, head.seq), head.hash)
+                if known != head.hash:
+                    raise Tampered(f"node {node} seq {head.seq}: two checkpoints contradict")
+                self.last[node] = max(head.seq, self.last.get(node, 0))
+
+    def require(self, node: str, seq: int, hash_: bytes) -> None:
+        """Raise Tampered when a checkpoint saw another row in this place."""
+        if self._hashes.get((node, seq), hash_.hex()) != hash_.hex():
+            raise Tampered(f"node {node} seq {seq}: is not the row that a checkpoint saw")
+
+    def require_end(self, node: str, seq: int) -> None:
+        """Raise Tampered when a checkpoint saw more rows than there are."""
+        last = self.last.get(node, 0)
+        if seq < last:
+            raise Tampered(
+                f"node {node} seq {last}: a checkpoint saw this row, the ledger ends at seq {seq}: "
+                "its tail was cut off, or an older file was put back"
+            )
+
+
+def nodes_of(connection: sqlite3.Connection) -> list[str]:
+    """Every node that has written, found in the index without walking through all its rows."""
+    rows = connection.execute(
+        "with recursive known (node) as (select min(node) from events union all "
+        "select (select min(node) from events where node > known.node) from known "
+        "where node is not null) select node from known where node is not null"
+    )
+    return [row[0] for row in rows]
+
+
+def _walk(
+    connection: sqlite3.Connection, node: str, marks: _Marks, span: Span
+) -> Iterator[sqlite3.Row]:
+    """Yield the rows of one chain that fit; raise Tampered at the first that does not."""
+    first, last, end = _bounds(connection, node, span)
+    seq, prev = _before(connection, node, first)
+    for row in connection.execute(_ROWS, [node, first, last]):
+        place = f"node {node} seq {row['seq']}"
+        if row["seq"] != seq + 1:
+            raise Tampered(f"{place}: the row after seq {seq} is missing")
+        if row["prev"] != prev:
+            raise Tampered(f"{place}: does not continue the row before it")
+        if row["hash"] != _hash_of(prev, tuple(row)[:8]):
+            raise Tampered(f"{place}: the content was changed")
+        seq, prev = row["seq"], bytes(row["hash"])
+        marks.require(node, seq, prev)
+        yield row
+    if last >= end:
+        marks.require_end(node, seq)
+
+
+def _bounds(connection: sqlite3.Connection, node: str, span: Span) -> tuple[int, int, int]:
+    """The first and last number of a node within a span, and the last that it has."""
+    first, last = connection.execute(
+        "select min(seq), max(seq) from events where node = ? and ts between ? and ?",
+        [node, span.start, span.end],
+    ).fetchone()
+    end = connection.execute("select max(seq) from events where node = ?", [node]).fetchone()[0]
+    if span == Span():
+        return 1, end or 0, end or 0
+    return first or 1, last or 0, end or 0
+
+
+def _before(connection: sqlite3.Connection, node: str, first: int) -> tuple[int, bytes]:
+    """The number and hash that a walk beginning at `first` has to continue."""
+    if first <= 1:
+        return 0, GENESIS
+    row = connection.execute(
+        "select hash from events where node = ? and seq = ?", [node, first - 1]
+    ).fetchone()
+    if row is None:
+        raise Tampered(f"node {node} seq {first - 1}: the row is missing")
+    return first - 1, bytes(row[0])
+
+
+def _hash_of(prev: bytes, row: Iterable[Any]) -> bytes | None:
+    """The hash that a stored row should have; None when it holds what we never write."""
+    try:
+        return row_hash(prev, row)
+    except (TypeError, ValueError):
+        return None
+
+
+def _require_guards(connection: sqlite3.Connection) -> None:
+    """Raise Tampered when a trigger or view of ours is missing or was changed."""
+    there = guards_of(connection)
+    for name, definition in guards_wanted().items():
+        if there.get(name) != definition:
+            what = "was changed" if name in there else "is missing"
+            raise Tampered(f"the {name} of the database {what}")
