@@ -146,8 +146,12 @@ class Ledger:
 
 
 def new_id(prefix: str) -> str:
-    """A new random id such as `dec_3f0c...`, 80 bits."""
-    return f"{prefix}_{secrets.token_hex(10)}"
+    """A new id such as `dec_019ab3...`: milliseconds, so that ids sort by time, and 80 random bits.
+
+    In order, they go to the end of an index; at random, each would cost a page of its own
+    (RFC 9562, 6.2, has the idea).
+    """
+    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
 def _public(row: sqlite3.Row) -> dict[str, Any]:
