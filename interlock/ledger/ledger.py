@@ -12,6 +12,7 @@ from typing import Any
 from interlock.errors import LedgerUnavailableError, StoreError
 from interlock.ledger.chain import Event, append
 from interlock.ledger.checkpoint import Checkpoint, Head
+from interlock.ledger.gap import Gap
 from interlock.ledger.verification import Span, Verification, nodes_of, verify
 from interlock.store.database import Database
 from interlock.store.spent import spend
@@ -26,6 +27,7 @@ class Ledger:
     def __init__(self, database: Database, actor: str = "") -> None:
         self._database = database
         self._actor = actor
+        self._gap = Gap(new_id, self.append)
 
     async def decide(
         self,
@@ -47,9 +49,9 @@ class Ledger:
             also(connection)
             if token_id:
                 spend(connection, token_id, expires_at, events[0].ts)
-            self._append(connection, events)
+            self.append(connection, events)
 
-        written = asyncio.wrap_future(self._database.submit(work))
+        written = asyncio.wrap_future(self._submit(work))
         try:
             await asyncio.wait_for(written, DEADLINE_S)
         except (sqlite3.Error, ValueError, TimeoutError) as e:
@@ -64,16 +66,16 @@ class Ledger:
 
         def work(connection: sqlite3.Connection) -> None:
             also(connection)
-            self._append(connection, [event])
+            self.append(connection, [event])
 
-        return self._database.submit(work)
+        return self._submit(work)
 
     def admin(
         self, connection: sqlite3.Connection, action: str, details: Mapping[str, Any]
     ) -> None:
         """Record an administrative change inside the transaction that makes it (`store.Audit`)."""
         body = {"action": action, "actor": self._actor, **details}
-        self._append(connection, [Event(new_id("adm"), time.time(), "admin", body=body)])
+        self.append(connection, [Event(new_id("adm"), time.time(), "admin", body=body)])
 
     def tail(self, count: int) -> list[dict[str, Any]]:
         """The newest `count` events, oldest first."""
@@ -130,6 +132,10 @@ class Ledger:
         rows = [(node, self._database.one(last, node)) for node in nodes]
         return {node: Head(row["seq"], row["hash"].hex()) for node, row in rows}
 
+    def change[T](self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in a durable transaction and wait for it; raises StoreError."""
+        return self._database.write(work)
+
     def flush(self) -> None:
         """Wait until everything that was handed over is on disk; raises StoreError."""
         self._database.write(lambda _: None)
@@ -140,7 +146,15 @@ class Ledger:
         """Check every chain, or a span of each, against its hashes and against checkpoints."""
         return self._database.read(lambda connection: verify(connection, checkpoints, span))
 
-    def _append(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
+    def _submit(self, work: Callable[[sqlite3.Connection], None]) -> Future[None]:
+        """Hand over what must be recorded; when it is not, the next that is tells of it."""
+        told, over = self._gap.closing(work)
+        future = self._database.submit(told)
+        future.add_done_callback(over)
+        return future
+
+    def append(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
+        """Write events in the caller's write transaction."""
         for event in events:
             append(connection, self._database.node, event)
 
