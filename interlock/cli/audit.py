@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from math import inf
 from typing import Annotated, Any, Literal
 
 import typer
@@ -9,13 +11,30 @@ import typer
 from interlock.cli import attestation
 from interlock.cli.event import say_event, story
 from interlock.cli.home import Records, reading, settings_of
-from interlock.cli.printing import Json, say_fields, say_json
-from interlock.cli.words import parse_duration, typed
+from interlock.cli.printing import Json, say, say_fields, say_json, say_table
+from interlock.cli.table import say_csv
+from interlock.cli.words import parse_host, parse_moment, typed
 from interlock.errors import StoreError
+from interlock.ledger import Question
+from interlock.model import Authority
 
 app = typer.Typer(help="The ledger: what was decided, for whom, and why.")
 
 FOLLOW_S = 0.25
+DAY_S = 86_400.0
+
+Since = Annotated[
+    float | None,
+    typer.Option(
+        metavar="WHEN",
+        parser=typed(parse_moment),
+        help="Only from here on: an age such as 1h, a date, or a time (UTC).",
+    ),
+]
+Until = Annotated[
+    float | None,
+    typer.Option(metavar="WHEN", parser=typed(parse_moment), help="Only up to here."),
+]
 
 
 @app.command()
@@ -59,23 +78,51 @@ def show(
 def query(
     context: typer.Context,
     agent: Annotated[str, typer.Option(metavar="AGENT", help="Only calls of this agent.")] = "",
-    since: Annotated[
-        float | None,
-        typer.Option(
-            metavar="DURATION", parser=typed(parse_duration), help="Only the last, such as 1h."
-        ),
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     decision: Annotated[
         Literal["allow", "deny", "would_deny", "needs_approval"] | None,
         typer.Option(help="Only decisions with this answer."),
     ] = None,
+    host: Annotated[
+        Authority | None,
+        typer.Option(metavar="HOST[:PORT]", parser=typed(parse_host), help="Only calls to it."),
+    ] = None,
+    goal: Annotated[str, typer.Option(metavar="GOAL", help="Only calls for this goal.")] = "",
+    user: Annotated[str, typer.Option(metavar="USER", help="Only agents of this owner.")] = "",
     as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")] = False,
 ) -> None:
     """Print the decisions that fit, oldest first."""
-    start = time.time() - since if since else 0.0
+    where = str(host) if host else ""
+    asked = Question(agent, decision or "", where, goal, user, since or 0.0, until or inf)
     with reading(settings_of(context)) as records:
-        found = records.ledger.query(agent=agent, since=start, decision=decision or "")
-        _say_all(found, as_json)
+        found = records.ledger.query(asked)
+        if as_csv:
+            say_csv(found)
+        else:
+            _say_all(found, as_json)
+
+
+@app.command()
+def stats(
+    context: typer.Context,
+    since: Since = None,
+    until: Until = None,
+    as_json: Json = False,
+) -> None:
+    """Count decisions, agents, hosts, tokens and cost; of the last day unless you say otherwise."""
+    now = time.time()
+    with reading(settings_of(context)) as records:
+        found = records.ledger.statistics(since or now - DAY_S, until or now)
+    if as_json:
+        say_json(asdict(found))
+        return
+    for title, counts in (("label", found.labels), ("agent", found.agents), ("host", found.hosts)):
+        rows = ((c.name, str(c.calls), str(c.denied)) for c in counts)
+        say_table((title, "calls", "denied or would be"), rows)
+        say()
+    say_fields(found.used.items())
 
 
 for command in (attestation.verify, attestation.checkpoint):

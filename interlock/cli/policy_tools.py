@@ -18,6 +18,7 @@ from interlock.cli.home import Records, reading, settings_of
 from interlock.cli.printing import Json, moment, say, say_fields, say_json
 from interlock.cli.words import parse_duration, typed
 from interlock.errors import RegistryError, StoreError
+from interlock.ledger import Question
 from interlock.model import Agent, Call, Declaration, Effect, Entity
 
 Since = Annotated[
@@ -136,7 +137,7 @@ def _recalled(
     records: Records, agent: str, since: float | None
 ) -> Iterator[replayed.Recorded | None]:
     start = time.time() - since if since else 0.0
-    for event in records.ledger.query(agent=agent, since=start):
+    for event in records.ledger.query(Question(agent=agent, since=start)):
         yield _recall(records, event, records.ledger.of(event["decision_id"]))
 
 

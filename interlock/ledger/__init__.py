@@ -4,6 +4,7 @@ from interlock.ledger.chain import Event
 from interlock.ledger.checkpoint import Checkpoint, CheckpointError
 from interlock.ledger.ledger import Ledger
 from interlock.ledger.notary import Notary
+from interlock.ledger.question import Question
 from interlock.ledger.trail import Trail
 from interlock.ledger.verification import Span, Verification
 
@@ -13,6 +14,7 @@ __all__ = [
     "Event",
     "Ledger",
     "Notary",
+    "Question",
     "Span",
     "Trail",
     "Verification",

@@ -13,10 +13,14 @@ from interlock.errors import LedgerUnavailableError, StoreError
 from interlock.ledger.chain import Event, append
 from interlock.ledger.checkpoint import Checkpoint, Head
 from interlock.ledger.gap import Gap
+from interlock.ledger.question import Question, ask
+from interlock.ledger.statistics import Statistics, count
 from interlock.ledger.verification import Span, Verification, nodes_of, verify
 from interlock.store.database import Database
 from interlock.store.spent import spend
 
+COLUMNS = ("node", "seq", "id", "ts", "kind", "agent", "decision_id", "body", "prev", "hash")
+ANYTHING = Question()
 # A decision waits this long for the disk before its call is refused.
 DEADLINE_S = 5.0
 
@@ -102,20 +106,13 @@ class Ledger:
         )
         return [_public(row) for row in rows]
 
-    def query(
-        self, *, agent: str = "", since: float = 0.0, decision: str = ""
-    ) -> Iterator[dict[str, Any]]:
-        """Decision rows, oldest first, by agent, time (epoch seconds) and label."""
-        for row in self._database.rows(
-            "select * from events where kind = 'decision' and ts >= ? "
-            "and (? = '' or agent = ?) order by ts, seq",
-            since,
-            agent,
-            agent,
-        ):
-            event = _public(row)
-            if decision in ("", event["body"].get("effect"), event["body"].get("label")):
-                yield event
+    def query(self, question: Question = ANYTHING) -> Iterator[dict[str, Any]]:
+        """The decisions that a question asks for, oldest first; raises StoreError."""
+        return map(_public, ask(self._database.rows, question))
+
+    def statistics(self, since: float, until: float) -> Statistics:
+        """The ledger between two moments in figures; raises StoreError."""
+        return count(self._database.rows, since, until)
 
     def newest(self) -> tuple[int, str]:
         """Number and kind of the newest event of this node; 0 and nothing when there is none."""
@@ -170,7 +167,7 @@ def new_id(prefix: str) -> str:
 
 def _public(row: sqlite3.Row) -> dict[str, Any]:
     """A row as JSON values; raises StoreError for one that we did not write."""
-    event = dict(row)
+    event = {name: row[name] for name in COLUMNS}
     try:
         body = json.loads(event["body"])
         hashes = {"prev": event["prev"].hex(), "hash": event["hash"].hex()}

@@ -173,6 +173,23 @@ def _approvals(tables: Tables) -> None:
     tables.table("approvals").create_index(["asked_at"], if_not_exists=True)
 
 
+def _questions(tables: Tables) -> None:
+    """Indexes for what people ask of the ledger; each is in the order of time within a value."""
+    connection = tables.conn
+    connection.execute("create index if not exists events_by_agent on events (agent, ts)")
+    for name, field in {
+        "label": "label",
+        "host": "authority",
+        "goal": "goal",
+        "user": "owner",
+    }.items():
+        value = f"json_extract(body, '$.{field}')"
+        connection.execute(
+            f"create index if not exists events_by_{name} on events ({value}, ts) "
+            f"where kind = 'decision' and {value} <> ''"
+        )
+
+
 def _watch(tables: Tables, *names: str) -> None:
     """Let a change to these tables move the change number, by which every process notices it."""
     for table in names:
@@ -190,6 +207,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     _change_number,
     _why,
     _approvals,
+    _questions,
 )
 
 

@@ -1,5 +1,6 @@
 """`interlock audit`."""
 
+import csv
 import json
 import shutil
 import signal
@@ -220,3 +221,30 @@ def test_verify_needs_the_checkpoints_that_were_named(lived_in: Terminal, tmp_pa
 def test_checkpoint_is_made_once_for_what_happened(lived_in: Terminal) -> None:
     """The end of every command that changes something has made one already."""
     assert not lived_in.does("audit", "checkpoint", "--json").object["made"]
+
+
+def test_query_asks_by_host_goal_and_user(lived_in: Terminal) -> None:
+    """A host without a port means that of https."""
+    query = ("audit", "query", "--json")
+    assert len(lived_in.does(*query, "--host", "api.openai.com").objects) == 2
+    assert lived_in.does(*query, "--host", "api.openai.com:8443").out == ""
+    assert lived_in.does(*query, "--goal", "none").out == ""
+    assert lived_in.does(*query, "--until", "2001-01-01").out == ""
+
+
+def test_query_prints_csv_that_no_spreadsheet_runs(lived_in: Terminal) -> None:
+    """One line a decision under a header; a name that begins like a formula is text."""
+    out = lived_in.does("audit", "query", "--csv").out
+    header, *lines = csv.reader(out.splitlines())
+    assert header[:4] == ["when", "decision_id", "agent", "label"]
+    assert {line[2] for line in lines} == {"research-agent", "intern-agent"}
+
+
+def test_stats_counts(lived_in: Terminal) -> None:
+    """Decisions by label, agent and host, and what was used."""
+    said = lived_in.does("audit", "stats", "--json").object
+    assert {count["name"]: count["calls"] for count in said["labels"]} == {
+        "allow": 1,
+        "would_deny": 1,
+    }
+    assert "api.openai.com:443" in lived_in.does("audit", "stats").out
