@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         return self.home / "checkpoints"
 
     @property
+    def archive(self) -> Path:
+        """The folder of events that were pruned from the database."""
+        return self.home / "archive"
+
+    @property
     def keys(self) -> Path:
         """The folder of signing keys and of the master key."""
         return self.home / "keys"

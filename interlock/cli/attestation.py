@@ -13,7 +13,7 @@ from interlock.cli.printing import Json, say, say_json
 from interlock.cli.rows import rows_shown
 from interlock.cli.words import parse_moment, typed
 from interlock.errors import SettingsError
-from interlock.ledger import Checkpoint, Span, Trail
+from interlock.ledger import Archive, Checkpoint, Span, Trail
 from interlock.settings import Settings
 
 Folder = Annotated[
@@ -42,13 +42,18 @@ def verify(
     checkpoints: Folder = None,
     start: Start = None,
     end: End = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where pruned events lie; default: in the home."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check hashes, checkpoints and guards: exit 0 intact, 1 tampered, 2 could not run."""
     settings = settings_of(context)
     span = Span(start or 0.0, end) if end else Span(start or 0.0)
     with reading(settings) as records, rows_shown(records.database):
-        result = records.ledger.verify(checkpoints_of(settings, checkpoints), span)
+        kept = Archive(archive or settings.archive)
+        result = records.ledger.verify(checkpoints_of(settings, checkpoints), span, kept)
     if as_json:
         said = {"events": result.events, "checkpoints": result.checkpoints}
         say_json({"intact": result.intact} | said | {"problem": result.problem})

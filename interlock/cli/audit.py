@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from interlock.cli import attestation
+from interlock.cli import attestation, retention
 from interlock.cli.event import say_event, story
 from interlock.cli.home import Records, reading, settings_of
 from interlock.cli.printing import Json, say, say_fields, say_json, say_table
@@ -125,8 +125,9 @@ def stats(
     say_fields(found.used.items())
 
 
-for command in (attestation.verify, attestation.checkpoint):
+for command in (attestation.verify, attestation.checkpoint, retention.hold):
     app.command()(command)
+app.command("prune")(retention.prune_)
 
 
 def _follow(records: Records, seq: int, as_json: bool) -> None:

@@ -20,6 +20,7 @@ from interlock.cli.ports import is_free, listener
 from interlock.cli.reader import START
 from interlock.cli.rows import rows_shown
 from interlock.errors import InterlockError
+from interlock.ledger import Archive
 from interlock.model import Binding
 from interlock.settings import Settings
 from interlock.store import Shelf
@@ -96,7 +97,8 @@ def check_records(settings: Settings) -> Iterator[Check]:
 def check_ledger(settings: Settings, records: Records) -> Check:
     """Every hash of the chain fits, and every checkpoint."""
     with rows_shown(records.database):
-        result = records.ledger.verify(checkpoints_of(settings, None))
+        checkpoints = checkpoints_of(settings, None)
+        result = records.ledger.verify(checkpoints, archive=Archive(settings.archive))
     if result.intact:
         return Check("ledger", Status.OK, f"{result.events} events, every hash fits")
     advice = "somebody changed the database: keep a copy of it, then find out who"

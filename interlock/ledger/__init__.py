@@ -1,7 +1,9 @@
 """What happened: an append-only, hash-chained record of every decision, attested from outside."""
 
+from interlock.ledger.archive import Archive
 from interlock.ledger.chain import Event
-from interlock.ledger.checkpoint import Checkpoint, CheckpointError
+from interlock.ledger.checkpoint import Checkpoint
+from interlock.ledger.keys import AttestationError
 from interlock.ledger.ledger import Ledger
 from interlock.ledger.notary import Notary
 from interlock.ledger.question import Question
@@ -9,8 +11,9 @@ from interlock.ledger.trail import Trail
 from interlock.ledger.verification import Span, Verification
 
 __all__ = [
+    "Archive",
+    "AttestationError",
     "Checkpoint",
-    "CheckpointError",
     "Event",
     "Ledger",
     "Notary",

@@ -12,14 +12,10 @@ from dataclasses import asdict, dataclass, field
 from nacl.signing import VerifyKey
 
 from broker import Keyring, TokenError, paseto
-from interlock.errors import InterlockError
+from interlock.ledger.keys import AttestationError
 
 PURPOSE = b"interlock-checkpoint-v1"
 FIRST = ""
-
-
-class CheckpointError(InterlockError):
-    """A checkpoint is not one of ours; the message says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +45,14 @@ def sign_checkpoint(checkpoint: Checkpoint, keyring: Keyring) -> str:
 
 
 def verify_checkpoint(line: str, keys: Mapping[str, VerifyKey]) -> Checkpoint:
-    """Return the checkpoint that one of `keys` (by kid) signed; raises CheckpointError."""
+    """Return the checkpoint that one of `keys` (by kid) signed; raises AttestationError."""
     try:
         key = keys.get(paseto.footer_of(line).decode("ascii", "replace"))
         if key is None:
-            raise CheckpointError("it was signed by a key that is not known here")
+            raise AttestationError("it was signed by a key that is not known here")
         payload, _ = paseto.verify(line, key, PURPOSE)
     except TokenError as e:
-        raise CheckpointError(str(e)) from None
+        raise AttestationError(str(e)) from None
     said = json.loads(payload)
     heads = {node: Head(**head) for node, head in said["heads"].items()}
     return Checkpoint(said["ts"], heads, said["previous"])

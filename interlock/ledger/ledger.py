@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from interlock.errors import LedgerUnavailableError, StoreError
+from interlock.ledger.archive import COLUMNS, Archive
 from interlock.ledger.chain import Event, append
 from interlock.ledger.checkpoint import Checkpoint, Head
 from interlock.ledger.gap import Gap
@@ -19,7 +20,6 @@ from interlock.ledger.verification import Span, Verification, nodes_of, verify
 from interlock.store.database import Database
 from interlock.store.spent import spend
 
-COLUMNS = ("node", "seq", "id", "ts", "kind", "agent", "decision_id", "body", "prev", "hash")
 ANYTHING = Question()
 # A decision waits this long for the disk before its call is refused.
 DEADLINE_S = 5.0
@@ -125,9 +125,20 @@ class Ledger:
     def heads(self) -> dict[str, Head]:
         """Where the chain of each node ends."""
         last = "select seq, hash from events where node = ? order by seq desc limit 1"
-        nodes = self._database.read(nodes_of)
-        rows = [(node, self._database.one(last, node)) for node in nodes]
+        rows = [(node, self._database.one(last, node)) for node in self.nodes()]
         return {node: Head(row["seq"], row["hash"].hex()) for node, row in rows}
+
+    def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """Answer a query of this room; raises StoreError."""
+        return self._database.rows(sql, *values)
+
+    def nodes(self) -> list[str]:
+        """Every node that has written here; raises StoreError."""
+        return self._database.read(nodes_of)
+
+    def first(self, node: str) -> int:
+        """The number of a node's oldest event here, 0 for none; raises StoreError."""
+        return int(self._database.one("select min(seq) from events where node = ?", node)[0] or 0)
 
     def change[T](self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in a durable transaction and wait for it; raises StoreError."""
@@ -138,10 +149,16 @@ class Ledger:
         self._database.write(lambda _: None)
 
     def verify(
-        self, checkpoints: Iterable[Checkpoint] = (), span: Span | None = None
+        self,
+        checkpoints: Iterable[Checkpoint] = (),
+        span: Span | None = None,
+        archive: Archive | None = None,
     ) -> Verification:
-        """Check every chain, or a span of each, against its hashes and against checkpoints."""
-        return self._database.read(lambda connection: verify(connection, checkpoints, span))
+        """Check every chain, or a span of each, against its hashes and against checkpoints.
+
+        A chain that does not begin in the database begins in `archive`.
+        """
+        return self._database.read(lambda c: verify(c, checkpoints, span, archive))
 
     def _submit(self, work: Callable[[sqlite3.Connection], None]) -> Future[None]:
         """Hand over what must be recorded; when it is not, the next that is tells of it."""

@@ -12,21 +12,17 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nacl.signing import VerifyKey
-
 from broker import Keyring
-from interlock.delegation import format_public_key, kid_of, parse_public_key
 from interlock.ledger.checkpoint import (
     FIRST,
     Checkpoint,
-    CheckpointError,
     Head,
     digest_of,
     sign_checkpoint,
     verify_checkpoint,
 )
+from interlock.ledger.keys import AttestationError, public_keys, publish
 
-PUBLIC = "*.pub"
 LINES = "*.checkpoints"
 LONGEST_LINE = 1 << 20
 
@@ -49,7 +45,7 @@ class Trail:
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _turn(self.folder):
-            self._publish(keyring.signing_key.verify_key)
+            publish(self.folder, keyring.signing_key.verify_key)
             last = self._last()
             checkpoint = Checkpoint(now, heads, digest_of(last) if last else FIRST)
             line = sign_checkpoint(checkpoint, keyring)
@@ -61,40 +57,24 @@ class Trail:
         return line
 
     def read(self) -> Iterator[Checkpoint]:
-        """Yield every checkpoint, oldest first; raises CheckpointError naming file and line.
+        """Yield every checkpoint, oldest first; raises AttestationError naming file and line.
 
         The keys that may have signed are those that lie in the folder: whoever keeps a copy of
         it elsewhere keeps them too, and no key that is made later is among them.
         """
-        keys = self.keys()
+        keys = public_keys(self.folder)
         previous: str | None = None
         for path in self._files():
             for number, line in enumerate(_lines(path), start=1):
                 try:
                     checkpoint = verify_checkpoint(line, keys)
-                except CheckpointError as e:
-                    raise CheckpointError(f"{path}:{number}: {e}") from None
+                except AttestationError as e:
+                    raise AttestationError(f"{path}:{number}: {e}") from None
                 # Old files may have been moved away: the first line may follow anything.
                 if previous is not None and checkpoint.previous != previous:
-                    raise CheckpointError(f"{path}:{number}: the checkpoint before it is missing")
+                    raise AttestationError(f"{path}:{number}: the checkpoint before it is missing")
                 previous = digest_of(line)
                 yield checkpoint
-
-    def keys(self) -> dict[str, VerifyKey]:
-        """The public keys that lie in the folder, by kid; raises CheckpointError."""
-        found = {}
-        for path in sorted(self.folder.glob(PUBLIC)):
-            try:
-                key = parse_public_key(path.read_text("ascii").strip())
-            except (ValueError, OSError) as e:
-                raise CheckpointError(f"{path}: {e}") from None
-            found[kid_of(key)] = key
-        return found
-
-    def _publish(self, key: VerifyKey) -> None:
-        path = self.folder / f"{kid_of(key)}.pub"
-        if not path.exists():
-            path.write_text(format_public_key(key) + "\n", "ascii")
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(LINES))
@@ -152,6 +132,6 @@ def _lines(path: Path) -> Iterator[str]:
                 if line.endswith("\n"):
                     yield line.strip()
                 elif len(line) == LONGEST_LINE:
-                    raise CheckpointError(f"{path}: a line of more than {LONGEST_LINE} characters")
+                    raise AttestationError(f"{path}: a line of more than {LONGEST_LINE} characters")
     except OSError as e:
-        raise CheckpointError(f"{path}: {e.strerror}") from None
+        raise AttestationError(f"{path}: {e.strerror}") from None

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from interlock.ledger.archive import Archive, Row, Seal
 from interlock.ledger.chain import GENESIS, row_hash
-from interlock.ledger.checkpoint import Checkpoint, CheckpointError
+from interlock.ledger.checkpoint import Checkpoint
+from interlock.ledger.keys import AttestationError
 from interlock.store.migrations import guards_of, guards_wanted
 
 _ROWS = (
@@ -42,22 +44,27 @@ class Tampered(Exception):
 
 
 def verify(
-    connection: sqlite3.Connection, checkpoints: Iterable[Checkpoint] = (), span: Span | None = None
+    connection: sqlite3.Connection,
+    checkpoints: Iterable[Checkpoint] = (),
+    span: Span | None = None,
+    archive: Archive | None = None,
 ) -> Verification:
     """Walk every chain, or a span of each, and stop at the first thing that does not fit.
 
     The chain alone shows a row that was changed, inserted, removed or moved; a checkpoint shows
-    a tail that was cut off, a file that was put back, and a chain that was made anew.
+    a tail that was cut off, a file that was put back, and a chain that was made anew. What was
+    pruned is read from `archive`.
     """
     marks = _Marks()
     count = 0
     try:
         marks.read(checkpoints)
-        for node in sorted({*nodes_of(connection), *marks.last}):
-            for _ in _walk(connection, node, marks, span or Span()):
+        archived = archive.nodes() if archive else ()
+        for node in sorted({*nodes_of(connection), *marks.last, *archived}):
+            for _ in _walk(connection, node, marks, span or Span(), archive):
                 count += 1
         _require_guards(connection)
-    except (Tampered, CheckpointError) as e:
+    except (Tampered, AttestationError) as e:
         return Verification(count, marks.count, str(e))
     return Verification(count, marks.count)
 
@@ -106,42 +113,62 @@ def nodes_of(connection: sqlite3.Connection) -> list[str]:
 
 
 def _walk(
-    connection: sqlite3.Connection, node: str, marks: _Marks, span: Span
-) -> Iterator[sqlite3.Row]:
+    connection: sqlite3.Connection, node: str, marks: _Marks, span: Span, archive: Archive | None
+) -> Iterator[Row]:
     """Yield the rows of one chain that fit; raise Tampered at the first that does not."""
+    seq, prev = 0, GENESIS
+    for seal in _seals(connection, node, archive):
+        if (seal.first, seal.prev) != (seq + 1, prev.hex()):
+            raise Tampered(f"node {node} seq {seq + 1}: is not in the archive before {seal.file}")
+        if archive and span.start <= seal.until:
+            yield from _fitting(archive.rows(seal), node, seq, prev, marks)
+        seq, prev = seal.last, bytes.fromhex(seal.hash)
     first, last, end = _bounds(connection, node, span)
-    seq, prev = _before(connection, node, first)
-    for row in connection.execute(_ROWS, [node, first, last]):
-        place = f"node {node} seq {row['seq']}"
-        if row["seq"] != seq + 1:
-            raise Tampered(f"{place}: the row after seq {seq} is missing")
-        if row["prev"] != prev:
-            raise Tampered(f"{place}: does not continue the row before it")
-        if row["hash"] != _hash_of(prev, tuple(row)[:8]):
-            raise Tampered(f"{place}: the content was changed")
-        seq, prev = row["seq"], bytes(row["hash"])
-        marks.require(node, seq, prev)
+    if first > seq + 1:
+        seq, prev = _before(connection, node, first)
+    for row in _fitting(connection.execute(_ROWS, [node, first, last]), node, seq, prev, marks):
+        seq = row[1]
         yield row
     if last >= end:
         marks.require_end(node, seq)
 
 
+def _seals(connection: sqlite3.Connection, node: str, archive: Archive | None) -> list[Seal]:
+    """What was archived; not what a prune that was cut short archived and did not remove."""
+    (begin,) = connection.execute("select min(seq) from events where node = ?", [node]).fetchone()
+    seals = archive.seals(node) if archive else []
+    return [seal for seal in seals if begin is None or seal.last < begin]
+
+
+def _fitting(rows: Iterable[Row], node: str, seq: int, prev: bytes, marks: _Marks) -> Iterator[Row]:
+    for row in rows:
+        place = f"node {node} seq {row[1]}"
+        if row[1] != seq + 1:
+            raise Tampered(f"{place}: the row after seq {seq} is missing")
+        if row[8] != prev:
+            raise Tampered(f"{place}: does not continue the row before it")
+        if row[9] != _hash_of(prev, tuple(row)[:8]):
+            raise Tampered(f"{place}: the content was changed")
+        seq, prev = row[1], bytes(row[9])
+        marks.require(node, seq, prev)
+        yield row
+
+
 def _bounds(connection: sqlite3.Connection, node: str, span: Span) -> tuple[int, int, int]:
     """The first and last number of a node within a span, and the last that it has."""
+    if span == Span():
+        (end,) = connection.execute("select max(seq) from events where node = ?", [node]).fetchone()
+        return 1, end or 0, end or 0
     first, last = connection.execute(
         "select min(seq), max(seq) from events where node = ? and ts between ? and ?",
         [node, span.start, span.end],
     ).fetchone()
-    end = connection.execute("select max(seq) from events where node = ?", [node]).fetchone()[0]
-    if span == Span():
-        return 1, end or 0, end or 0
+    (end,) = connection.execute("select max(seq) from events where node = ?", [node]).fetchone()
     return first or 1, last or 0, end or 0
 
 
 def _before(connection: sqlite3.Connection, node: str, first: int) -> tuple[int, bytes]:
-    """The number and hash that a walk beginning at `first` has to continue."""
-    if first <= 1:
-        return 0, GENESIS
+    """The number and hash of the row that a walk beginning at `first` has to continue."""
     row = connection.execute(
         "select hash from events where node = ? and seq = ?", [node, first - 1]
     ).fetchone()

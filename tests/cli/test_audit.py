@@ -6,6 +6,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -248,3 +249,16 @@ def test_stats_counts(lived_in: Terminal) -> None:
         "would_deny": 1,
     }
     assert "api.openai.com:443" in lived_in.does("audit", "stats").out
+
+
+def test_prune_and_hold(lived_in: Terminal) -> None:
+    """What is old goes into files that `verify` reads; a hold says no with exit 1."""
+    held = lived_in.does("audit", "hold", "--reason", "case 7", "--json").object
+    assert held == {"held": True, "reason": "case 7"}
+    assert "case 7" in lived_in.fails(1, "audit", "prune", "--keep", "1s")
+    lived_in.does("audit", "hold", "--release")
+    before = lived_in.does("audit", "verify", "--json").object["events"]
+    time.sleep(1.1)
+    assert lived_in.does("audit", "prune", "--keep", "1s", "--json").object["events"] > 0
+    assert lived_in.does("audit", "verify", "--json").object["events"] >= before
+    assert lived_in.does("audit", "prune", "--keep", "90d", "--json").object["events"] == 0

@@ -11,7 +11,7 @@ import pytest
 from nacl.signing import SigningKey
 
 from broker import Keyring, paseto
-from interlock.ledger import CheckpointError, Event, Ledger, Notary, Trail
+from interlock.ledger import AttestationError, Event, Ledger, Notary, Trail
 from interlock.ledger.checkpoint import Checkpoint, Head, sign_checkpoint, verify_checkpoint
 from interlock.ledger.notary import LONGEST_S, MOST_EVENTS
 from interlock.store import Database
@@ -32,7 +32,7 @@ def test_a_token_of_another_purpose_is_no_checkpoint() -> None:
     """A capability token or a delegation, signed by the very same key, does not pass."""
     payload = json.dumps({"ts": 1.0, "heads": {}, "previous": ""}).encode()
     other = paseto.sign(payload, OURS.signing_key, OURS.kid.encode(), b"interlock-sct-v1")
-    with pytest.raises(CheckpointError):
+    with pytest.raises(AttestationError):
         verify_checkpoint(other, KEYS)
 
 

@@ -1,0 +1,125 @@
+"""Where old events lie after they left the database: compressed, signed, and still verifiable."""
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from broker import Keyring, TokenError, paseto
+from interlock.ledger.keys import AttestationError, public_keys, publish
+
+PURPOSE = b"interlock-archive-v1"
+ROWS = ".jsonl.gz"
+SEAL = ".seal"
+COLUMNS = ("node", "seq", "id", "ts", "kind", "agent", "decision_id", "body", "prev", "hash")
+_PREV, _HASH = 8, 9
+
+type Row = Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What is signed about one file: which rows of one chain it holds, and its digest.
+
+    `prev` and `hash` are where its part of the chain begins and ends, in hex; `until` is the
+    time of its newest row in epoch seconds.
+    """
+
+    file: str
+    node: str
+    first: int
+    last: int
+    prev: str
+    hash: str
+    until: float
+    sha256: str
+
+
+class Archive:
+    """The folder of sealed files; each goes on where the one before it ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def store(self, rows: Sequence[Row], keyring: Keyring) -> Seal:
+        """Write consecutive rows of one node durably into a file of their own; raises OSError.
+
+        The seal is written last: a file without one does not count.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        publish(self.folder, keyring.signing_key.verify_key)
+        node, first, last = rows[0][0], rows[0][1], rows[-1][1]
+        name = f"{node}-{first:012d}-{last:012d}"
+        data = gzip.compress("".join(map(_line, rows)).encode(), mtime=0)
+        seal = Seal(
+            file=name + ROWS,
+            node=node,
+            first=first,
+            last=last,
+            prev=rows[0][_PREV].hex(),
+            hash=rows[-1][_HASH].hex(),
+            until=max(row[3] for row in rows),
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+        payload = json.dumps(asdict(seal), sort_keys=True).encode()
+        token = paseto.sign(payload, keyring.signing_key, keyring.kid.encode(), PURPOSE)
+        _write(self.folder / seal.file, data)
+        _write(self.folder / (name + SEAL), token.encode() + b"\n")
+        return seal
+
+    def seals(self, node: str) -> list[Seal]:
+        """What is archived of one node, in order; raises AttestationError."""
+        keys = public_keys(self.folder)
+        found = []
+        for path in sorted(self.folder.glob(f"{node}-*{SEAL}")):
+            try:
+                token = path.read_text("ascii").strip()
+                key = keys.get(paseto.footer_of(token).decode("ascii", "replace"))
+                if key is None:
+                    raise AttestationError(f"{path}: it was signed by a key that is not known here")
+                payload, _ = paseto.verify(token, key, PURPOSE)
+            except (OSError, UnicodeDecodeError, TokenError) as e:
+                raise AttestationError(f"{path}: {e}") from None
+            found.append(Seal(**json.loads(payload)))
+        return found
+
+    def nodes(self) -> set[str]:
+        """The nodes of which something is archived."""
+        return {path.name.partition("-")[0] for path in self.folder.glob(f"*{SEAL}")}
+
+    def rows(self, seal: Seal) -> Iterator[Row]:
+        """The rows of one file, as the database held them; raises AttestationError."""
+        path = self.folder / seal.file
+        try:
+            data = path.read_bytes()
+        except OSError as e:
+            raise AttestationError(f"{path}: {e.strerror}") from None
+        if hashlib.sha256(data).hexdigest() != seal.sha256:
+            raise AttestationError(f"{path}: was changed")
+        for line in gzip.decompress(data).splitlines():
+            *values, prev, hash_ = json.loads(line)
+            yield [*values, bytes.fromhex(prev), bytes.fromhex(hash_)]
+
+    def forget_from(self, node: str, seq: int) -> None:
+        """Remove what a prune that was cut short left behind: rows that the database still has."""
+        for seal in self.seals(node):
+            if seal.last >= seq:
+                (self.folder / seal.file.replace(ROWS, SEAL)).unlink()
+                (self.folder / seal.file).unlink(missing_ok=True)
+
+
+def _line(row: Row) -> str:
+    values: Iterable[Any] = [*row[:_PREV], row[_PREV].hex(), row[_HASH].hex()]
+    return json.dumps(list(values), separators=(",", ":")) + "\n"
+
+
+def _write(path: Path, data: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(handle)
