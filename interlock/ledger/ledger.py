@@ -17,13 +17,17 @@ from interlock.store.spent import spend
 # A decision waits this long for the disk before its call is refused.
 DEADLINE_S = 5.0
 
+# Called with the open transaction and each event in it.
+type Tell = Callable[[sqlite3.Connection, Event], None]
+
 
 class Ledger:
     """Appends events durably; what `decide` returned from is on disk."""
 
-    def __init__(self, database: Database, actor: str = "") -> None:
+    def __init__(self, database: Database, actor: str = "", tell: Tell = lambda *_: None) -> None:
         self._database = database
         self._actor = actor
+        self._tell = tell
 
     async def decide(
         self,
@@ -120,6 +124,7 @@ class Ledger:
     def _append(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
         for event in events:
             append(connection, self._database.node, event)
+            self._tell(connection, event)
 
 
 def new_id(prefix: str) -> str:
