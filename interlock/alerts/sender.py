@@ -50,12 +50,13 @@ class Sender:
 
     async def run(self) -> None:
         """Send whatever comes, until cancelled."""
-        while True:
-            try:
-                await self._look()
-            except (StoreError, sqlite3.Error) as e:
-                log.warning("the outbox of webhooks cannot be used: %s", e)
-            await asyncio.sleep(POLL_S)
+        async with self._client:
+            while True:
+                try:
+                    await self._look()
+                except (StoreError, sqlite3.Error) as e:
+                    log.warning("the outbox of webhooks cannot be used: %s", e)
+                await asyncio.sleep(POLL_S)
 
     async def drain(self) -> tuple[int, int]:
         """Send once what is due; answer how many were delivered and how many wait on.
@@ -66,12 +67,12 @@ class Sender:
             if not await self._leased():
                 raise AlertError("another process, such as the front door, is sending already")
             webhooks = [webhook.id for webhook in listed(self._records.database)]
-            done = await asyncio.gather(*map(self._deliver_all, webhooks))
+            async with self._client:
+                done = await asyncio.gather(*map(self._deliver_all, webhooks))
             await self._sweep()
             return sum(done), sum(self._outbox.next(each) is not None for each in webhooks)
         finally:
             self.stop()
-            await self._client.aclose()
 
     def stop(self) -> None:
         """Let another process send; a post that is under way will be sent once more."""
