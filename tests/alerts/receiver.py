@@ -65,6 +65,10 @@ class Receiver:
         self._thread.join()
         self._server.server_close()
 
+    def answer(self, *statuses: int) -> None:
+        """Answer with these from now on."""
+        self._statuses = list(statuses)
+
     @property
     def url(self) -> str:
         return f"{'https' if self._certificates else 'http'}://localhost:{self.port}/hook?k=hidden"
