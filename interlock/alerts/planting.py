@@ -3,15 +3,17 @@
 import secrets
 import string
 from collections.abc import Mapping
+from typing import Literal
 
 _LETTERS = string.ascii_letters + string.digits
 _URL_SAFE = _LETTERS + "-_"
 _BASE32 = string.ascii_uppercase + "234567"
 
+Kind = Literal["openai", "anthropic", "github", "gitlab", "aws", "google", "slack", "stripe"]
 type Part = str | tuple[str, int]
 
 # Text as it stands, or an alphabet and how many characters of it.
-KINDS: Mapping[str, tuple[Part, ...]] = {
+KINDS: Mapping[Kind, tuple[Part, ...]] = {
     "openai": ("sk-proj-", (_URL_SAFE, 74), "T3BlbkFJ", (_URL_SAFE, 73), (_LETTERS, 1)),
     "anthropic": ("sk-ant-api03-", (_URL_SAFE, 93), "AA"),
     "github": ("ghp_", (_LETTERS, 36)),
@@ -24,7 +26,7 @@ KINDS: Mapping[str, tuple[Part, ...]] = {
 }
 
 
-def imitate(kind: str) -> str:
+def imitate(kind: Kind) -> str:
     """Make a new value that looks like a key of this kind."""
     return "".join(part if isinstance(part, str) else _random(*part) for part in KINDS[kind])
 

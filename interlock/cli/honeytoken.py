@@ -1,12 +1,12 @@
 """`interlock honeytoken`: plant keys that nobody has a reason to use."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from broker import Secret
 from interlock.alerts.honeytokens import planted
-from interlock.alerts.planting import imitate
+from interlock.alerts.planting import Kind, imitate
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, moment, say, say_json, say_table
 from interlock.cli.secret import read_secret
@@ -22,7 +22,6 @@ Name = Annotated[
         help="What the alarm will call it; best the place where it is planted.",
     ),
 ]
-Kind = Literal["openai", "anthropic", "github", "gitlab", "aws", "google", "slack", "stripe"]
 
 
 @app.command()

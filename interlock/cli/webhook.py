@@ -27,7 +27,12 @@ def add(
         str, typer.Argument(metavar="URL", help="https, or http to this machine itself.")
     ],
     event: Annotated[
-        list[Subject] | None, typer.Option(help="What to post; repeatable. Default: all.")
+        list[Subject] | None,
+        typer.Option(
+            metavar="EVENT",
+            help="secret_access, denial, quarantine, mode_change or alert; repeatable. "
+            "Default: all.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

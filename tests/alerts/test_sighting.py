@@ -7,7 +7,7 @@ import pytest
 
 from broker import Secret
 from broker.detector import Detector
-from interlock.alerts.planting import KINDS, imitate
+from interlock.alerts.planting import KINDS, Kind, imitate
 from interlock.alerts.sighting import MOST_DECODED, look_in_body, look_in_head
 
 VALUE = b"sk_live_51KJ8s7dfh3kjh4kjhdf8sHJKhkjsdf"
@@ -58,7 +58,7 @@ def test_a_bomb_is_read_so_far_and_no_further() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_imitation_is_new_and_can_be_planted(kind: str) -> None:
+def test_an_imitation_is_new_and_can_be_planted(kind: Kind) -> None:
     """Each is random, long enough, and begins as its kind does."""
     one, other = imitate(kind), imitate(kind)
     assert one != other
