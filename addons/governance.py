@@ -14,16 +14,19 @@ from addons.cutoff import Cutoff  # noqa: E402
 from addons.dial import Dial  # noqa: E402
 from addons.door import Door  # noqa: E402
 from addons.gate import Gate  # noqa: E402
+from addons.honeytokens import Honeytokens  # noqa: E402
 from addons.identity import Identity  # noqa: E402
 from addons.inject import Inject  # noqa: E402
 from addons.options import Options  # noqa: E402
 from addons.outcome import Outcome  # noqa: E402
 from addons.stream import Stream  # noqa: E402
+from addons.webhooks import Webhooks  # noqa: E402
 
 door = Door()
 
 # In the order in which a call meets them; Options last, because it closes the store at the end.
 addons = [
+    Honeytokens(door),
     Identity(door),
     Gate(door),
     Dial(door),
@@ -32,5 +35,6 @@ addons = [
     Outcome(door),
     Cutoff(door),
     Attestation(door),
+    Webhooks(door),
     Options(door),
 ]

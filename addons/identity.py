@@ -58,10 +58,7 @@ class Identity:
         shape = self._shape(flow)
         tunnel = self._door.tunnels.get(flow.client_conn.id)
         try:
-            offered = take_proof(headers)
-            proof = (tunnel and tunnel.proof) or offered
-            slot_key, foreign = _slot_key(headers)
-            proof = proof or (slot_key and (None, slot_key)) or None
+            proof, foreign = proof_in(headers, tunnel)
             self._prove(flow, proof)
         except IdentityError as e:
             at_proxy = tunnel is None and not is_reverse(flow)
@@ -124,6 +121,17 @@ def take_proof(headers: http.Headers) -> Proof | None:
     except (ValueError, binascii.Error):
         raise IdentityError("Proxy-Authorization must be Basic with agent name and key") from None
     return name, key
+
+
+def proof_in(headers: http.Headers, tunnel: Tunnel | None) -> tuple[Proof | None, bool]:
+    """The proof of who sent a request, and whether it came with a key that is none of ours.
+
+    Takes `Proxy-Authorization` off; raises IdentityError as `take_proof` does.
+    """
+    offered = take_proof(headers)
+    proof = (tunnel and tunnel.proof) or offered
+    slot_key, foreign = _slot_key(headers)
+    return proof or (slot_key and (None, slot_key)) or None, foreign
 
 
 def _slot_key(headers: http.Headers) -> tuple[str | None, bool]:

@@ -8,6 +8,7 @@ InterlockError
 ├── GoalError            a change to a goal that cannot be carried out
 │   └── GoalClosedError  a goal that does not let an action through
 ├── ApprovalError        an approval that cannot be answered, or does not let a request through
+├── AlertError           a honeytoken or webhook that cannot be set up, or is not there
 ├── IdentityError        a proof of identity that does not hold
 ├── CatalogueError       a provider file that does not say what it must
 └── PolicyError          a policy set that cannot be loaded
@@ -51,6 +52,10 @@ class GoalClosedError(GoalError):
 
 class ApprovalError(InterlockError):
     """An approval was not asked, answered or spent; the message says why."""
+
+
+class AlertError(InterlockError):
+    """A honeytoken or a webhook was refused, or is not there; the message says why."""
 
 
 class IdentityError(InterlockError):

@@ -18,6 +18,9 @@ from broker import (
     master_key,
     parse_recipe,
 )
+from interlock.alerts.honeytokens import Honeytokens
+from interlock.alerts.outbox import tell
+from interlock.alerts.webhooks import Webhooks
 from interlock.calls import Catalogue
 from interlock.errors import SettingsError
 from interlock.ledger import Ledger, Notary, Trail
@@ -44,7 +47,7 @@ class Installation:
         except (KeyFileError, ValueError) as e:
             raise SettingsError(str(e)) from e
         self.database = Database(settings.database)
-        self.ledger = Ledger(self.database, actor=_actor())
+        self.ledger = Ledger(self.database, actor=_actor(), tell=tell)
         self.notary = Notary(
             self.ledger,
             Trail(settings.checkpoints),
@@ -56,6 +59,8 @@ class Installation:
         self.approvals = Approvals(self.database, self.ledger.admin)
         self.delegations = Delegations(self.database, self.ledger.admin)
         self.modes = Modes(self.database, self.ledger.admin)
+        self.honeytokens = Honeytokens(self.database, self.ledger.admin, self._master_key)
+        self.webhooks = Webhooks(self.database, self.ledger.admin, self._master_key)
         self._masks: Snapshot[dict[Authority, Mask]] = Snapshot(self.database, lambda _: {})
         self.catalogue = Catalogue.shipped()
 
@@ -104,7 +109,11 @@ class Installation:
         return self.database.read(lambda connection: self._vault(connection).names())
 
     def set_secret(self, name: str, secret: Secret, bindings: Sequence[Binding]) -> None:
-        """Store a secret with the bindings that replace those it had: all of it, or nothing."""
+        """Store a secret with the bindings that replace those it had: all of it, or nothing.
+
+        Raises AlertError for a value that is planted as a honeytoken.
+        """
+        self.honeytokens.require_none(name, secret)
 
         def work(connection: sqlite3.Connection) -> None:
             self._vault(connection).seal(name, secret)

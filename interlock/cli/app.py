@@ -13,12 +13,14 @@ from interlock.cli import (
     doctor,
     env,
     goal,
+    honeytoken,
     init,
     key,
     mode,
     policy,
     secret,
     version,
+    webhook,
 )
 from interlock.cli.exits import Commands
 
@@ -46,5 +48,17 @@ def main(context: typer.Context, home: Home = None) -> None:
 
 for noun in (version, init, doctor, env, demo):
     app.command(noun.__name__.rpartition(".")[2])(noun.run)
-for noun in (agent, secret, mode, goal, approval, key, delegation, policy, audit):
+for noun in (
+    agent,
+    secret,
+    mode,
+    goal,
+    approval,
+    key,
+    delegation,
+    policy,
+    audit,
+    honeytoken,
+    webhook,
+):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])

@@ -18,7 +18,7 @@ def say_event(event: Event) -> None:
     say_styled(
         (event["decision_id"] or event["id"], "bold"),
         (f"  {moment(event['ts'])}  ", "dim"),
-        (f"{event['kind']:<13} ", ""),
+        (f"{event['kind']:<13} ", "bold red" if event["kind"] == "alert" else ""),
         (f"{label} " if label else "", STYLES.get(label, "")),
         (_SUMMARIES.get(event["kind"], _anything)(event), ""),
     )
@@ -95,6 +95,12 @@ def _result(event: Event) -> str:
     return f"{answer} in {body.get('millis')} ms, {traffic}"
 
 
+def _alert(event: Event) -> str:
+    body = event["body"]
+    where = f"in {body.get('where')} of a call to {body.get('authority')}"
+    return f"{event['agent']} used honeytoken {body.get('honeytoken')} {where}"
+
+
 def _ended(event: Event) -> str:
     return f"{event['agent']} {_result(event)}"
 
@@ -107,6 +113,7 @@ _SUMMARIES: Mapping[str, Callable[[Event], str]] = {
     "decision": _call,
     "secret_access": _access,
     "outcome": _ended,
+    "alert": _alert,
 }
 _STORIES: Mapping[str, Callable[[Event], Iterator[Field]]] = {
     "decision": _decision,

@@ -55,7 +55,7 @@ def set_(
     """
     settings = settings_of(context)
     bindings = plan(name, host or (), recipe, agent or ())
-    secret = _read_secret(name)
+    secret = read_secret(name)
     _try(bindings[0], secret)
     with changing(settings, create=True) as home:
         for each in agent or ():
@@ -122,7 +122,7 @@ def parse_value(raw: bytes) -> Secret:
     return Secret(line.removesuffix(b"\r") if line != raw else line)
 
 
-def _read_secret(name: str) -> Secret:
+def read_secret(name: str) -> Secret:
     """Ask for the value on a terminal, else take all of stdin; raises SecretInputError."""
     if sys.stdin is None:
         raise SecretInputError(f"{name}: there is no stdin to read the value from")

@@ -24,14 +24,18 @@ ANYTHING = Question()
 # A decision waits this long for the disk before its call is refused.
 DEADLINE_S = 5.0
 
+# Called with the open transaction and each event in it.
+type Tell = Callable[[sqlite3.Connection, Event], None]
+
 
 class Ledger:
     """Appends events durably; what `decide` returned from is on disk."""
 
-    def __init__(self, database: Database, actor: str = "") -> None:
+    def __init__(self, database: Database, actor: str = "", tell: Tell = lambda *_: None) -> None:
         self._database = database
         self._actor = actor
         self._gap = Gap(new_id, self.append)
+        self._tell = tell
 
     async def decide(
         self,
@@ -171,6 +175,7 @@ class Ledger:
         """Write events in the caller's write transaction."""
         for event in events:
             append(connection, self._database.node, event)
+            self._tell(connection, event)
 
 
 def new_id(prefix: str) -> str:

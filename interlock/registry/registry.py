@@ -132,6 +132,21 @@ class Registry:
 
         self._database.write(work)
 
+    def quarantine(
+        self, connection: sqlite3.Connection, name: str, actor: str, reason: str
+    ) -> bool:
+        """Cut an agent off inside the caller's transaction; False when it is so, or gone, already.
+
+        Raises nothing: what else stands in that transaction is too important to be undone.
+        """
+        row = connection.execute("select trust from agents where name = ?", [name]).fetchone()
+        if row is None or Trust.QUARANTINED not in _TRANSITIONS[Trust(row["trust"])]:
+            return False
+        connection.execute("update agents set trust = ? where name = ?", [Trust.QUARANTINED, name])
+        details = {"before": row["trust"], "after": Trust.QUARANTINED, "reason": reason}
+        self._audit(connection, "agent.trust", {"agent": name, "actor": actor, **details})
+        return True
+
     def rotate_key(self, name: str, *, ttl: float | None = None) -> str:
         """Revoke every key of the agent and return a new one, shown this once."""
         key = new_key()

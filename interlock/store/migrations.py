@@ -190,6 +190,44 @@ def _questions(tables: Tables) -> None:
         )
 
 
+def _alerts(tables: Tables) -> None:
+    """Planted keys, and the news for webhooks. Only the first are read through a snapshot."""
+    sealed = {"name": str, "sealed": bytes, "updated_at": float}
+    tables.table("honeytokens").create(sealed, pk="name", if_not_exists=True)
+    tables.table("webhooks").create(
+        sealed | {"origin": str, "subjects": str}, pk="name", if_not_exists=True
+    )
+    tables.table("outbox").create(
+        {
+            "seq": int,
+            "webhook": str,
+            "event": str,
+            "subject": str,
+            "body": str,
+            "created_at": float,
+            "state": str,
+            "attempts": int,
+            "due_at": float,
+            "answer": str,
+            "settled_at": float,
+        },
+        pk="seq",
+        not_null={"webhook", "event", "body", "state", "attempts", "due_at"},
+        if_not_exists=True,
+    )
+    tables.table("outbox").create_index(["webhook", "state", "seq"], if_not_exists=True)
+    tables.table("outbox").create_index(["state", "settled_at"], if_not_exists=True)
+    tables.table("leases").create(
+        {"name": str, "holder": str, "until": float}, pk="name", if_not_exists=True
+    )
+    tables.create_view(
+        "alerts",
+        "select seq, ts, agent, decision_id, body from events where kind = 'alert'",
+        replace=True,
+    )
+    _watch(tables, "honeytokens")
+
+
 def _watch(tables: Tables, *names: str) -> None:
     """Let a change to these tables move the change number, by which every process notices it."""
     for table in names:
@@ -208,6 +246,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     _why,
     _approvals,
     _questions,
+    _alerts,
 )
 
 

@@ -7,31 +7,37 @@ import time
 class Shelf:
     """Sealed values by name, on a connection whose transaction belongs to the caller.
 
-    What is inside, only the vault with the master key can tell.
+    What is inside, only the vault with the master key can tell. `table` is one of ours, with
+    the columns of `secrets`.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, table: str = "secrets") -> None:
         self._connection = connection
+        self._table = table
 
     def get(self, name: str) -> bytes | None:
         """The sealed value, or None."""
         row = self._connection.execute(
-            "select sealed from secrets where name = ?", [name]
+            f"select sealed from {self._table} where name = ?",  # noqa: S608
+            [name],
         ).fetchone()
         return bytes(row[0]) if row else None
 
     def put(self, name: str, sealed: bytes) -> None:
         """Store or replace a sealed value."""
         self._connection.execute(
-            "insert into secrets values (?, ?, ?) on conflict (name) do update "
+            f"insert into {self._table} (name, sealed, updated_at) values (?, ?, ?) "  # noqa: S608
+            "on conflict (name) do update "
             "set sealed = excluded.sealed, updated_at = excluded.updated_at",
             [name, sealed, time.time()],
         )
 
     def remove(self, name: str) -> bool:
         """Delete the value; False when there was none."""
-        return self._connection.execute("delete from secrets where name = ?", [name]).rowcount == 1
+        sql = f"delete from {self._table} where name = ?"  # noqa: S608
+        return self._connection.execute(sql, [name]).rowcount == 1
 
     def names(self) -> list[str]:
         """All names, sorted."""
-        return [row[0] for row in self._connection.execute("select name from secrets order by 1")]
+        sql = f"select name from {self._table} order by 1"  # noqa: S608
+        return [row[0] for row in self._connection.execute(sql)]

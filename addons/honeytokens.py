@@ -1,0 +1,116 @@
+"""Watches for planted keys in every request, before anything else reads or strips it."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from mitmproxy import http
+
+from addons import refusals, views
+from addons.door import Door
+from addons.fail_closed import fail_closed
+from addons.identity import proof_in
+from addons.wire import authority_of
+from broker.detector import PIECE, Detector
+from interlock.alerts.alarm import HIDDEN, discreet, raise_alarm
+from interlock.alerts.sighting import Place, Sighting, look_in_body, look_in_head
+from interlock.errors import IdentityError
+from interlock.governor import Governor
+from interlock.model import UNIDENTIFIED, Agent, Authority, Request
+
+log = logging.getLogger(__name__)
+
+RAISED = "interlock_honeytoken"
+
+
+class Honeytokens:
+    """Refuses a call with a planted key in both modes: that is no policy, it is a break-in.
+
+    It stands before the addon that identifies, because that takes headers off, and because a
+    caller with a wrong proof is watched too.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    @fail_closed
+    async def http_connect(self, flow: http.HTTPFlow) -> None:
+        """Look at a CONNECT, its Proxy-Authorization included."""
+        await self._look_at_head(flow)
+
+    @fail_closed
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Look at a head as soon as it is there, however long the body will take."""
+        await self._look_at_head(flow)
+
+    @fail_closed
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """Look at a body that is complete, and at its trailers."""
+        governor, detector = self._watching()
+        if not detector or RAISED in flow.metadata:
+            return
+        body = flow.request.raw_content or b""
+        coding = flow.request.headers.get("content-encoding", "")
+        trailers = flow.request.trailers
+        sighting = look_in_head(detector, (), trailers.fields) if trailers else None
+        if not sighting and (len(body) <= PIECE and not coding):
+            sighting = look_in_body(detector, body, coding)
+        elif not sighting:
+            sighting = await asyncio.to_thread(look_in_body, detector, body, coding)
+        if sighting:
+            await self._raise(governor, flow, sighting)
+
+    async def _look_at_head(self, flow: http.HTTPFlow) -> None:
+        governor, detector = self._watching()
+        if not detector:
+            return
+        if sighting := look_in_head(detector, _target(flow), flow.request.headers.fields):
+            await self._raise(governor, flow, sighting)
+
+    def _watching(self) -> tuple[Governor, Detector]:
+        governor = self._door.governor
+        if governor is None:
+            raise RuntimeError("the governor is not open")
+        return governor, governor.installation.honeytokens.detector
+
+    async def _raise(self, governor: Governor, flow: http.HTTPFlow, sighting: Sighting) -> None:
+        flow.metadata[RAISED] = sighting.honeytoken
+        agent = self._caller(governor, flow)
+        verdict = await raise_alarm(governor, _request(flow), agent, sighting)
+        views.show(flow, verdict)
+        log.warning("ALERT %s", views.line(verdict))
+        flow.response = refusals.refused(discreet(verdict))
+        if flow.request.method == "HEAD":
+            flow.response.content = b""
+
+    def _caller(self, governor: Governor, flow: http.HTTPFlow) -> Agent:
+        """Who it is, if that is proven; a claim would let anybody cut off anybody."""
+        known = self._door.callers.get(flow.id)
+        tunnel = self._door.tunnels.get(flow.client_conn.id)
+        try:
+            proof = known.proof if known else proof_in(flow.request.headers.copy(), tunnel)[0]
+            return governor.identify(proof[1], proof[0]) if proof else UNIDENTIFIED
+        except IdentityError:
+            return UNIDENTIFIED
+
+
+def _target(flow: http.HTTPFlow) -> Iterator[Place]:
+    """What names the destination and the resource."""
+    request = flow.request
+    path, _, query = request.data.path.partition(b"?")
+    yield "method", request.data.method
+    yield "host", request.host.encode(errors="surrogateescape")
+    yield "host", request.data.authority
+    yield "host", (flow.client_conn.sni or "").encode(errors="surrogateescape")
+    yield "path", path
+    yield "query", query
+
+
+def _request(flow: http.HTTPFlow) -> Request:
+    """The little of a request that an alarm records."""
+    try:
+        authority = authority_of(flow)
+    except ValueError:
+        authority = Authority(HIDDEN, flow.request.port)
+    source_ip = flow.client_conn.peername[0]
+    return Request(flow.request.method, flow.request.scheme, authority, "/", source_ip=source_ip)

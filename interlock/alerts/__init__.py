@@ -1,0 +1,1 @@
+"""What calls for attention: planted keys that somebody uses, and the news that goes out."""
