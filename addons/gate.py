@@ -65,7 +65,7 @@ class Gate:
             flow.client_conn.id,
             started,
             bytes_up=len(request.body),
-            usage=UsageReader(verdict.call.service, verdict.call.model),
+            usage=UsageReader(verdict.call.service, verdict.call.model, len(request.body)),
         )
 
     def _clear(self, flow: http.HTTPFlow, verdict: Verdict, body: bytes) -> None:

@@ -204,6 +204,8 @@ class Governor:
                 "tokens_out": usage.tokens_out,
                 "cost_usd": usage.cost_usd,
             }
+            if usage.estimated:
+                body["estimated"] = True
         decision = verdict.decision.id
         event = Event(new_id("evt"), time.time(), "outcome", verdict.agent.name, decision, body)
 
@@ -258,11 +260,15 @@ def declare(agent: Agent, said: Mapping[str, str]) -> Declaration:
 def _too_late(verdict: Verdict, error: GoalClosedError | ApprovalError) -> Verdict:
     """The denial for what could not be spent; nothing is tried a second time."""
     closed = isinstance(error, GoalClosedError)
+    told = verdict.decision.told
+    if told and isinstance(error, GoalClosedError):
+        told = replace(told, goal_status=error.status)
     decision = replace(
         verdict.decision,
         effect=Effect.DENY,
         stage=Stage.GOAL if closed else Stage.APPROVAL,
         reasons=(Reason("goal-not-active" if closed else "approval-not-valid", str(error)),),
+        told=told,
     )
     return replace(verdict, decision=decision, goal="", approval="")
 

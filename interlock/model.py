@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+# How the goal of a call stands that names none.
+NO_GOAL = "None"
+
 
 class Mode(StrEnum):
     """What a denial does: `observe` records it and lets the call go on, `enforce` refuses it."""
@@ -165,11 +168,35 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Why:
+    """What policies are told about the reason of a call.
+
+    `broken` says why a chain of delegation does not hold; it may also be `too_narrow` for the call.
+    """
+
+    intent_category: str = ""
+    intent_matches: bool = False
+    goal_status: str = NO_GOAL
+    goal_actions_left: int = 0
+    delegation_depth: int = 0
+    delegated_by: str = ""
+    actors: tuple[str, ...] = ()
+    broken: str = ""
+    too_narrow: bool = False
+
+    @property
+    def delegation_valid(self) -> bool:
+        """True for a verified chain."""
+        return self.delegation_depth > 0
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to: may this agent make this call, now, for this reason?
 
     `enforced` says whether the answer binds: in observe mode a denial is recorded only.
-    `micros` is the time that deciding took, in microseconds.
+    `micros` is the time that deciding took, in microseconds. `secret` is the one that was asked
+    about too, `at` when (epoch seconds). `told` is None when no reason was looked at.
     """
 
     id: str
@@ -182,6 +209,9 @@ class Decision:
     considered: int = 0
     applicable: int = 0
     micros: int = 0
+    secret: str = ""
+    at: float = 0.0
+    told: Why | None = None
 
     @property
     def refused(self) -> bool:

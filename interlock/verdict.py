@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from broker import Grant, Recipe, Secret, Wire
+from interlock.apdp.facts import facts_of
 from interlock.calls import Provider
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
@@ -107,6 +108,7 @@ def decision_event(verdict: Verdict, declared: Declaration, now: float) -> Event
         "sni": request.evidence.sni,
         "host": request.evidence.host,
         "source_ip": request.source_ip,
+        "facts": facts_of(decision, verdict.agent, call, now),
     }
     if verdict.approval:
         body["approval"] = verdict.approval

@@ -26,6 +26,7 @@ from interlock.model import (
     Mode,
     Reason,
     Stage,
+    Why,
 )
 
 _ERRING_POLICY = re.compile(r"policy `([^`]*)`")
@@ -83,7 +84,7 @@ class DecisionPoint:
         in seconds since the epoch. `standing` is what the records say to the declaration.
         """
         started = time.perf_counter_ns()
-        stage, answer = self._judge(agent, call, declared, standing, secret, mode, now)
+        stage, answer, why = self._judge(agent, call, declared, standing, secret, mode, now)
         binding = mode is Mode.ENFORCE or (bool(call.doubt) and bool(secret))
         return Decision(
             id=id_,
@@ -96,6 +97,9 @@ class DecisionPoint:
             considered=answer.considered,
             applicable=answer.applicable,
             micros=(time.perf_counter_ns() - started) // 1000,
+            secret=secret,
+            at=now,
+            told=why,
         )
 
     def _judge(
@@ -107,23 +111,25 @@ class DecisionPoint:
         secret: str,
         mode: Mode,
         now: float,
-    ) -> tuple[Stage, Answer]:
+    ) -> tuple[Stage, Answer, Why | None]:
         if agent.cut_off:
-            return Stage.TRUST, _denial(Reason(f"agent-{agent.trust}", f"{agent.name} is cut off"))
+            cut_off = Reason(f"agent-{agent.trust}", f"{agent.name} is cut off")
+            return Stage.TRUST, _denial(cut_off), None
         if call.doubt:
-            return Stage.POLICY, _denial(Reason(DOUBT, call.doubt))
+            return Stage.POLICY, _denial(Reason(DOUBT, call.doubt)), None
         groups = self._groups.get(call.action, frozenset())
         why, objection = examine(agent, call, groups, declared, standing, self._intents, now)
         if objection:
-            return objection.stage, _denial(objection.reason)
+            return objection.stage, _denial(objection.reason), why
         try:
             matter = self._matter(
                 agent, call.action, call.resource, call.service, call.request.authority, secret
             )
             answers = self._ask(matter, context_of(agent, call, declared, mode, now, why))
         except ValueError as e:
-            return Stage.POLICY, _denial(Reason("engine", f"could not evaluate: {e}"[:200]))
-        return _stage(answers), _together(answers)
+            failed = Reason("engine", f"could not evaluate: {e}"[:200])
+            return Stage.POLICY, _denial(failed), why
+        return _stage(answers), _together(answers), why
 
     def _ask(self, matter: Matter, context: dict[str, Any]) -> list[Answer]:
         """Put all questions about one call to the engine; raises ValueError.

@@ -7,8 +7,7 @@ gives `__entity` and `__extn` keys a meaning that an agent must not be able to u
 import time
 from typing import Any
 
-from interlock.apdp.standing import Why
-from interlock.model import Agent, Authority, Call, Declaration, Entity, Mode
+from interlock.model import Agent, Authority, Call, Declaration, Entity, Mode, Why
 
 
 def uid(entity: Entity) -> dict[str, str]:

@@ -8,24 +8,32 @@ from typing import Any
 import cedarpy
 from cedarpy import pst
 
-from interlock.apdp.decision_point import DecisionPoint, ancestors
+from interlock.apdp.decision_point import DecisionPoint
 from interlock.apdp.entities import context_of, entities_of_call, uid
 from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
 from interlock.apdp.replay import Situation, decide
-from interlock.apdp.standing import Objection, Why, examine
 from interlock.errors import PolicyError
-from interlock.model import Decision, Effect, Entity, Stage
+from interlock.model import Decision, Effect, Entity, Stage, Why
 
 ANYTHING = "permit(principal, action, resource) "
+NO_INTENT = "none declared, or none that is recognised"
+STAGES = (
+    Stage.TRUST,
+    Stage.INTENT,
+    Stage.GOAL,
+    Stage.DELEGATION,
+    Stage.POLICY,
+    Stage.APPROVAL,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one stage before the policies said."""
+    """What one stage said; `passed` is None when it was not asked."""
 
     stage: Stage
-    passed: bool
+    passed: bool | None
     said: str
 
 
@@ -67,43 +75,48 @@ def explain(
 
     Raises PolicyError for what the schema has no word for.
     """
-    agent, call = situation.agent, situation.call
-    if call.action not in policies.action_names:
-        raise PolicyError(f"action: {call.action!r} is no action of the schema")
+    if situation.call.action not in policies.action_names:
+        raise PolicyError(f"action: {situation.call.action!r} is no action of the schema")
     decision = decide(DecisionPoint(policies, intents), situation, id_)
-    trust = Step(Stage.TRUST, not agent.cut_off, f"{agent.name} is {agent.trust}")
-    if agent.cut_off:
-        return Explanation(decision, (trust,), ())
-    groups = ancestors(policies)[call.action]
-    declared, standing, now = situation.declared, situation.standing, situation.now
-    why, objection = examine(agent, call, groups, declared, standing, intents, now)
-    steps = (trust, *_steps(situation, why, objection))
-    if objection:
+    steps = tuple(_steps(situation, decision))
+    if decision.told is None or decision.stage not in (Stage.POLICY, Stage.APPROVAL):
         return Explanation(decision, steps, ())
     try:
-        return Explanation(decision, steps, tuple(_rulings(policies, situation, why)))
+        return Explanation(decision, steps, tuple(_rulings(policies, situation, decision.told)))
     except ValueError as e:
         raise PolicyError(f"could not evaluate: {e}") from None
 
 
-def _steps(situation: Situation, why: Why, objection: Objection | None) -> Iterator[Step]:
-    """The stages up to the one that objects."""
+def _steps(situation: Situation, decision: Decision) -> Iterator[Step]:
+    """Every stage in order; behind the one that denied it nothing was asked."""
+    findings = _findings(situation, decision)
+    open_ = True
+    for stage in STAGES:
+        if stage is decision.stage and decision.effect is not Effect.ALLOW:
+            waits = decision.effect is Effect.NEEDS_APPROVAL
+            yield Step(stage, False, "a person has to permit it" if waits else decision.why)
+            open_ = False
+        elif open_ and stage in findings:
+            yield Step(stage, True, findings[stage])
+        else:
+            yield Step(stage, None, "not asked")
+
+
+def _findings(situation: Situation, decision: Decision) -> dict[Stage, str]:
+    """What each stage that was asked found, for the case that it lets the call through."""
+    agent, goal, why = situation.agent, situation.declared.goal, decision.told
+    trust = {Stage.TRUST: f"{agent.name} is {agent.trust}"}
+    if why is None:
+        return trust
     fits = "fits" if why.intent_matches else "does not fit, which is only marked"
-    goal, by = situation.declared.goal, why.delegated_by
-    for stage, said in (
-        (
-            Stage.INTENT,
-            f"{why.intent_category} {fits}"
-            if why.intent_category
-            else "none declared, or none that is recognised",
-        ),
-        (Stage.GOAL, f"{goal} is {why.goal_status}" if goal else "none named"),
-        (Stage.DELEGATION, f"by {by}" if by else "none shown"),
-    ):
-        if objection and objection.stage is stage:
-            yield Step(stage, False, objection.reason.description)
-            return
-        yield Step(stage, True, said)
+    said = f"{why.intent_category} {fits}" if why.intent_category else NO_INTENT
+    return trust | {
+        Stage.INTENT: said,
+        Stage.GOAL: f"{goal} is {why.goal_status}" if goal else "none named",
+        Stage.DELEGATION: f"by {why.delegated_by}" if why.delegation_valid else "none shown",
+        Stage.POLICY: decision.why,
+        Stage.APPROVAL: "none needed",
+    }
 
 
 def _rulings(policies: Policies, situation: Situation, why: Why) -> Iterator[Ruling]:

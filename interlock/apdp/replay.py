@@ -1,9 +1,12 @@
 """What other policies would have said to the calls that the ledger holds.
 
-A row becomes the values again that were decided. It does not hold all of them, so some are taken
-for granted: the agent's owner and groups are those of now; a goal that was named is active and
-without limits; no delegation was shown; the request asked for no stream, no tools and no number of
-tokens; its body had the recorded size, and zeros in it.
+A row becomes the values again that were decided; only the body has but its size, and zeros in it.
+What records settled stays as it was: trust, how the goal stood, whether the delegation held. The
+intent is judged anew.
+
+A row without facts, as older versions wrote them, is replayed approximately: the agent's owner and
+groups are those of now; a goal that was named is active and without limits; no delegation was
+shown; the request asked for no stream, no tools and no number of tokens.
 """
 
 from collections.abc import Mapping
@@ -11,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from interlock.apdp.case import parse_entity
-from interlock.apdp.decision_point import DOUBT, DecisionPoint
+from interlock.apdp.decision_point import DOUBT, NOTHING_SHOWN, DecisionPoint
+from interlock.apdp.facts import standing_of
 from interlock.apdp.standing import Standing
 from interlock.model import (
     Agent,
@@ -21,15 +25,18 @@ from interlock.model import (
     Declaration,
     Effect,
     Mode,
+    Reason,
     Request,
     Stage,
     Trust,
 )
 from interlock.store.goals import Goal
 
-# What these found rests on records of that moment, or on more of the request than a row holds.
-UNREPEATABLE_STAGES = frozenset({Stage.IDENTITY, Stage.TRUST, Stage.GOAL, Stage.DELEGATION})
-UNREPEATABLE_REASONS = frozenset({DOUBT, "engine", "secret_unavailable", "ledger_unavailable"})
+# These took the place of what the policies said.
+LATER_REASONS = frozenset({"secret_unavailable", "ledger_unavailable"})
+# What these found rests on more than a row without facts holds.
+UNTOLD_STAGES = frozenset({Stage.IDENTITY, Stage.TRUST, Stage.GOAL, Stage.DELEGATION})
+UNTOLD_REASONS = LATER_REASONS | {DOUBT, "engine"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +49,25 @@ class Situation:
     secret: str
     mode: Mode
     now: float
-
-    @property
-    def standing(self) -> Standing:
-        """The goal that was named, as if active, and no delegation."""
-        return Standing(Goal(self.declared.goal) if self.declared.goal else None)
+    standing: Standing = NOTHING_SHOWN
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A decision of the ledger that can be repeated; `refused` says that the call did not leave."""
+    """A decision of the ledger; `refused` says that the call did not leave.
+
+    `approximate`: the row does not hold all that was decided on. `superseded`: what the policies
+    said is not in the row, because the call then failed for another reason.
+    """
 
     id: str
     situation: Situation
     effect: Effect
     stage: Stage
     refused: bool
+    reasons: tuple[Reason, ...] = ()
+    approximate: bool = False
+    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +105,9 @@ def decide(point: DecisionPoint, situation: Situation, id_: str = "") -> Decisio
 def recall(event: Mapping[str, Any], agent: Agent, secret: str) -> Recorded | None:
     """Turn a decision row of the ledger back into what was decided.
 
-    `agent` is what the registry knows of the caller now, `secret` the one that the call needed.
-    None for a decision that the row is not enough to repeat, or that cannot be read.
+    `agent` is what the registry knows of the caller now, `secret` the one that the call needed;
+    they matter only to a row that does not tell. None for a decision that the row is not enough
+    to repeat, or that cannot be read.
     """
     try:
         return _recall(event, event["body"], agent, secret)
@@ -107,23 +118,59 @@ def recall(event: Mapping[str, Any], agent: Agent, secret: str) -> Recorded | No
 def _recall(
     event: Mapping[str, Any], body: Mapping[str, Any], agent: Agent, secret: str
 ) -> Recorded | None:
-    stage = Stage(body["stage"])
-    reasons = {policy_id for policy_id, _ in body["reasons"]}
-    if stage in UNREPEATABLE_STAGES or reasons & UNREPEATABLE_REASONS:
+    stage, effect = Stage(body["stage"]), Effect(body["effect"])
+    reasons = tuple(Reason(id_, said) for id_, said in body["reasons"])
+    ids = {reason.policy_id for reason in reasons}
+    facts = body.get("facts")
+    if facts is None and (stage in UNTOLD_STAGES or ids & UNTOLD_REASONS):
         return None
-    effect = Effect(body["effect"])
-    situation = Situation(
-        replace(agent, trust=Trust(body["trust"])),
-        _call(body),
-        Declaration(body["intent"], body["intent_category"], body["goal"]),
-        secret,
-        Mode(body["mode"]),
-        event["ts"],
+    return Recorded(
+        event["decision_id"],
+        _untold(event, body, agent, secret) if facts is None else _told(event, body, facts),
+        # What a person answered later is not what the policies said.
+        Effect.NEEDS_APPROVAL if stage is Stage.APPROVAL else effect,
+        stage,
+        body["enforced"] and effect is not Effect.ALLOW,
+        reasons,
+        approximate=facts is None or "tools_left_out" in facts,
+        superseded=bool(ids & LATER_REASONS),
     )
-    # What a person answered later is not what the policies said.
-    said = Effect.NEEDS_APPROVAL if stage is Stage.APPROVAL else effect
-    refused = body["enforced"] and effect is not Effect.ALLOW
-    return Recorded(event["decision_id"], situation, said, stage, refused)
+
+
+def _told(event: Mapping[str, Any], body: Mapping[str, Any], facts: Mapping[str, Any]) -> Situation:
+    """The situation of a row that holds the facts."""
+    agent = Agent(
+        event["agent"], facts.get("owner", ""), tuple(facts.get("groups", ())), Trust(body["trust"])
+    )
+    call = replace(
+        _call(body),
+        stream=facts.get("stream", False),
+        tools=tuple(facts.get("tools", ())),
+        max_tokens=facts.get("max_tokens", 0),
+        doubt=facts.get("doubt", ""),
+    )
+    return Situation(
+        agent,
+        call,
+        _declared(body),
+        facts.get("secret", ""),
+        Mode(body["mode"]),
+        facts.get("decided_at", event["ts"]),
+        standing_of(facts, body["goal"]),
+    )
+
+
+def _untold(
+    event: Mapping[str, Any], body: Mapping[str, Any], agent: Agent, secret: str
+) -> Situation:
+    """The situation of an older row, as far as it goes."""
+    who, mode = replace(agent, trust=Trust(body["trust"])), Mode(body["mode"])
+    standing = Standing(Goal(body["goal"]) if body["goal"] else None)
+    return Situation(who, _call(body), _declared(body), secret, mode, event["ts"], standing)
+
+
+def _declared(body: Mapping[str, Any]) -> Declaration:
+    return Declaration(body["intent"], body["intent_category"], body["goal"])
 
 
 def _call(body: Mapping[str, Any]) -> Call:

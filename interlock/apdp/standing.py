@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 from interlock.apdp.intents import Intents
 from interlock.delegation import Chain
-from interlock.model import Agent, Call, Declaration, Entity, Reason, Stage
+from interlock.model import NO_GOAL, Agent, Call, Declaration, Entity, Reason, Stage, Why
 from interlock.store.goals import Goal, Status
-
-NO_GOAL = "None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,24 +19,6 @@ class Standing:
     goal: Goal | None = None
     chain: Chain | None = None
     broken: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Why:
-    """What policies are told about the reason of a call."""
-
-    intent_category: str = ""
-    intent_matches: bool = False
-    goal_status: str = NO_GOAL
-    goal_actions_left: int = 0
-    delegation_depth: int = 0
-    delegated_by: str = ""
-    actors: tuple[str, ...] = ()
-
-    @property
-    def delegation_valid(self) -> bool:
-        """True for a verified chain."""
-        return self.delegation_depth > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +57,11 @@ def examine(
         delegation_depth=chain.depth if chain else 0,
         delegated_by=str(chain.delegated_by) if chain else "",
         actors=tuple(map(str, chain.actors if chain else (Entity("Agent", agent.name),))),
+        broken=standing.broken,
+        too_narrow=chain is not None
+        and not chain.scope.permits(
+            call.action, groups, resource, finding.category, declared.goal, now
+        ),
     )
     if finding.denial:
         return why, Objection(Stage.INTENT, Reason("intent-mismatch", finding.denial))
@@ -85,10 +70,8 @@ def examine(
         return why, Objection(Stage.GOAL, Reason("goal-not-active", said))
     if standing.broken:
         return why, Objection(Stage.DELEGATION, Reason("delegation-broken", standing.broken))
-    if chain and not chain.scope.permits(
-        call.action, groups, resource, finding.category, declared.goal, now
-    ):
-        said = f"{chain.delegated_by} did not delegate {call.action} on {resource}"
+    if why.too_narrow:
+        said = f"{why.delegated_by} did not delegate {call.action} on {resource}"
         return why, Objection(Stage.DELEGATION, Reason("delegation-too-narrow", said))
     return why, None
 

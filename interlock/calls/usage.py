@@ -2,7 +2,8 @@
 
 Both APIs write a `usage` object: OpenAI at the top of a body, of the last chunk of a stream, or
 inside the `response` of an event; Anthropic at the top of a body, inside the `message` of the
-first event of a stream, and at the top of a later one that repeats the counts, grown.
+first event of a stream, and at the top of a later one that repeats the counts, grown. What a stream
+wrote after it last said so, or without saying, is estimated: leaving usage out dodges no limit.
 """
 
 import json
@@ -16,6 +17,7 @@ from importlib.resources import files
 from typing import Any
 
 from interlock.calls.body import MOST_TOKENS
+from interlock.calls.written import CHARACTERS_A_TOKEN, Written
 
 # Of a longer body, or line of a stream, the end is kept: `usage` follows the content.
 MOST_BYTES = 2**20
@@ -27,12 +29,16 @@ _KEY = b'"usage"'
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one answer used. `cost_usd` is None for a model without a known price."""
+    """What one answer used. `cost_usd` is None for a model without a known price.
+
+    `estimated`: the answer did not say it all, so that some of it was worked out here.
+    """
 
     model: str
     tokens_in: int
     tokens_out: int
     cost_usd: float | None
+    estimated: bool = False
 
 
 class UsageReader:
@@ -41,13 +47,18 @@ class UsageReader:
     Never raises. Keeps 1 MiB and one chunk at most, and looks at each byte a few times only.
     """
 
-    def __init__(self, service: str, model: str) -> None:
-        """`service` is the catalogue's name of the API, `model` the one that was asked for."""
+    def __init__(self, service: str, model: str, asked_bytes: int = 0) -> None:
+        """`service` is the catalogue's name of the API, `model` the one that was asked for.
+
+        `asked_bytes` is the size of the request's body, for an answer that does not say.
+        """
         self._known = service in _prices()
         self._service = service
         self._model = model
         self._tokens: Counter[str] = Counter()
         self._text = _Text()
+        self._asked = asked_bytes
+        self._written = Written()
         self._streamed: bool | None = None
 
     def feed(self, chunk: bytes) -> None:
@@ -65,32 +76,57 @@ class UsageReader:
         first, *others = chunk.replace(b"\r", b"\n").split(b"\n")
         self._text.add(first)
         for line in others:
-            self._read()
-            self._text = _Text()
+            self._end_line()
             self._text.add(line)
 
     def usage(self) -> Usage | None:
-        """What the answer used as far as it came, or None when it did not say."""
-        self._read()
-        if not self._tokens:
+        """What the answer used as far as it came; None when it did not say and was no stream."""
+        if self._streamed:
+            self._end_line()
+        else:
+            self._read()
+        if not (self._tokens or self._written.begun):
             return None
+        tokens = self._tokens + self._missing()
         return Usage(
             self._model,
-            self._tokens["in"] + self._tokens["cached"] + self._tokens["written"],
-            self._tokens["out"],
-            _cost_usd(self._service, self._model, self._tokens),
+            tokens["in"] + tokens["cached"] + tokens["written"],
+            tokens["out"],
+            _cost_usd(self._service, self._model, tokens),
+            estimated=tokens != self._tokens,
         )
 
-    def _read(self) -> None:
-        """Take the counts out of a body or of one line; they only grow, so the largest holds."""
+    def _missing(self) -> Counter[str]:
+        """An estimate of what a stream used and did not say."""
+        said = self._tokens["in"] + self._tokens["cached"] + self._tokens["written"]
+        unsaid = self._written.begun and not said
+        asked = -(-self._asked // CHARACTERS_A_TOKEN) if unsaid else 0
+        return Counter({"in": asked, "out": self._written.tokens})
+
+    def _end_line(self) -> None:
+        """Count what a line of a stream wrote; what it says was used pays for that."""
+        self._written.add(self._text.line)
+        if self._read():
+            self._written.paid()
+        self._text = _Text()
+
+    def _read(self) -> bool:
+        """Take the counts out of a body or of one line; they only grow, so the largest holds.
+
+        True when it says how much was written.
+        """
+        told = False
         for holder in self._text.holders(nested=bool(self._streamed)):
             usage = holder.get("usage")
             if not isinstance(usage, dict):
                 continue
-            self._tokens |= _tokens(usage)
+            tokens = _tokens(usage)
+            self._tokens |= tokens
+            told = told or tokens["out"] > 0
             model = holder.get("model")
             if isinstance(model, str) and _plain(model):
                 self._model = model
+        return told
 
 
 class _Text:
@@ -105,6 +141,11 @@ class _Text:
         if len(self._bytes) > MOST_BYTES:
             del self._bytes[:-KEPT_BYTES]
             self._cut = True
+
+    @property
+    def line(self) -> bytearray:
+        """What there is of it."""
+        return self._bytes
 
     def holders(self, *, nested: bool) -> Iterator[Mapping[str, Any]]:
         """Yield the objects in which `usage` may stand."""

@@ -42,6 +42,8 @@ def _decision(event: Event) -> Iterator[Field]:
     yield "body", f"{body.get('body_bytes')} bytes, sha256 {body.get('body_sha256')}"
     for name, field in (("intent", "intent"), ("category", "intent_category"), ("goal", "goal")):
         yield name, body.get(field) or "-"
+    if facts := body.get("facts"):
+        yield "facts", ", ".join(f"{name} {_short(value)}".strip() for name, value in facts.items())
     for policy_id, description in body.get("reasons") or [["", "no policy permits it"]]:
         yield "because", f"{policy_id}: {description}" if policy_id else description
     micros = f"in {body.get('micros')} µs, policy set {body.get('policy_set')}"
@@ -66,8 +68,23 @@ def _outcome(event: Event) -> Iterator[Field]:
     used = "was put on the wire" if body.get("redeemed") else "was not used"
     yield "", f"the secret {used}, {body.get('scrubbed')} times removed from the answer"
     yield "", f"dialled {body.get('dialled') or '-'} {body.get('tls') or 'without TLS'}"
+    if "tokens_in" in body:
+        yield "", f"used {_used(body)}"
     if certificate := body.get("certificate"):
         yield "", f"certificate {certificate}"
+
+
+def _short(value: Any) -> str:
+    """One fact: a list by its entries, what holds by its name alone."""
+    if isinstance(value, list):
+        return "+".join(map(str, value))
+    return "" if value is True else str(value)
+
+
+def _used(body: Mapping[str, Any]) -> str:
+    cost = "" if body.get("cost_usd") is None else f", {body['cost_usd']:.6f} USD"
+    mark = " (estimated)" if body.get("estimated") else ""
+    return f"{body['tokens_in']} tokens in, {body.get('tokens_out')} out{cost}{mark}"
 
 
 def _other(event: Event) -> Iterator[Field]:

@@ -38,23 +38,27 @@ def replay(
 ) -> None:
     """Decide the recorded calls again by other policies; exit 1 when an answer would change.
 
-    Left out are decisions that rest on what the ledger does not hold: trust, goals, delegation,
-    requests in doubt, secrets that were not available.
+    Trust, goals and delegation stay as they stood then; the intent is judged anew. Calls for which
+    a secret was not available are left out. Rows of older versions do not hold all that was decided
+    on: these are marked approximate, or left out too.
     """
     folder = PolicyFolder(against)
     point = DecisionPoint(folder.current, folder.intents)
-    asked = changed = skipped = 0
+    asked = changed = skipped = approximate = 0
     with reading(settings_of(context)) as records:
         for recorded in _recalled(records, agent, since):
-            if recorded is None:
+            if recorded is None or recorded.superseded:
                 skipped += 1
                 continue
             asked += 1
+            approximate += recorded.approximate
             answer = replayed.replay(point, recorded)
             if answer.changed:
                 changed += 1
                 _say_change(answer, as_json)
     rest = f"not replayed: {skipped}"
+    if approximate:
+        rest += f", approximate: {approximate}"
     if changed:
         raise NoError(f"{changed} of {asked} decisions would change, {rest}")
     if not as_json:
@@ -104,10 +108,10 @@ def explain(
             raise typer.BadParameter("give an ID, or --agent, --action and --resource")
     answer = explained.explain(folder.current, folder.intents, situation, reference)
     if as_json:
-        say_json(_as_json(answer) | {"recorded": recorded and recorded.effect})
+        say_json(_as_json(answer) | (_record(recorded) if recorded else {"recorded": None}))
         return
     if recorded:
-        say_fields([("recorded", f"{recorded.effect} at the {recorded.stage} stage")])
+        say_fields([("recorded", _recorded(recorded))])
     say_fields(_story(answer, situation))
 
 
@@ -150,7 +154,7 @@ def _recall(
     ]
     agent = _agent(records, decision["agent"])
     recorded = replayed.recall(decision, agent, given[0] if given else "")
-    if not (recorded and recorded.refused):
+    if not (recorded and recorded.refused and "facts" not in decision["body"]):
         return recorded
     situation = recorded.situation
     binding = records.bindings.for_agent(situation.agent, situation.call.request.authority)
@@ -200,12 +204,29 @@ def _say_change(answer: replayed.Replayed, as_json: bool) -> None:
                 "after": decision.effect,
                 "stage": decision.stage,
                 "reasons": [reason.policy_id for reason in decision.reasons],
+                "approximate": recorded.approximate,
             }
         )
         return
     when = moment(recorded.situation.now)
-    say(recorded.id, f" {when}  {agent.name} {call.action} {call.resource}")
+    mark = "  (approximate)" if recorded.approximate else ""
+    say(recorded.id, f" {when}  {agent.name} {call.action} {call.resource}{mark}")
     say(f"    {recorded.effect} -> {decision.effect} at the {decision.stage} stage: {decision.why}")
+
+
+def _record(recorded: replayed.Recorded) -> dict[str, Any]:
+    return {
+        "recorded": recorded.effect,
+        "recorded_stage": recorded.stage,
+        "recorded_reasons": [reason.policy_id for reason in recorded.reasons],
+        "approximate": recorded.approximate,
+    }
+
+
+def _recorded(recorded: replayed.Recorded) -> str:
+    why = "; ".join(map(str, recorded.reasons)) or "no policy permits it"
+    mark = "; what follows is approximate" if recorded.approximate else ""
+    return f"{recorded.effect} at the {recorded.stage} stage: {why}{mark}"
 
 
 def _as_json(answer: explained.Explanation) -> dict[str, Any]:
@@ -230,7 +251,7 @@ def _story(
     yield "call", f"{situation.agent.name} {situation.call.action} {situation.call.resource}"
     yield "answer", f"{decision.effect} at the {decision.stage} stage, set {decision.policy_set}"
     for step in answer.steps:
-        yield step.stage, f"{'passed' if step.passed else 'DENIED'}: {step.said}"
+        yield step.stage, _PASSED[step.passed] + step.said
     for ruling in answer.rulings:
         yield "policy", f"{ruling.action} {ruling.resource}: {ruling.effect}"
         if not ruling.policies:
@@ -239,6 +260,9 @@ def _story(
             yield "", f"  {_word(applied)} {applied.effect} {applied.id}: {applied.description}"
             for clause in applied.failed:
                 yield "", f"      false: {clause}"
+
+
+_PASSED = {True: "passed: ", False: "DENIED: ", None: ""}
 
 
 def _word(applied: explained.Applied) -> str:

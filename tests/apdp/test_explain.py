@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from interlock.apdp import load_intents, load_policies
-from interlock.apdp.explain import Explanation, explain
+from interlock.apdp import Standing, load_intents, load_policies
+from interlock.apdp.explain import STAGES, Explanation, Step, explain
 from interlock.apdp.replay import Situation
 from interlock.errors import PolicyError
 from interlock.model import (
@@ -21,7 +21,9 @@ from interlock.model import (
     Stage,
     Trust,
 )
+from interlock.store.goals import Goal, Status
 
+PAUSED = Goal("g1", status=Status.PAUSED)
 AGENT = Agent("a1", groups=("lab",), trust=Trust.TRUSTED)
 REQUEST = Request("POST", "https", Authority("api.openai.com", 443), "/v1/chat/completions")
 CALL = Call("openai", "chat", Entity("Model", "gpt-4o"), REQUEST, b"", model="gpt-4o")
@@ -68,12 +70,7 @@ def test_an_allowed_call_names_what_permits_it(tmp_path: Path) -> None:
     ]
     assert told(answer) == [("lab", True, True, ()), ("keys", True, True, ())]
     assert all(step.passed for step in answer.steps)
-    assert [step.stage for step in answer.steps] == [
-        Stage.TRUST,
-        Stage.INTENT,
-        Stage.GOAL,
-        Stage.DELEGATION,
-    ]
+    assert [step.stage for step in answer.steps] == list(STAGES)
 
 
 @pytest.mark.parametrize(
@@ -131,33 +128,62 @@ def test_a_forbid_that_errs_counts(tmp_path: Path) -> None:
         pytest.param(
             replace(SITUATION, agent=replace(AGENT, trust=Trust.REVOKED)),
             Stage.TRUST,
-            "a1 is revoked",
+            "agent-revoked: a1 is cut off",
             id="an agent that is cut off",
         ),
         pytest.param(
             replace(SITUATION, declared=Declaration(intent_category="Nonsense")),
             Stage.INTENT,
-            "the intent category 'Nonsense' is unknown",
+            "intent-mismatch: the intent category 'Nonsense' is unknown",
             id="an unknown category",
+        ),
+        pytest.param(
+            replace(SITUATION, declared=Declaration(goal="g1"), standing=Standing(PAUSED)),
+            Stage.GOAL,
+            "goal-not-active: the goal 'g1' is Paused",
+            id="a goal that rests",
+        ),
+        pytest.param(
+            replace(SITUATION, standing=Standing(broken="link 1 is revoked")),
+            Stage.DELEGATION,
+            "delegation-broken: link 1 is revoked",
+            id="a delegation that was taken back",
+        ),
+        pytest.param(
+            replace(SITUATION, call=replace(CALL, doubt="two keys")),
+            Stage.POLICY,
+            "call-in-doubt: two keys",
+            id="a call in doubt",
         ),
     ],
 )
-def test_a_stage_that_objects_is_the_last(
+def test_behind_a_stage_that_objects_nothing_was_asked(
     tmp_path: Path, situation: Situation, stage: Stage, said: str
 ) -> None:
-    """No policy was asked, so none is told."""
+    """No policy was asked, so none is told; every stage is named all the same."""
     answer = ask(tmp_path, situation)
     assert answer.decision.stage is stage
-    assert (answer.steps[-1].stage, answer.steps[-1].passed) == (stage, False)
-    assert answer.steps[-1].said == said
+    settled = STAGES.index(stage)
+    assert answer.steps[settled] == Step(stage, False, said)
+    assert all(step.passed is None for step in answer.steps[settled + 1 :])
+    assert all(step.passed is not False for step in answer.steps[:settled])
     assert answer.rulings == ()
+
+
+def test_a_call_that_waits_for_a_person_passed_the_policies(tmp_path: Path) -> None:
+    """The stage of approval names what is lacking."""
+    text = '@id("ask") @effect("require_approval") permit (principal, action, resource);'
+    *_, policy, approval = ask(tmp_path, text=text).steps
+    assert policy == Step(Stage.POLICY, True, "ask")
+    assert approval == Step(Stage.APPROVAL, False, "a person has to permit it")
 
 
 def test_the_stages_before_tell_what_they_found(tmp_path: Path) -> None:
     """The category and the goal that were declared."""
     declared = Declaration(intent_category="Research", goal="g1")
-    answer = ask(tmp_path, replace(SITUATION, declared=declared))
-    assert [step.said for step in answer.steps[1:]] == [
+    standing = Standing(Goal("g1"))
+    answer = ask(tmp_path, replace(SITUATION, declared=declared, standing=standing))
+    assert [step.said for step in answer.steps[1:4]] == [
         "Research fits",
         "g1 is Active",
         "none shown",

@@ -1,17 +1,25 @@
 """Suggesting: what an agent did is permitted, and nothing else."""
 
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker import Secret
 from interlock.apdp import DecisionPoint, load_policies
-from interlock.apdp.replay import Recorded, Situation, replay
+from interlock.apdp.replay import Recorded, Situation, recall, replay
 from interlock.apdp.suggest import suggest
+from interlock.governor import Governor
+from interlock.installation import Installation
 from interlock.model import (
     Agent,
     Authority,
+    Binding,
     Call,
     Declaration,
     Effect,
@@ -21,6 +29,7 @@ from interlock.model import (
     Stage,
     Trust,
 )
+from interlock.settings import Settings
 
 HOST = Authority("api.openai.com", 443)
 AGENTS = ("a1", "a2")
@@ -86,14 +95,95 @@ def test_each_thing_is_one_policy_in_a_fixed_order() -> None:
         '  principal == Agent::"a1",\n'
         '  action == Action::"access_secret",\n'
         '  resource == Secret::"key-1"\n'
-        ");\n"
+        ")\n"
+        'when { (context.host) == "api.openai.com" };\n'
     )
 
 
 def test_what_did_not_leave_is_not_suggested() -> None:
     """Nor what the intent forbade: no policy could permit it."""
     deed = ("a1", "chat", "gpt-4o", "")
-    assert suggest([recorded(deed, refused=True), recorded(deed, stage=Stage.INTENT)]) == ()
+    before = (Stage.TRUST, Stage.INTENT, Stage.GOAL, Stage.DELEGATION)
+    seen = [recorded(deed, stage=stage) for stage in before]
+    assert suggest([recorded(deed, refused=True), *seen]) == ()
+
+
+def test_what_a_person_had_to_permit_goes_on_asking(tmp_path: Path) -> None:
+    """Once is enough: a suggestion takes no person out of the way."""
+    deed = ("a1", "chat", "gpt-4o", "key-1")
+    asked = replace(recorded(deed, stage=Stage.APPROVAL), effect=Effect.NEEDS_APPROVAL)
+    policies = suggest([recorded(deed), asked])
+    assert [policy.asks for policy in policies] == [False, True]
+    (tmp_path / "suggested.cedar").write_text("\n".join(policy.text for policy in policies))
+    point = DecisionPoint(load_policies(tmp_path))
+    assert replay(point, asked).decision.effect is Effect.NEEDS_APPROVAL
+
+
+OPENAI, MIRROR, PLAIN = HOST, Authority("127.0.0.1", 8443), Authority("a.example", 443)
+CHATS = [
+    Request("POST", "https", at, "/v1/chat/completions", body, "application/json")
+    for at in (OPENAI, MIRROR)
+    for body in (b'{"model": "gpt-4o"}', b'{"model": "gpt-5"}', b'{"model": 1, "model": 2}')
+]
+CALLS = [*CHATS, *(Request(method, "https", PLAIN, "/x") for method in ("GET", "DELETE"))]
+SAID = [{}, {"intent_category": "Research"}, {"intent_category": "Fun"}, {"goal": "none"}]
+EVENTS = st.tuples(
+    st.sampled_from(AGENTS), st.sampled_from(CALLS), st.sampled_from(SAID), st.sampled_from(Mode)
+)
+
+
+@pytest.fixture(scope="module")
+def governor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governor]:
+    """A front door with a key that is bound to two hosts."""
+    home = tmp_path_factory.mktemp("suggest") / "home"
+    with Installation(Settings.load(home=home)) as installation:
+        bindings = [Binding("k", at, "bearer", service="openai") for at in (OPENAI, MIRROR)]
+        installation.set_secret("k", Secret("sk-REAL-1"), bindings)
+        yield Governor(installation)
+
+
+@settings(max_examples=30)
+@given(history=st.lists(EVENTS, min_size=1, max_size=6))
+def test_of_a_real_history_exactly_what_left_is_permitted(
+    governor: Governor, tmp_path_factory: pytest.TempPathFactory, history: list[Any]
+) -> None:
+    """Of all calls that could be made, at every host, only those that a policy let or would let."""
+    rows = [judged(governor, *event) for event in history]
+    policies = suggest(rows)
+    left = {row.situation for row in rows if not row.refused and row.stage is Stage.POLICY}
+    left = {one for one in left if not one.call.doubt}
+    assert bool(policies) == bool(left)
+    if not policies:
+        return
+    folder = tmp_path_factory.mktemp("suggested")
+    (folder / "s.cedar").write_text("\n".join(policy.text for policy in policies))
+    point = DecisionPoint(load_policies(folder))
+    keys = {key(one) for one in left}
+    for agent in AGENTS:
+        for request in CALLS:
+            asked = judged(governor, agent, request, {}, Mode.OBSERVE)
+            permitted = replay(point, asked).decision.effect is Effect.ALLOW
+            wanted = key(asked.situation) in keys and not asked.situation.call.doubt
+            assert permitted is wanted
+
+
+def judged(
+    governor: Governor, agent: str, request: Request, said: dict[str, str], mode: Mode
+) -> Recorded:
+    """Decide one request for real, and read its row again."""
+    governor.mode = mode
+    who = Agent(agent, trust=Trust.TRUSTED if agent == "a1" else Trust.UNVERIFIED)
+    verdict = asyncio.run(governor.govern(request, who, said))
+    (row, *_) = governor.installation.ledger.of(verdict.decision.id)
+    found = recall(row, who, "")
+    assert found
+    return found
+
+
+def key(situation: Situation) -> tuple[str, str, str, str]:
+    """What tells one permission from another."""
+    call = situation.call
+    return situation.agent.name, call.action, str(call.resource), str(call.request.authority)
 
 
 def test_the_text_is_plain(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from interlock.cli.event import story
 from interlock.demo.front_door import FrontDoor
 from tests.cli.terminal import INTERLOCK, Terminal
 
@@ -70,6 +71,25 @@ def test_show_tells_the_whole_story(lived_in: Terminal) -> None:
         "dialled 192.0.2.1:443 TLSv1.3",
     ):
         assert part in by_decision
+
+
+def test_show_tells_the_facts_and_what_was_used(lived_in: Terminal) -> None:
+    """In a line each; what was estimated says so."""
+    decision = {"facts": {"groups": ["lab", "night"], "stream": True, "max_tokens": 7}}
+    outcome = {"tokens_in": 9, "tokens_out": 3, "cost_usd": 0.5, "estimated": True}
+    event = {"agent": "a", "decision_id": "d", "id": "e", "ts": 0.0, "node": "n", "seq": 1}
+    told = list(
+        story(
+            [
+                event | {"kind": "decision", "body": decision},
+                event | {"kind": "outcome", "body": outcome},
+            ]
+        )
+    )
+    assert ("facts", "groups lab+night, stream, max_tokens 7") in told
+    assert ("", "used 9 tokens in, 3 out, 0.500000 USD (estimated)") in told
+    (found,) = lived_in.does("audit", "query", "--agent", "research-agent", "--json").objects
+    assert "secret openai-api-key" in lived_in.does("audit", "show", found["decision_id"]).out
 
 
 def test_show_as_json(lived_in: Terminal) -> None:

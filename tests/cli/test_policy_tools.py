@@ -116,14 +116,18 @@ def test_explain_bad_input(lived_in: Terminal, words: tuple[str, ...], said: str
     assert said in lived_in.fails(2, "policy", "explain", *words)
 
 
-def test_explain_says_when_the_ledger_is_not_enough(lived_in: Terminal) -> None:
-    """A goal stood then as no row tells; the recorded reason is what there is."""
+def test_explain_tells_how_the_records_stood(lived_in: Terminal) -> None:
+    """A goal that was refused is told as it stood then, with every stage before and behind."""
     with Installation(Settings.load(home=lived_in.home)) as installation:
         agent = installation.registry.get("research-agent")
         verdict = asyncio.run(Governor(installation).govern(_chat("gpt-4o"), agent, {"goal": "g"}))
-    said = lived_in.fails(1, "policy", "explain", verdict.decision.id)
-    assert "at the goal stage" in said
-    assert "goal-not-active: the goal 'g' is Unknown" in said
+    out = lived_in.does("policy", "explain", verdict.decision.id).out
+    assert "deny at the goal stage: goal-not-active: the goal 'g' is Unknown" in out
+    assert "DENIED: goal-not-active" in out
+    assert "not asked" in out
+    told = lived_in.does("policy", "explain", verdict.decision.id, "--json").object
+    assert [step["passed"] for step in told["steps"]] == [True, True, False, None, None, None]
+    assert (told["recorded_stage"], told["approximate"]) == ("goal", False)
 
 
 def test_suggest_passes_check_and_replay(lived_in: Terminal, other: Path) -> None:
