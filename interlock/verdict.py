@@ -108,6 +108,8 @@ def decision_event(verdict: Verdict, declared: Declaration, now: float) -> Event
         "host": request.evidence.host,
         "source_ip": request.source_ip,
     }
+    if decision.quarantine:
+        body["quarantine"] = decision.quarantine
     if verdict.approval:
         body["approval"] = verdict.approval
     if verdict.shadow:

@@ -71,7 +71,7 @@ def explain(
     if call.action not in policies.action_names:
         raise PolicyError(f"action: {call.action!r} is no action of the schema")
     decision = decide(DecisionPoint(policies, intents), situation, id_)
-    trust = Step(Stage.TRUST, not agent.cut_off, f"{agent.name} is {agent.trust}")
+    trust = Step(Stage.TRUST, not agent.cut_off, f"{agent.name} is {agent.state}")
     if agent.cut_off:
         return Explanation(decision, (trust,), ())
     groups = ancestors(policies)[call.action]

@@ -172,10 +172,28 @@ def _approvals(tables: Tables) -> None:
     tables.table("approvals").create_index(["asked_at"], if_not_exists=True)
 
 
-def _watch(tables: Tables, *names: str) -> None:
+def _leases(tables: Tables) -> None:
+    """How long agents are good for without being heard of, and when they were.
+
+    Which agents have one is watched. Being heard of is an update, which is not: thousands of
+    agents that say that they live must not make everybody read everything again.
+    """
+    tables.table("leases").create(
+        {"agent": str, "seconds": float, "renewed_at": float},
+        pk="agent",
+        not_null={"seconds", "renewed_at"},
+        foreign_keys=[("agent", "agents", "name")],
+        if_not_exists=True,
+    )
+    _watch(tables, "leases", verbs=("insert", "delete"))
+
+
+def _watch(
+    tables: Tables, *names: str, verbs: tuple[str, ...] = ("insert", "update", "delete")
+) -> None:
     """Let a change to these tables move the change number, by which every process notices it."""
     for table in names:
-        for verb in ("insert", "update", "delete"):
+        for verb in verbs:
             tables.conn.execute(
                 f"create trigger if not exists {table}_{verb}_change after {verb} on {table} "  # noqa: S608
                 "begin update meta set value = value + 1 where key = 'change'; end"
@@ -189,6 +207,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     _change_number,
     _why,
     _approvals,
+    _leases,
 )
 
 
