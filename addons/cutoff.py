@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
 
 from mitmproxy import ctx
@@ -17,7 +18,7 @@ POLL_S = 0.25
 
 
 class Cutoff:
-    """Looks at who is connected whenever the registry has changed.
+    """Looks at who is connected whenever the registry has changed or a lease has lapsed.
 
     The next request of a cut-off agent is refused anyhow; this is for what is under way:
     tunnels, idle connections, and streams that would run on for hours.
@@ -26,6 +27,7 @@ class Cutoff:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._change = -1
+        self._looked_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def running(self) -> None:
@@ -47,9 +49,15 @@ class Cutoff:
 
     def _look(self) -> None:
         governor = self._door.governor
-        if governor is None or governor.installation.database.change == self._change:
+        if governor is None:
             return
-        self._change = governor.installation.database.change
+        records, now = governor.installation, time.time()
+        change = records.database.change
+        lapsed = records.registry.lapsed_since(self._looked_at, now)
+        self._looked_at = now
+        if change == self._change and not lapsed:
+            return
+        self._change = change
         for client_id, proofs in list(self._door.proofs.items()):
             if why := _ended(governor, proofs):
                 log.warning("connection cut: %s", why)
@@ -68,7 +76,7 @@ def _ended(governor: Governor, proofs: Iterable[Proof]) -> str:
         except IdentityError:
             return f"the key of {name or 'an agent'} does not hold any more"
         if agent.cut_off and governor.mode_of(agent) is Mode.ENFORCE:
-            return f"{agent.name} is {agent.trust}"
+            return f"{agent.name} is {agent.state}"
     return ""
 
 

@@ -156,7 +156,7 @@ class Governor:
                 events,
                 token_id=grant.id if grant else "",
                 expires_at=now + TOKEN_TTL_S,
-                also=_spending(verdict, now),
+                also=self._effects(verdict, now),
             )
         except (GoalClosedError, ApprovalError) as e:
             # Another call was faster: it took the last action of the goal, or the approval.
@@ -172,6 +172,25 @@ class Governor:
             return verdict
         token = self.broker.issue(grant, credential.secret, now)
         return replace(verdict, capability=Capability(token, credential.recipe))
+
+    def _effects(self, verdict: Verdict, now: float) -> Callable[[sqlite3.Connection], None]:
+        """What a decision changes, in its transaction: a call uses up, a denial may cut off."""
+        agent, call, decision = verdict.agent.name, verdict.call, verdict.decision
+
+        def work(connection: sqlite3.Connection) -> None:
+            if decision.refused:
+                if decision.quarantine:
+                    by, why = decision.quarantine, f"{decision.why} ({decision.id})"
+                    self.installation.registry.quarantine(connection, agent, f"policy:{by}", why)
+                return
+            if verdict.goal:
+                spend(connection, verdict.goal, agent, call.action, now)
+            if verdict.approval:
+                digest = assertion_of(call).hex()
+                resource = str(call.resource)
+                use(connection, verdict.approval, agent, call.action, resource, digest, now)
+
+        return work
 
     def _fetch(self, binding: Binding) -> Credential:
         secret = self.installation.secret(binding.secret)
@@ -189,7 +208,7 @@ class Governor:
                 declared.delegation, known.keys, known.revoked, agent=agent.name, now=now
             )
             records.registry.require_good_standing(
-                actor.id for actor in chain.actors if actor.type == "Agent"
+                (actor.id for actor in chain.actors if actor.type == "Agent"), now
             )
         except (DelegationError, RegistryError) as e:
             return Standing(goal, broken=str(e))
@@ -278,19 +297,3 @@ def _open_goal(agent: Agent, call: Call, standing: Standing, now: float) -> str:
     goal = standing.goal
     is_open = goal and goal.standing(agent.name, call.action, now) is Status.ACTIVE
     return goal.id if goal and is_open else ""
-
-
-def _spending(verdict: Verdict, now: float) -> Callable[[sqlite3.Connection], None]:
-    """What a call that leaves uses up, in the transaction of its decision."""
-    agent, call = verdict.agent.name, verdict.call
-
-    def work(connection: sqlite3.Connection) -> None:
-        if verdict.decision.refused:
-            return
-        if verdict.goal:
-            spend(connection, verdict.goal, agent, call.action, now)
-        if verdict.approval:
-            digest = assertion_of(call).hex()
-            use(connection, verdict.approval, agent, call.action, str(call.resource), digest, now)
-
-    return work

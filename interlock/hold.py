@@ -44,7 +44,7 @@ class Hold:
             said = f"nobody answered within {limit} s; approve {approval.id} and send it again"
             return _told(verdict, Effect.NEEDS_APPROVAL, approval, "approval-timed-out", said)
         try:
-            self._installation.registry.require_good_standing([verdict.agent.name])
+            self._installation.registry.require_good_standing([verdict.agent.name], time.time())
         except RegistryError as e:
             return _told(verdict, Effect.DENY, approval, "agent-cut-off", str(e))
         return _approved(verdict, approval.id, _who(answer))

@@ -65,7 +65,10 @@ class Authority:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Who calls: what the registry knows about the caller, and the defaults it declared there."""
+    """Who calls: what the registry knows about the caller, and the defaults it declared there.
+
+    `lapsed` says that it has a lease and was not heard of for as long.
+    """
 
     name: str
     owner: str = ""
@@ -74,6 +77,7 @@ class Agent:
     intent: str = ""
     intent_category: str = ""
     goal: str = ""
+    lapsed: bool = False
 
     @property
     def identified(self) -> bool:
@@ -83,7 +87,13 @@ class Agent:
     @property
     def cut_off(self) -> bool:
         """True when no policy may let this agent through."""
-        return self.trust in (Trust.QUARANTINED, Trust.REVOKED)
+        return self.lapsed or self.trust in (Trust.QUARANTINED, Trust.REVOKED)
+
+    @property
+    def state(self) -> str:
+        """How it stands, in a word: its trust, or `lapsed` when that alone cuts it off."""
+        cut_off = self.trust in (Trust.QUARANTINED, Trust.REVOKED)
+        return "lapsed" if self.lapsed and not cut_off else str(self.trust)
 
 
 UNIDENTIFIED = Agent("unidentified")
@@ -195,8 +205,9 @@ class Decision:
     """The answer to: may this agent make this call, now, for this reason?
 
     `enforced` says whether the answer binds: in observe mode a denial is recorded only.
-    `micros` is the time that deciding took, in microseconds. `secret` is the one that was asked
-    about too, `at` when (epoch seconds). `told` is None when no reason was looked at.
+    `micros` is the time that deciding took, in microseconds. `quarantine` is the policy that
+    takes the agent's trust away by a denial that binds; empty for none. `secret` is the one that
+    was asked about too, `at` when (epoch seconds). `told` is None when no reason was looked at.
     """
 
     id: str
@@ -209,6 +220,7 @@ class Decision:
     considered: int = 0
     applicable: int = 0
     micros: int = 0
+    quarantine: str = ""
     secret: str = ""
     at: float = 0.0
     told: Why | None = None

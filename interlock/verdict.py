@@ -110,6 +110,8 @@ def decision_event(verdict: Verdict, declared: Declaration, now: float) -> Event
         "source_ip": request.source_ip,
         "facts": facts_of(decision, verdict.agent, call, now),
     }
+    if decision.quarantine:
+        body["quarantine"] = decision.quarantine
     if verdict.approval:
         body["approval"] = verdict.approval
     if verdict.shadow:

@@ -17,7 +17,7 @@ from interlock.alerts.webhooks import Address, listed
 from interlock.errors import AlertError, StoreError
 from interlock.installation import Installation
 from interlock.ledger.ledger import new_id
-from interlock.store.leases import give_back, take
+from interlock.store.turns import give_back, take
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +37,13 @@ PASSING = (408, 425, 429)
 
 
 class Sender:
-    """One per process; of several over one store, the one that holds the lease sends."""
+    """One per process; of several over one store, the one whose turn it is sends."""
 
     def __init__(self, installation: Installation) -> None:
         self._records = installation
         self._outbox = Outbox(installation.database, installation.ledger.admin)
         self._holder = new_id("snd")
-        self._leased_until = 0.0
+        self._turn_until = 0.0
         self._swept_at = 0.0
         self._under_way: dict[str, asyncio.Task[int]] = {}
         self._client = new_client()
@@ -64,7 +64,7 @@ class Sender:
         Raises AlertError when another process is sending.
         """
         try:
-            if not await self._leased():
+            if not await self._in_turn():
                 raise AlertError("another process, such as the front door, is sending already")
             webhooks = [webhook.id for webhook in listed(self._records.database)]
             async with self._client:
@@ -78,13 +78,13 @@ class Sender:
         """Let another process send; a post that is under way will be sent once more."""
         for task in list(self._under_way.values()):
             task.cancel()
-        if self._leased_until:
+        if self._turn_until:
             self._records.database.submit(lambda c: give_back(c, LEASE, self._holder))
 
     async def _look(self) -> None:
         """Begin with every webhook that something is due for and nothing is under way to."""
         webhooks = [webhook.id for webhook in listed(self._records.database)]
-        if not any(map(self._outbox.next, webhooks)) or not await self._leased():
+        if not any(map(self._outbox.next, webhooks)) or not await self._in_turn():
             return
         if time.time() >= self._swept_at + SWEEP_S:
             await self._sweep()
@@ -106,7 +106,7 @@ class Sender:
         count = 0
         try:
             address = self._records.webhooks.address(webhook_id)
-            while (delivery := self._due(webhook_id)) and await self._leased():
+            while (delivery := self._due(webhook_id)) and await self._in_turn():
                 answer = await post(self._client, address, delivery.body.encode())
                 await self._write(self._consequence(delivery, answer, time.time()))
                 count += answer.startswith("2")
@@ -125,14 +125,14 @@ class Sender:
         again = now + delay(delivery.attempts, random.random())  # noqa: S311 - no secret
         return self._outbox.failed(delivery.seq, answer, again)
 
-    async def _leased(self) -> bool:
-        """Hold the lease for at least one more post, or answer that another process does."""
+    async def _in_turn(self) -> bool:
+        """Keep the turn for at least one more post, or answer that another process does."""
         now = time.time()
-        if now + TIME_LIMIT_S < self._leased_until:
+        if now + TIME_LIMIT_S < self._turn_until:
             return True
         until = now + LEASE_S
         taken = await self._write(lambda c: take(c, LEASE, self._holder, now, until))
-        self._leased_until = until if taken else 0.0
+        self._turn_until = until if taken else 0.0
         return taken
 
     async def _sweep(self) -> None:

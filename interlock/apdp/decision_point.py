@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -45,6 +45,7 @@ class Answer:
     reasons: tuple[Reason, ...]
     applicable: int = 0
     considered: int = 0
+    quarantine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class DecisionPoint:
             considered=answer.considered,
             applicable=answer.applicable,
             micros=(time.perf_counter_ns() - started) // 1000,
+            quarantine=answer.quarantine if agent.identified else "",
             secret=secret,
             at=now,
             told=why,
@@ -113,7 +115,7 @@ class DecisionPoint:
         now: float,
     ) -> tuple[Stage, Answer, Why | None]:
         if agent.cut_off:
-            cut_off = Reason(f"agent-{agent.trust}", f"{agent.name} is cut off")
+            cut_off = Reason(f"agent-{agent.state}", f"{agent.name} is cut off")
             return Stage.TRUST, _denial(cut_off), None
         if call.doubt:
             return Stage.POLICY, _denial(Reason(DOUBT, call.doubt)), None
@@ -185,16 +187,29 @@ class DecisionPoint:
                 tuple(Reason(id_, "could not be evaluated, so it holds") for id_ in broken),
                 len(broken),
                 considered,
+                self._quarantine(broken),
             )
         policies = [known[id_] for id_ in sorted(result.diagnostics.reasons)]
         reasons = tuple(Reason(policy.id, policy.description) for policy in policies)
         if result.decision is not cedarpy.Decision.Allow:
-            return Answer(Effect.DENY, reasons or (NOTHING_PERMITS,), len(reasons), considered)
+            return Answer(
+                Effect.DENY,
+                reasons or (NOTHING_PERMITS,),
+                len(reasons),
+                considered,
+                self._quarantine(policy.id for policy in policies),
+            )
         if all(policy.effect == "require_approval" for policy in policies):
             return Answer(Effect.NEEDS_APPROVAL, reasons, len(reasons), considered)
         return Answer(Effect.ALLOW, reasons, len(reasons), considered)
 
     answer_of = _answer
+
+    def _quarantine(self, holding: Iterable[str]) -> str:
+        """The first of these policies that puts an agent into quarantine; empty for none."""
+        known = self._policies.by_id
+        found = (id_ for id_ in holding if id_ in known and known[id_].effect == "quarantine")
+        return next(found, "")
 
 
 def ancestors(policies: Policies) -> Mapping[str, frozenset[str]]:
@@ -231,6 +246,7 @@ def _together(answers: Sequence[Answer]) -> Answer:
         tuple(reasons),
         sum(answer.applicable for answer in answers),
         max(answer.considered for answer in answers),
+        next(filter(None, (answer.quarantine for answer in settled)), ""),
     )
 
 

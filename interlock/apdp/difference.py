@@ -1,10 +1,7 @@
 """What changed between two folders of policies, policy by policy; layout does not count."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-
-import cedarpy
 
 from interlock.apdp.policies import load_policies
 
@@ -34,12 +31,5 @@ def changes(before: Path, after: Path) -> tuple[Change, ...]:
 
 def _texts(folder: Path) -> dict[str, str]:
     """Every policy in the engine's own layout by id, those that are only observed included."""
-    load_policies(folder)
-    found: dict[str, str] = {}
-    for path in sorted(folder.glob("*.cedar")):
-        document = json.loads(cedarpy.policies_to_json_str(path.read_text("utf-8")))
-        for number, body in enumerate(document["staticPolicies"].values(), start=1):
-            id_ = body.get("annotations", {}).get("id") or f"{path.stem}-{number}"
-            alone = document | {"staticPolicies": {id_: body}}
-            found[id_] = cedarpy.policies_from_json_str(json.dumps(alone)).strip()
-    return found
+    policies = load_policies(folder, observed=True)
+    return {id_: policies.text(id_) for id_ in policies.by_id}

@@ -68,6 +68,7 @@ def context_of(
         "tools": list(call.tools),
         "max_tokens": call.max_tokens,
         "body_bytes": len(request.body),
+        "now": int(now),
         "hour": moment.tm_hour,
         "weekday": moment.tm_wday + 1,
         "source_ip": request.source_ip,

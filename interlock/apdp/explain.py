@@ -105,7 +105,7 @@ def _steps(situation: Situation, decision: Decision) -> Iterator[Step]:
 def _findings(situation: Situation, decision: Decision) -> dict[Stage, str]:
     """What each stage that was asked found, for the case that it lets the call through."""
     agent, goal, why = situation.agent, situation.declared.goal, decision.told
-    trust = {Stage.TRUST: f"{agent.name} is {agent.trust}"}
+    trust = {Stage.TRUST: f"{agent.name} is {agent.state}"}
     if why is None:
         return trust
     fits = "fits" if why.intent_matches else "does not fit, which is only marked"

@@ -28,6 +28,7 @@ def facts_of(decision: Decision, agent: Agent, call: Call, recorded_at: float) -
     facts = {
         "owner": agent.owner,
         "groups": list(agent.groups),
+        "lapsed": agent.lapsed,
         "secret": decision.secret,
         "stream": call.stream,
         "tools": [] if many else list(call.tools),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from interlock.apdp.intents import INTENTS, Intents, load_intents
+from interlock.apdp.links import LINKS
 from interlock.apdp.policies import SCHEMA, Policies, load_policies, shipped
 from interlock.errors import PolicyError
 
@@ -51,9 +52,8 @@ class PolicyFolder:
     def _fingerprint(self) -> Fingerprint:
         """Name, inode, size and time of every file that matters."""
         found: list[tuple[str, int, int, int]] = []
-        for path in sorted(
-            [*self.folder.glob("*.cedar"), self.folder / SCHEMA, self.folder / INTENTS]
-        ):
+        named = [self.folder / name for name in (SCHEMA, INTENTS, LINKS)]
+        for path in sorted([*self.folder.glob("*.cedar"), *named]):
             try:
                 stat = os.stat(path)  # noqa: PTH116
             except OSError:

@@ -10,10 +10,12 @@ from typing import Any
 
 import cedarpy
 
-from interlock.apdp.selection import Bodies, Line, Question, Selected, Selection, action_lines
+from interlock.apdp.links import LINKS, fill, parse_links
+from interlock.apdp.selection import Line, Question, Selected, Selection, action_lines
+from interlock.apdp.validation import Validator, slots_of
 from interlock.errors import PolicyError
 
-EFFECTS = ("require_approval", "observe")
+EFFECTS = ("require_approval", "observe", "quarantine")
 SCHEMA = "schema.cedarschema"
 # The engine recurses: deep nesting overflows its stack and takes the process with it.
 MOST_NESTED = 64
@@ -21,6 +23,7 @@ MOST_OPERATORS = 1_000
 # How long a call waits for a person: `@timeout("60s")`, an hour at most.
 _TIMEOUT = re.compile(r"(?:[1-9]\d{0,2}|[12]\d{3}|3[0-5]\d{2}|3600)s")
 MOST_BYTES = 1 << 20
+MOST_LINK_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class Policies:
         """Only the policies that can apply to the questions: they answer like all of them."""
         return self.selection.select(principal, questions)
 
+    def text(self, id_: str) -> str:
+        """One policy in the engine's own layout."""
+        return cedarpy.policies_from_json_str(self.selection.document([id_])).strip()
+
 
 def shipped() -> Path:
     """The folder of policies that comes with Interlock, in a wheel or in a checkout."""
@@ -62,34 +69,36 @@ def shipped() -> Path:
     return inside if inside.is_dir() else package.parent / "policies"
 
 
-def load_policies(folder: Path, *, observed: bool = False) -> Policies:
+def load_policies(folder: Path, *, observed: bool = False, links: str | None = None) -> Policies:
     """Read every `*.cedar` of a folder, in the light of its schema or else the shipped one.
 
     Raises PolicyError with one line that names the file and the policy. A set without any
     policy is an error: it would deny everything, which nobody means. Policies that are to be
-    observed only are left out, unless `observed` asks for them.
+    observed only are left out, unless `observed` asks for them. `links` is the text to take in
+    place of the folder's `links.toml`.
     """
     texts = {path: _read(path) for path in sorted(folder.glob("*.cedar"))}
     if not texts:
         raise PolicyError(f"{folder}: there is no *.cedar file in this folder")
+    links = read_links(folder) if links is None else links
     schema_path = folder / SCHEMA if (folder / SCHEMA).is_file() else shipped() / SCHEMA
     schema_text = _read(schema_path)
     try:
-        schema = cedarpy.Schema.from_str(schema_text)
-        actions = cedarpy.Entities.from_json_str("[]", schema)
+        validator = Validator(schema_text)
     except ValueError as e:
         raise PolicyError(f"{schema_path}: {_first_line(e)}") from None
-    parsed: dict[str, dict[str, Any]] = {}
+    written: dict[str, dict[str, Any]] = {}
     for path, text in texts.items():
-        parsed |= _unique(path, _parse(path, text, schema), parsed)
+        written |= _unique(path, _parse(path, text, validator), written)
+    parsed = {id_: body for id_, body in written.items() if not slots_of(body)}
+    parsed |= _linked(folder / LINKS, links, written, validator)
     watching = {id_ for id_, body in parsed.items() if _policy(id_, body).effect == "observe"}
     left_out = frozenset() if observed else watching
     live = {id_: body for id_, body in parsed.items() if id_ not in left_out}
-    try:
-        selection = Selection(live, action_lines(actions))
-    except ValueError:
-        raise PolicyError(f"{folder}: {_too_long(live)}") from None
-    digest = hashlib.sha256("\0".join([schema_text, *texts.values()]).encode()).hexdigest()
+    actions = validator.actions
+    selection = Selection(live, action_lines(actions))
+    said = [schema_text, *texts.values(), *([links] if links else [])]
+    digest = hashlib.sha256("\0".join(said).encode()).hexdigest()
     names = frozenset(entity["uid"]["id"] for entity in json.loads(str(actions)))
     by_id = {id_: _policy(id_, live[id_]) for id_ in live}
     return Policies(
@@ -104,6 +113,20 @@ def load_policies(folder: Path, *, observed: bool = False) -> Policies:
     )
 
 
+def read_links(folder: Path) -> str:
+    """The text of the links of a folder, empty without any; raises PolicyError."""
+    path = folder / LINKS
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return ""
+    except OSError as e:
+        raise PolicyError(f"{path}: {e.strerror}") from None
+    if len(data) > MOST_LINK_BYTES:
+        raise PolicyError(f"{path}: larger than {MOST_LINK_BYTES >> 20} MiB")
+    return _decoded(path, data)
+
+
 def _read(path: Path) -> str:
     try:
         data = path.read_bytes()
@@ -115,6 +138,10 @@ def _read(path: Path) -> str:
         raise PolicyError(f"{path}: nested deeper than {MOST_NESTED} brackets")
     if any(part.count(b"&&") + part.count(b"||") > MOST_OPERATORS for part in data.split(b";")):
         raise PolicyError(f"{path}: more than {MOST_OPERATORS} operators in one policy")
+    return _decoded(path, data)
+
+
+def _decoded(path: Path, data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as e:
@@ -133,34 +160,78 @@ def _nesting(data: bytes) -> int:
     return deepest
 
 
-def _parse(path: Path, text: str, schema: cedarpy.Schema) -> dict[str, dict[str, Any]]:
-    """Parse one file into Cedar's JSON by our ids; raises PolicyError."""
+def _parse(path: Path, text: str, validator: Validator) -> dict[str, dict[str, Any]]:
+    """Parse one file into Cedar's JSON by our ids, templates among them; raises PolicyError."""
     try:
         document = json.loads(cedarpy.policies_to_json_str(text))
     except ValueError as e:
         raise PolicyError(f"{path}: {_first_line(e)}") from None
-    if document["templates"]:
-        raise PolicyError(f"{path}: templates are not supported in this version")
-    named: dict[str, str] = {}
     found: dict[str, dict[str, Any]] = {}
-    for number, (engine_id, body) in enumerate(document["staticPolicies"].items(), start=1):
+    for number, body in enumerate(document["staticPolicies"].values(), start=1):
         id_ = body.get("annotations", {}).get("id") or f"{path.stem}-{number}"
-        named[engine_id] = id_
         found |= _unique(path, {id_: body}, found)
-        effect = body.get("annotations", {}).get("effect", "")
-        if effect not in ("", *EFFECTS):
+    for id_, body in found.items():
+        if problem := _wrong_note(body) or validator.problem(body):
+            raise PolicyError(f"{path}: policy {id_!r}: {problem}")
+    templates = _templates(path, text, document["templates"], validator)
+    return found | _unique(path, templates, found)
+
+
+def _templates(
+    path: Path, text: str, written: Mapping[str, dict[str, Any]], validator: Validator
+) -> dict[str, dict[str, Any]]:
+    """The templates of a file by our ids; raises PolicyError."""
+    found: dict[str, dict[str, Any]] = {}
+    ids = {engine_id: body.get("annotations", {}).get("id") for engine_id, body in written.items()}
+    for engine_id, body in written.items():
+        id_ = ids[engine_id]
+        if not id_:
+            raise PolicyError(f"{path}: a template needs an @id, by which links name it")
+        if problem := _wrong_note(body):
+            raise PolicyError(f"{path}: template {id_!r}: {problem}")
+        found |= _unique(path, {id_: body}, found)
+    engine_id, problem = validator.problem_in(text) if written else ("", "")
+    if problem:
+        raise PolicyError(f"{path}: template {ids.get(engine_id, engine_id)!r}: {problem}")
+    return found
+
+
+def _wrong_note(body: Mapping[str, Any]) -> str:
+    """Say which annotation of a policy has no meaning that we know; empty for none."""
+    notes = body.get("annotations", {})
+    effect = notes.get("effect", "")
+    if effect not in ("", *EFFECTS):
+        return f"unknown @effect({effect!r}); known: {', '.join(EFFECTS)}"
+    if effect == "quarantine" and body["effect"] != "forbid":
+        return "@effect('quarantine') stands on a permit; only a forbid can put into quarantine"
+    timeout = notes.get("timeout", "60s")
+    return "" if _TIMEOUT.fullmatch(timeout) else f"@timeout({timeout!r}) is not like 60s"
+
+
+def _linked(
+    path: Path, text: str, written: Mapping[str, dict[str, Any]], validator: Validator
+) -> dict[str, dict[str, Any]]:
+    """The policies that the links make of templates, by their own ids; raises PolicyError."""
+    try:
+        links = parse_links(text)
+    except ValueError as e:
+        raise PolicyError(f"{path}: {_first_line(e)}") from None
+    found: dict[str, dict[str, Any]] = {}
+    for link in links:
+        template = written.get(link.template, {})
+        if not template or not slots_of(template):
             raise PolicyError(
-                f"{path}: policy {id_!r}: unknown @effect({effect!r}); known: {', '.join(EFFECTS)}"
+                f"{path}: link {link.id!r}: template: there is none with @id {link.template!r}"
             )
-        timeout = body.get("annotations", {}).get("timeout", "60s")
-        if not _TIMEOUT.fullmatch(timeout):
-            raise PolicyError(f"{path}: policy {id_!r}: @timeout({timeout!r}) is not like 60s")
-    result = cedarpy.validate_policies(text, schema)
-    if not result.validation_passed:
-        error = result.errors[0]
-        said = error.error.replace(f"`{error.policy_id}`", "it")
-        where = f"policy {named.get(error.policy_id, error.policy_id)!r}: "
-        raise PolicyError(f"{path}: {where if error.policy_id else ''}{said}")
+        try:
+            body = fill(template, link)
+        except ValueError as e:
+            raise PolicyError(f"{path}: link {link.id!r}: {e}") from None
+        if problem := validator.problem(body):
+            raise PolicyError(f"{path}: link {link.id!r}: {problem}")
+        _unique(path, {link.id: body}, written)
+        _unique(path, {link.id: body}, found)
+        found[link.id] = body
     return found
 
 
@@ -170,16 +241,6 @@ def _unique(
     if twice := new.keys() & known.keys():
         raise PolicyError(f"{path}: policy id {min(twice)!r} is used twice")
     return new
-
-
-def _too_long(bodies: Bodies) -> str:
-    """Name the policy that the engine cannot read: its JSON ends at 128 levels."""
-    for id_, body in bodies.items():
-        try:
-            Selection({id_: body}, {})
-        except ValueError:
-            return f"policy {id_!r}: too many operators in a row, the engine takes about 60"
-    return "the engine cannot read the policies"
 
 
 def _policy(id_: str, body: Mapping[str, Any]) -> Policy:

@@ -140,7 +140,11 @@ def _recall(
 def _told(event: Mapping[str, Any], body: Mapping[str, Any], facts: Mapping[str, Any]) -> Situation:
     """The situation of a row that holds the facts."""
     agent = Agent(
-        event["agent"], facts.get("owner", ""), tuple(facts.get("groups", ())), Trust(body["trust"])
+        event["agent"],
+        facts.get("owner", ""),
+        tuple(facts.get("groups", ())),
+        Trust(body["trust"]),
+        lapsed=facts.get("lapsed", False),
     )
     call = replace(
         _call(body),

@@ -88,7 +88,8 @@ class Selection:
         self._index = Index(bodies, actions)
         self._texts = {id_: f"{json.dumps(id_)}:{json.dumps(body)}" for id_, body in bodies.items()}
         self._reads = {id_: frozenset(_read(body["conditions"])) for id_, body in bodies.items()}
-        self.whole = self._parse(self._texts)
+        # Off the global lock: a front door that takes up a new set goes on serving meanwhile.
+        self.whole = cedarpy.PolicySet.from_json_str(self.document(self._texts), release_gil=True)
         self._sets: OrderedDict[frozenset[str], Selected] = OrderedDict()
         self._held = 0
         # A shape lasts as long as the set that it leads to; many shapes lead to the same one.
@@ -125,16 +126,16 @@ class Selection:
             self._held -= len(forgotten)
 
     def _load(self, ids: frozenset[str]) -> Selected:
-        handle = self.whole if len(ids) == len(self._texts) else self._parse(ids)
+        whole = len(ids) == len(self._texts)
+        handle = self.whole if whole else cedarpy.PolicySet.from_json_str(self.document(ids))
         reads = {name for id_ in ids for name in self._reads[id_]}
         names = frozenset(name for name in reads if name is not None)
         return Selected(ids, handle, None if None in reads else names)
 
-    def _parse(self, ids: Iterable[str]) -> cedarpy.PolicySet:
+    def document(self, ids: Iterable[str]) -> str:
+        """Some of the policies, as Cedar's JSON."""
         policies = ",".join(self._texts[id_] for id_ in ids)
-        return cedarpy.PolicySet.from_json_str(
-            f'{{"staticPolicies":{{{policies}}},"templates":{{}},"templateLinks":[]}}'
-        )
+        return f'{{"staticPolicies":{{{policies}}},"templates":{{}},"templateLinks":[]}}'
 
 
 def action_lines(actions: cedarpy.Entities) -> dict[str, Line]:

@@ -11,6 +11,7 @@ from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, moment, say, say_fields, say_json, say_table
 from interlock.cli.words import parse_duration, parse_text, typed
 from interlock.model import Agent, Trust
+from interlock.registry import Lease
 from interlock.settings import Settings
 
 app = typer.Typer(help="Agents: who may call, with which key, and how far they are trusted.")
@@ -47,6 +48,14 @@ def add(
     intent_category: Annotated[str, _text("The category of that intent.", "CATEGORY")] = "",
     goal: Annotated[str, _text("The goal that it works for.", "GOAL")] = "",
     key_ttl: Ttl = None,
+    lease: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DURATION",
+            parser=typed(parse_duration),
+            help="Cut it off when it sends no heartbeat for so long, such as 90s.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Register an agent and print its key, this once."""
@@ -54,10 +63,11 @@ def add(
     agent = Agent(name, owner, groups, Trust(trust), intent, intent_category, goal)
     settings = settings_of(context)
     with changing(settings, create=True) as home:
-        key = home.registry.add(agent, ttl=key_ttl)
+        key = home.registry.add(agent, ttl=key_ttl, lease_s=lease)
         ends = home.registry.key_expires_at(name)
+        leased = home.registry.lease(name)
     if as_json:
-        say_json(_public(agent, ends) | {"key": key})
+        say_json(_public(agent, ends, leased) | {"key": key})
         return
     say(f"Agent {name} is registered ({trust}). Its key is shown this once and not stored:")
     _say_key(settings, name, key, ends)
@@ -67,13 +77,14 @@ def add(
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """List all agents."""
     with reading(settings_of(context)) as records:
-        agents = [(a, records.registry.key_expires_at(a.name)) for a in records.registry.all()]
+        known = records.registry
+        agents = [(a, known.key_expires_at(a.name), known.lease(a.name)) for a in known.all()]
     if as_json:
-        for agent, ends in agents:
-            say_json(_public(agent, ends))
+        for agent, ends, lease in agents:
+            say_json(_public(agent, ends, lease))
         return
-    columns = ("name", "trust", "owner", "groups", "intent", "key ends")
-    say_table(columns, (_row(agent, ends) for agent, ends in agents))
+    columns = ("name", "trust", "owner", "groups", "intent", "key ends", "lapses")
+    say_table(columns, (_row(*each) for each in agents))
 
 
 @app.command()
@@ -82,10 +93,12 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
     with reading(settings_of(context)) as records:
         agent = records.registry.get(name)
         ends = records.registry.key_expires_at(name)
+        lease = records.registry.lease(name)
     if as_json:
-        say_json(_public(agent, ends))
+        say_json(_public(agent, ends, lease))
         return
-    fields = _public(agent, ends) | {"groups": ", ".join(agent.groups), "expires_at": _end(ends)}
+    fields = _public(agent, ends, lease) | {"groups": ", ".join(agent.groups)}
+    fields |= {"expires_at": _end(ends), "lapses_at": _end(lease.ends_at if lease else None)}
     say_fields((field.replace("_", " "), value or "-") for field, value in fields.items())
 
 
@@ -107,6 +120,17 @@ def quarantine(
 def revoke(context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False) -> None:
     """Cut an agent off for good."""
     _move(context, name, Trust.REVOKED, reason, as_json)
+
+
+@app.command()
+def heartbeat(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Say that an agent lives: its lease begins anew, also when it had lapsed."""
+    with changing(settings_of(context)) as home:
+        lease = home.registry.heartbeat(name, time.time())
+    if as_json:
+        say_json({"name": name, "lease_s": lease.seconds, "lapses_at": lease.ends_at})
+        return
+    say(f"Agent {name} is good until {moment(lease.ends_at)}.")
 
 
 @app.command()
@@ -156,7 +180,7 @@ def _say_key(settings: Settings, name: str, key: str, ends: float | None) -> Non
     say(f"The key ends: {_end(ends)}.")
 
 
-def _public(agent: Agent, ends: float | None) -> dict[str, Any]:
+def _public(agent: Agent, ends: float | None, lease: Lease | None) -> dict[str, Any]:
     return {
         "name": agent.name,
         "owner": agent.owner,
@@ -166,12 +190,14 @@ def _public(agent: Agent, ends: float | None) -> dict[str, Any]:
         "intent_category": agent.intent_category,
         "goal": agent.goal,
         "expires_at": ends,
+        "lease_s": lease and lease.seconds,
+        "lapses_at": lease and lease.ends_at,
     }
 
 
-def _row(agent: Agent, ends: float | None) -> tuple[Any, ...]:
-    groups = ", ".join(agent.groups)
-    return agent.name, agent.trust, agent.owner, groups, agent.intent, _end(ends)
+def _row(agent: Agent, ends: float | None, lease: Lease | None) -> tuple[Any, ...]:
+    groups, lapses = ", ".join(agent.groups), _end(lease.ends_at if lease else None)
+    return agent.name, agent.trust, agent.owner, groups, agent.intent, _end(ends), lapses
 
 
 def _end(ends: float | None) -> str:

@@ -12,7 +12,7 @@ from interlock.apdp.cases import Outcome, load_cases, run_case
 from interlock.apdp.difference import Change, changes
 from interlock.apdp.intents import load_intents
 from interlock.calls import Catalogue
-from interlock.cli import policy_tools
+from interlock.cli import grants, policy_tools
 from interlock.cli.exits import NoError
 from interlock.cli.home import settings_of
 from interlock.cli.printing import Json, say, say_json, say_styled, say_table
@@ -77,7 +77,14 @@ def diff(
         raise NoError(f"policies that differ: {len(found)}")
 
 
-for tool in (policy_tools.explain, policy_tools.replay, policy_tools.suggest):
+for tool in (
+    policy_tools.explain,
+    policy_tools.replay,
+    policy_tools.suggest,
+    grants.link,
+    grants.unlink,
+    grants.links,
+):
     app.command()(tool)
 
 

@@ -100,7 +100,7 @@ def explain(
             situation = recorded.situation
         elif agent and action and resource and not reference:
             call = _supposed(action, resource, service)
-            known = _agent(records, agent)
+            known = _agent(records, agent, time.time())
             mode = records.modes.of(settings.mode, known, call.service)
             declared = Declaration(intent, intent_category)
             situation = replayed.Situation(known, call, declared, secret, mode, time.time())
@@ -182,9 +182,9 @@ def _supposed(action: str, resource: Entity, service: str) -> Call:
     return parse_case("supposed", case | asked).call
 
 
-def _agent(records: Records, name: str) -> Agent:
+def _agent(records: Records, name: str, now: float | None = None) -> Agent:
     try:
-        return records.registry.get(name)
+        return records.registry.get(name, now)
     except RegistryError:
         return Agent(name)
 

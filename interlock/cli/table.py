@@ -24,6 +24,7 @@ def say_csv(events: Iterable[Mapping[str, Any]]) -> None:
             "when": moment(event["ts"]),
             "decision_id": event["decision_id"],
             "agent": event["agent"],
+            "owner": event["body"].get("facts", {}).get("owner", ""),
             "reasons": " ".join(str(policy) for policy, _ in event["body"].get("reasons", ())),
         }
         out.writerow([_harmless(known.get(column, "")) for column in COLUMNS])

@@ -13,7 +13,7 @@ type Rows = Callable[..., list[sqlite3.Row]]
 # A denial that does not bind is one all the same, and so is a wait for approval.
 _LABELS = {"deny": ("deny", "would_deny"), "needs_approval": ("needs_approval", "would_deny")}
 # Where the values stand that are not columns.
-_FIELDS = {"goal": "goal", "user": "owner", "label": "label", "host": "authority"}
+_FIELDS = {"goal": "goal", "user": "facts.owner", "label": "label", "host": "authority"}
 
 
 @dataclass(frozen=True, slots=True)

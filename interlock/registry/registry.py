@@ -5,11 +5,13 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from interlock.errors import IdentityError, RegistryError
 from interlock.model import UNIDENTIFIED, Agent, Trust
 from interlock.registry.keys import digest, new_key, well_formed
+from interlock.registry.leases import Lease, insert_lease, lease_of, renew
 from interlock.store import Audit, Database, Snapshot
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -35,6 +37,7 @@ class _Key:
 class _Known:
     agents: Mapping[str, Agent]
     keys: Mapping[bytes, _Key]
+    leased: frozenset[str]
 
 
 class Registry:
@@ -56,20 +59,58 @@ class Registry:
         proven = found is not None and found.holds(now) and well_formed(key)
         if found is None or not proven or name not in (None, found.agent):
             raise IdentityError("the agent name or key is not valid, or the key has expired")
-        return known.agents[found.agent]
+        return self._at(known.agents[found.agent], now)
 
-    def get(self, name: str) -> Agent:
-        """Answer an agent by name; raises RegistryError."""
+    def get(self, name: str, now: float | None = None) -> Agent:
+        """Answer an agent by name; raises RegistryError.
+
+        Without `now` it is as it was registered, and its lease is not looked at.
+        """
         try:
-            return self._known.value.agents[name]
+            agent = self._known.value.agents[name]
         except KeyError:
             raise RegistryError(f"there is no agent named {name!r}") from None
+        return agent if now is None else self._at(agent, now)
 
-    def require_good_standing(self, names: Iterable[str]) -> None:
+    def require_good_standing(self, names: Iterable[str], now: float) -> None:
         """Raise RegistryError when one of these agents is unknown or cut off."""
         for name in names:
-            if (agent := self.get(name)).cut_off:
-                raise RegistryError(f"agent {name!r} is {agent.trust}")
+            if (agent := self.get(name, now)).cut_off:
+                raise RegistryError(f"agent {name!r} is {agent.state}")
+
+    def lease(self, name: str) -> Lease | None:
+        """The lease of an agent; None for one that never lapses."""
+        return self._database.read(lambda connection: lease_of(connection, name))
+
+    def lapsed_since(self, since: float, now: float) -> bool:
+        """Say whether any lease ended in between."""
+        sql = "select 1 from leases where renewed_at + seconds between ? and ? limit 1"
+        return bool(self._known.value.leased) and self._database.one(sql, since, now) is not None
+
+    def heartbeat(self, name: str, now: float) -> Lease:
+        """Renew the lease of an agent; raises RegistryError for one that has none.
+
+        Only coming back is recorded: thousands of agents that live would bury everything else.
+        """
+
+        def work(connection: sqlite3.Connection) -> Lease:
+            self._trust_of(connection, name)
+            before = lease_of(connection, name)
+            if before is None:
+                raise RegistryError(f"agent {name!r} has no lease and never lapses")
+            if before.over(now):
+                details = {"agent": name, "lapsed_at": before.ends_at}
+                self._audit(connection, "agent.back", details)
+            return renew(connection, name, now)
+
+        return self._database.write(work)
+
+    def _at(self, agent: Agent, now: float) -> Agent:
+        """The agent with what its lease says; only those that have one cost a look."""
+        if agent.name not in self._known.value.leased:
+            return agent
+        lease = self.lease(agent.name)
+        return replace(agent, lapsed=lease is not None and lease.over(now))
 
     def all(self) -> list[Agent]:
         """Every agent, by name."""
@@ -81,10 +122,11 @@ class Registry:
         current = (key for key in keys if key.agent == name and key.revoked_at is None)
         return next((key.expires_at for key in current), None)
 
-    def add(self, agent: Agent, *, ttl: float | None = None) -> str:
+    def add(self, agent: Agent, *, ttl: float | None = None, lease_s: float | None = None) -> str:
         """Register an agent and return its first key, which is not stored and not shown again.
 
-        `ttl` is the key's life in seconds, None for no end. Raises RegistryError.
+        `ttl` is the key's life in seconds, `lease_s` for how many it is good without being heard
+        of; None for no end. Raises RegistryError.
         """
         if not _NAME.fullmatch(agent.name) or agent.name == UNIDENTIFIED.name:
             raise RegistryError(
@@ -110,7 +152,14 @@ class Registry:
             if added.rowcount != 1:
                 raise RegistryError(f"agent {agent.name!r} is registered already")
             _insert_key(connection, agent.name, key, ttl)
-            after = {"owner": agent.owner, "groups": list(agent.groups), "trust": agent.trust}
+            after: dict[str, Any] = {
+                "owner": agent.owner,
+                "groups": list(agent.groups),
+                "trust": agent.trust,
+            }
+            if lease_s is not None:
+                insert_lease(connection, agent.name, lease_s, time.time())
+                after["lease_s"] = lease_s
             self._audit(connection, "agent.add", {"agent": agent.name, "after": after})
 
         self._database.write(work)
@@ -168,6 +217,7 @@ class Registry:
 
         def work(connection: sqlite3.Connection) -> None:
             before = self._trust_of(connection, name)
+            connection.execute("delete from leases where agent = ?", [name])
             connection.execute("delete from agent_keys where agent = ?", [name])
             connection.execute("delete from agents where name = ?", [name])
             self._audit(connection, "agent.rm", {"agent": name, "before": {"trust": before}})
@@ -195,7 +245,8 @@ def _load(database: Database) -> _Known:
         bytes(row["digest"]): _Key(row["agent"], row["expires_at"], row["revoked_at"])
         for row in database.rows("select * from agent_keys")
     }
-    return _Known(agents, keys)
+    leased = frozenset(row["agent"] for row in database.rows("select agent from leases"))
+    return _Known(agents, keys, leased)
 
 
 def _agent(row: sqlite3.Row) -> Agent:

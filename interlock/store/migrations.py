@@ -181,7 +181,7 @@ def _questions(tables: Tables) -> None:
         "label": "label",
         "host": "authority",
         "goal": "goal",
-        "user": "owner",
+        "user": "facts.owner",
     }.items():
         value = f"json_extract(body, '$.{field}')"
         connection.execute(
@@ -217,7 +217,7 @@ def _alerts(tables: Tables) -> None:
     )
     tables.table("outbox").create_index(["webhook", "state", "seq"], if_not_exists=True)
     tables.table("outbox").create_index(["state", "settled_at"], if_not_exists=True)
-    tables.table("leases").create(
+    tables.table("turns").create(
         {"name": str, "holder": str, "until": float}, pk="name", if_not_exists=True
     )
     tables.create_view(
@@ -228,10 +228,28 @@ def _alerts(tables: Tables) -> None:
     _watch(tables, "honeytokens")
 
 
-def _watch(tables: Tables, *names: str) -> None:
+def _leases(tables: Tables) -> None:
+    """How long agents are good for without being heard of, and when they were.
+
+    Which agents have one is watched. Being heard of is an update, which is not: thousands of
+    agents that say that they live must not make everybody read everything again.
+    """
+    tables.table("leases").create(
+        {"agent": str, "seconds": float, "renewed_at": float},
+        pk="agent",
+        not_null={"seconds", "renewed_at"},
+        foreign_keys=[("agent", "agents", "name")],
+        if_not_exists=True,
+    )
+    _watch(tables, "leases", verbs=("insert", "delete"))
+
+
+def _watch(
+    tables: Tables, *names: str, verbs: tuple[str, ...] = ("insert", "update", "delete")
+) -> None:
     """Let a change to these tables move the change number, by which every process notices it."""
     for table in names:
-        for verb in ("insert", "update", "delete"):
+        for verb in verbs:
             tables.conn.execute(
                 f"create trigger if not exists {table}_{verb}_change after {verb} on {table} "  # noqa: S608
                 "begin update meta set value = value + 1 where key = 'change'; end"
@@ -247,6 +265,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     _approvals,
     _questions,
     _alerts,
+    _leases,
 )
 
 

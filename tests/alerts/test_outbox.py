@@ -12,8 +12,8 @@ from interlock.errors import InterlockError
 from interlock.installation import Installation
 from interlock.ledger import Event
 from interlock.model import Agent, Mode, Trust
-from interlock.store.leases import give_back, take
 from interlock.store.modes import ModeRule
+from interlock.store.turns import give_back, take
 
 URL = "http://127.0.0.1:9/hook"
 EVERYTHING = ("secret_access", "denial", "quarantine", "mode_change", "alert")
@@ -106,7 +106,7 @@ def test_a_webhook_that_is_removed_takes_its_news_along(home: Installation) -> N
     assert newest(home.database, 10) == []
 
 
-def test_a_lease_has_one_holder(home: Installation) -> None:
+def test_a_turn_has_one_holder(home: Installation) -> None:
     """Until it ends, or is given back by whoever holds it."""
 
     def taken(holder: str, now: float) -> bool:

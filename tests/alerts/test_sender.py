@@ -190,7 +190,7 @@ async def test_one_that_hangs_holds_nobody_up(home: Installation) -> None:
 async def test_only_one_process_sends(home: Installation) -> None:
     """Another one is told so."""
     first = Sender(home)
-    assert await first._leased()
+    assert await first._in_turn()
     with pytest.raises(AlertError, match="sending already"):
         await Sender(home).drain()
     first.stop()

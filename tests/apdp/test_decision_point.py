@@ -191,7 +191,9 @@ def test_what_an_agent_sends_is_never_more_than_a_string(folder: Path, name: str
         ),
         pytest.param("(" * 800 + ")" * 800, "nested deeper", id="800 brackets"),
         pytest.param("1 == 1 && " * 20_000, "more than 1000 operators", id="20,000 operators"),
-        pytest.param("permit(principal == ?principal, action, resource);", "templates", id="slot"),
+        pytest.param(
+            "permit(principal == ?principal, action, resource);", "needs an @id", id="slot"
+        ),
     ],
 )
 def test_a_broken_set_is_refused_and_named(folder: Path, text: str, said: str) -> None:

@@ -31,6 +31,8 @@ def test_add_as_json(terminal: Terminal) -> None:
         "intent": "sum up",
         "intent_category": "DataAnalysis",
         "goal": "g1",
+        "lease_s": None,
+        "lapses_at": None,
     }
 
 
@@ -85,3 +87,16 @@ def test_what_an_agent_said_does_not_reach_the_terminal(lived_in: Terminal) -> N
         out = lived_in.does("agent", *words).out
         assert "owned" in out
         assert out.replace("\n", "").isprintable()
+
+
+def test_a_lease_is_shown_and_renewed(terminal: Terminal) -> None:
+    """`add --lease`, `show`, `list` and `heartbeat` name the second at which the agent lapses."""
+    added = terminal.does("agent", "add", "a1", "--lease", "90s", "--json").object
+    assert added["lease_s"] == 90
+    renewed = terminal.does("agent", "heartbeat", "a1", "--json").object
+    shown = terminal.does("agent", "show", "a1", "--json").object
+    assert added["lapses_at"] < renewed["lapses_at"] == shown["lapses_at"]
+    assert "LAPSES" in terminal.does("agent", "list").out
+    assert "good until" in terminal.does("agent", "heartbeat", "a1").out
+    terminal.does("agent", "add", "a2")
+    assert "has no lease" in terminal.fails(2, "agent", "heartbeat", "a2")

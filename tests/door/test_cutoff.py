@@ -1,16 +1,21 @@
 """An agent that is cut off is gone within a second: also from what is under way."""
 
+import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from interlock.model import Agent, Mode, Trust
-from tests.door.world import World
+from tests.door.world import DEFAULT_POLICIES, World
 
 # What may pass between the command and the end of the connection.
 AT_MOST_S = 1.0
+TRAP = """
+@id("trap") @effect("quarantine") forbid (principal, action in Action::"delete", resource);
+"""
 
 
 def joined(world: World, mode: Mode, trust: Trust = Trust.TRUSTED) -> str:
@@ -92,3 +97,49 @@ def test_others_are_not_disturbed(world: World) -> None:
         next(events)
         world.change(lambda i: i.registry.set_trust(name, Trust.REVOKED))
         assert b"59" in b"".join(events)
+
+
+def test_a_policy_puts_its_agent_into_quarantine(world: World, tmp_path: Path) -> None:
+    """What follows on the same connection is cut or refused; the upstream hears nothing of it."""
+    (tmp_path / "default.cedar").write_text(DEFAULT_POLICIES.read_text() + TRAP)
+    with world.door(Mode.ENFORCE, "--set", f"interlock_policies={tmp_path}", reverse=()) as door:
+        name = joined(world, Mode.ENFORCE)
+        proxy, trust = door.proxy(name, world.keys[name]), world.trust(Mode.ENFORCE)
+        with (
+            httpx.Client(proxy=proxy, verify=trust, trust_env=False) as client,
+            httpx.Client(proxy=proxy, verify=trust, trust_env=False) as idle,
+        ):
+            assert idle.get(f"{world.openai}/v1/models").status_code == 200
+            before = len(world.received())
+            trapped = client.delete(f"{world.openai}/v1/models/m")
+            assert trapped.status_code == 403
+            with contextlib.suppress(httpx.HTTPError):
+                assert client.get(f"{world.openai}/v1/models").status_code == 403
+            time.sleep(AT_MOST_S)
+            (held,) = idle._transport_for_url(httpx.URL(world.openai))._pool.connections  # type: ignore[attr-defined]
+            assert held.has_expired(), "the idle connection is open"
+            assert len(world.received()) == before
+    assert world.change(lambda i: i.registry.get(name)).trust is Trust.QUARANTINED
+
+
+def test_a_running_stream_ends_when_its_lease_lapses(world: World) -> None:
+    """Nothing in the store changes then, and after a heartbeat the agent goes on."""
+    name = f"agent-{time.monotonic_ns()}"
+    agent = Agent(name, trust=Trust.TRUSTED)
+    world.keys[name] = world.change(lambda i: i.registry.add(agent, lease_s=3))
+    with world.reading(Mode.ENFORCE, reverse=()) as door:
+        world.change(lambda i: i.registry.heartbeat(name, time.time()))
+        lapses_at = time.monotonic() + 3
+        proxy = door.proxy(name, world.keys[name])
+        with httpx.Client(proxy=proxy, verify=world.trust(Mode.ENFORCE), trust_env=False) as client:
+            with client.stream("GET", f"{world.openai}/ticks?count=1000&interval=20") as stream:
+                events = stream.iter_raw()
+                next(events)
+                with pytest.raises(httpx.HTTPError):
+                    read_until(events, lapses_at + AT_MOST_S)
+            before = len(world.received())
+            refused = client.get(f"{world.openai}/v1/models")
+            assert refused.status_code == 403
+            assert len(world.received()) == before
+            world.change(lambda i: i.registry.heartbeat(name, time.time()))
+            assert client.get(f"{world.openai}/v1/models").status_code == 200

@@ -23,7 +23,7 @@ def event(number: int) -> Event:
         "effect": {"would_deny": "deny"}.get(label, label),
         "authority": f"h{number % 3}:443",
         "goal": "g" if number % 7 == 0 else "",
-        "owner": "ada" if number % 2 else "bob",
+        "facts": {"owner": "ada" if number % 2 else "bob"},
     }
     return Event(f"evt_{number}", 1000.0 + number // 3, "decision", f"a{number % 4}", "", body)
 
@@ -47,7 +47,7 @@ def expected(question: Question) -> list[str]:
             and question.decision in ("", body["label"], body["effect"])
             and question.host in ("", body["authority"])
             and question.goal in ("", body["goal"])
-            and question.user in ("", body["owner"])
+            and question.user in ("", body["facts"]["owner"])
             and question.since <= it.ts <= question.until
         )
 

@@ -4,9 +4,9 @@ import sqlite3
 
 
 def take(connection: sqlite3.Connection, name: str, holder: str, now: float, until: float) -> bool:
-    """Take or renew a lease in the caller's transaction; False while another holds it."""
+    """Take or renew a turn in the caller's transaction; False while another holds it."""
     taken = connection.execute(
-        "insert into leases values (:name, :holder, :until) on conflict (name) do update "
+        "insert into turns values (:name, :holder, :until) on conflict (name) do update "
         "set holder = :holder, until = :until where holder = :holder or until <= :now",
         {"name": name, "holder": holder, "now": now, "until": until},
     )
@@ -14,5 +14,5 @@ def take(connection: sqlite3.Connection, name: str, holder: str, now: float, unt
 
 
 def give_back(connection: sqlite3.Connection, name: str, holder: str) -> None:
-    """End a lease before its time; nothing when another holds it."""
-    connection.execute("delete from leases where name = ? and holder = ?", [name, holder])
+    """End a turn before its time; nothing when another holds it."""
+    connection.execute("delete from turns where name = ? and holder = ?", [name, holder])

@@ -1,0 +1,109 @@
+"""Leases: who is not heard of for so long is cut off, until it is heard of again."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from interlock.apdp import DecisionPoint, load_policies
+from interlock.apdp.policies import shipped
+from interlock.errors import RegistryError
+from interlock.installation import Installation
+from interlock.model import Agent, Authority, Binding, Declaration, Mode, Stage, Trust
+from interlock.settings import Settings
+from interlock.store.bindings import bind
+from tests.apdp.test_decision_point import CALL
+
+OPENAI = Authority("api.openai.com", 443)
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    with Installation(Settings.load(home=tmp_path / "home")) as installation:
+        yield installation
+
+
+def test_a_lapsed_agent_is_denied_and_holds_no_credential(installation: Installation) -> None:
+    """At the trust stage, whatever the policies say; a heartbeat brings all of it back."""
+    registry = installation.registry
+    key = registry.add(Agent("one", trust=Trust.TRUSTED), lease_s=90)
+    binding = Binding("k", OPENAI, "bearer")
+    installation.database.write(lambda connection: bind(connection, binding))
+    point = DecisionPoint(load_policies(shipped()))
+    now = time.time()
+    for at, lapsed in ((now + 80, False), (now + 91, True), (now + 92, False)):
+        if at == now + 92:
+            registry.heartbeat("one", at)
+        agent = registry.prove(key, at)
+        decision = point.decide(
+            "d", agent, CALL, Declaration(), secret="", mode=Mode.ENFORCE, now=at
+        )
+        assert (agent.lapsed, decision.refused) == (lapsed, lapsed)
+        assert (installation.bindings.for_agent(agent, OPENAI) is None) is lapsed
+        if lapsed:
+            assert decision.stage is Stage.TRUST
+            assert decision.reasons[0].policy_id == "agent-lapsed"
+            with pytest.raises(RegistryError, match="'one' is lapsed"):
+                registry.require_good_standing(["one"], at)
+        else:
+            registry.require_good_standing(["one"], at)
+
+
+def test_an_agent_without_a_lease_never_lapses(installation: Installation) -> None:
+    """And a heartbeat of it is refused, for nothing would come of it."""
+    key = installation.registry.add(Agent("one"))
+    assert not installation.registry.prove(key, 4e9).cut_off
+    for name, said in (("one", "has no lease"), ("two", "there is no agent")):
+        with pytest.raises(RegistryError, match=said):
+            installation.registry.heartbeat(name, 4e9)
+
+
+def test_a_heartbeat_does_not_lift_a_quarantine(installation: Installation) -> None:
+    """Being alive is no reason to be trusted."""
+    registry = installation.registry
+    registry.add(Agent("one", trust=Trust.QUARANTINED), lease_s=1)
+    registry.heartbeat("one", 5e9)
+    assert registry.get("one", 5e9).cut_off
+    assert registry.get("one", 6e9).state == "quarantined"
+
+
+def test_a_heartbeat_makes_nobody_read_everything_again(installation: Installation) -> None:
+    """The change number stands still, and another process sees the lease renewed all the same."""
+    registry = installation.registry
+    registry.add(Agent("one"), lease_s=10)
+    with Installation(installation.settings) as other:
+        assert other.registry.get("one", 5e9).lapsed
+        change = installation.database.change
+        registry.heartbeat("one", 5e9)
+        assert installation.database.change == change
+        assert not other.registry.get("one", 5e9).lapsed
+
+
+def test_a_lapse_shows_once_to_who_looks_now_and_then(installation: Installation) -> None:
+    """Between two looks, and not again."""
+    registry = installation.registry
+    registry.add(Agent("one"), lease_s=10)
+    registry.heartbeat("one", 5e9)
+    looks = [(5e9, 5e9 + 9), (5e9 + 9, 5e9 + 11), (5e9 + 11, 5e9 + 20)]
+    assert [registry.lapsed_since(*look) for look in looks] == [False, True, False]
+
+
+def test_coming_back_is_recorded_and_living_on_is_not(installation: Installation) -> None:
+    """The ledger tells how long an agent was away."""
+    registry = installation.registry
+    registry.add(Agent("one"), lease_s=10)
+    for now in (5e9, 5e9 + 5, 5e9 + 30):
+        registry.heartbeat("one", now)
+    rows = [row["body"] for row in installation.ledger.tail(9)]
+    assert [row["action"] for row in rows] == ["agent.add", "agent.back", "agent.back"]
+    assert rows[0]["after"]["lease_s"] == 10
+    assert rows[2]["lapsed_at"] == 5e9 + 15
+
+
+def test_removing_an_agent_removes_its_lease(installation: Installation) -> None:
+    """The next of that name begins anew."""
+    installation.registry.add(Agent("one"), lease_s=10)
+    installation.registry.remove("one")
+    installation.registry.add(Agent("one"))
+    assert not installation.registry.get("one", 6e9).lapsed
