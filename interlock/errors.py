@@ -9,6 +9,7 @@ InterlockError
 │   └── GoalClosedError  a goal that does not let an action through
 ├── ApprovalError        an approval that cannot be answered, or does not let a request through
 ├── IdentityError        a proof of identity that does not hold
+├── BindingError         bindings between which a call could not choose
 ├── CatalogueError       a provider file that does not say what it must
 └── PolicyError          a policy set that cannot be loaded
 """
@@ -58,6 +59,10 @@ class IdentityError(InterlockError):
 
     The message never says which part was wrong: a stranger must not learn which agents exist.
     """
+
+
+class BindingError(InterlockError):
+    """Two secrets fit the same call equally well; the message names both and what to add."""
 
 
 class CatalogueError(InterlockError):

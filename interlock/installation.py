@@ -24,7 +24,7 @@ from interlock.registry import Registry
 from interlock.settings import Settings, secure_home
 from interlock.store import Bindings, Database, Shelf, Snapshot
 from interlock.store.approvals import Approvals
-from interlock.store.bindings import bind, unbind
+from interlock.store.bindings import bind, check_distinct, unbind
 from interlock.store.delegations import Delegations
 from interlock.store.goals import Goals
 from interlock.store.modes import Modes
@@ -96,14 +96,18 @@ class Installation:
         return self.database.read(lambda connection: self._vault(connection).names())
 
     def set_secret(self, name: str, secret: Secret, bindings: Sequence[Binding]) -> None:
-        """Store a secret with the bindings that replace those it had: all of it, or nothing."""
+        """Store a secret with the bindings that replace those it had: all of it, or nothing.
+
+        Raises BindingError when a call could then fit it and another secret equally well.
+        """
 
         def work(connection: sqlite3.Connection) -> None:
             self._vault(connection).seal(name, secret)
             unbind(connection, name)
             for binding in bindings:
                 bind(connection, binding)
-            after = [f"{b.authority} {b.recipe}" for b in bindings]
+            check_distinct(connection)
+            after = [f"{b} {b.recipe}" for b in bindings]
             self.ledger.admin(connection, "secret.set", {"secret": name, "after": after})
 
         self.database.write(work)

@@ -172,6 +172,14 @@ def _approvals(tables: Tables) -> None:
     tables.table("approvals").create_index(["asked_at"], if_not_exists=True)
 
 
+def _conditions(tables: Tables) -> None:
+    """What a binding asks of a call beside its agent; an empty list asks nothing."""
+    known = tables.table("bindings").columns_dict
+    for name in ("groups", "goals", "methods", "paths"):
+        if name not in known:
+            tables.table("bindings").add_column(name, str, not_null_default="[]")
+
+
 def _watch(tables: Tables, *names: str) -> None:
     """Let a change to these tables move the change number, by which every process notices it."""
     for table in names:
@@ -189,6 +197,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     _change_number,
     _why,
     _approvals,
+    _conditions,
 )
 
 

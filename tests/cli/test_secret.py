@@ -13,7 +13,8 @@ from interlock.settings import Settings
 from tests.cli.conftest import KEY
 from tests.cli.terminal import INTERLOCK, Terminal
 
-OPENAI = {"host": "api.openai.com:443", "recipe": "bearer", "agents": [], "service": "openai"}
+ANY = {"agents": [], "groups": [], "goals": [], "methods": [], "paths": []}
+OPENAI = ANY | {"host": "api.openai.com:443", "recipe": "bearer", "service": "openai"}
 
 
 def test_the_catalogue_knows_where_a_key_goes(terminal: Terminal) -> None:
@@ -29,7 +30,7 @@ def test_another_host_speaks_the_same_api(lived_in: Terminal) -> None:
     """A secret of the catalogue carries its provider along; other secrets carry none."""
     bind = ("--host", "LLM.example:8443", "--host", "llm2.example", "--agent", "research-agent")
     said = lived_in.does("secret", "set", "openai-api-key", *bind, "--json", stdin=b"sk-1").object
-    common = {"recipe": "bearer", "agents": ["research-agent"], "service": "openai"}
+    common = ANY | {"recipe": "bearer", "agents": ["research-agent"], "service": "openai"}
     hosts = [{"host": "llm.example:8443"}, {"host": "llm2.example:443"}]
     assert said["bindings"] == [host | common for host in hosts]
     other = ("github", "--host", "api.github.com", "--recipe", "header:X-Token", "--json")
