@@ -62,7 +62,7 @@ class IdentityError(InterlockError):
 
 
 class BindingError(InterlockError):
-    """Two secrets fit the same call equally well; the message names both and what to add."""
+    """A binding is not sound, or two secrets fit the same call; the message names them."""
 
 
 class CatalogueError(InterlockError):

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from broker import (
 )
 from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder, Standing
 from interlock.calls import GENERIC_ACTIONS, Catalogue, Provider, describe
+from interlock.calls.hosts import parse_destination, parse_path_pattern
 from interlock.calls.usage import Usage
 from interlock.delegation import DelegationError, verify
 from interlock.errors import (
@@ -70,6 +71,7 @@ class Governor:
         self._shadow = Shadow(settings.shadow)
         self._hold = Hold(installation)
         self._decision_point: DecisionPoint
+        require_sound(installation.bindings.all(), installation.catalogue)
         installation.bindings.require_distinct()
         self._adopt(self.policies.current, self.policies.intents)
 
@@ -249,6 +251,24 @@ def require_coverage(policies: Policies, catalogue: Catalogue) -> None:
             f"{policies.folder}: the schema does not declare {', '.join(sorted(missing))}: "
             "such calls could not be judged"
         )
+
+
+def require_sound(bindings: Iterable[Binding], catalogue: Catalogue) -> None:
+    """Raise BindingError for a binding that leads to a host that policy does not cover (I7).
+
+    What the command line refuses may still stand in the store, written by other hands.
+    """
+    for binding in bindings:
+        try:
+            parse_recipe(binding.recipe)
+            if parse_destination(str(binding.authority)) != binding.authority:
+                raise ValueError("the host is not in its canonical form")
+            for path in binding.paths:
+                parse_path_pattern(path)
+            if binding.service and catalogue.named(binding.service) is None:
+                raise ValueError(f"there is no provider {binding.service!r}")
+        except ValueError as e:
+            raise BindingError(f"{binding}: {e}") from None
 
 
 def _chosen(choose: Callable[[], Binding | None]) -> tuple[Binding | None, str]:

@@ -34,7 +34,7 @@ def parse_destination(text: str) -> Authority:
 
 def parse_path_pattern(text: str) -> str:
     """Read a path such as `/v1/files` or `/repos/acme/*`; raises ValueError."""
-    plain = text.rstrip("/") or "/"
+    plain = text if text == "/" else text.rstrip("/")
     if objection := path_objection(plain) or path_doubt(plain.replace("*", "a")):
         raise ValueError(f"{text[:80]!r}: {objection}")
     return plain
