@@ -79,6 +79,7 @@ def plain(status: int, message: str, shape: str = "") -> http.Response:
 
 _FAILURES = ("ledger_unavailable", "secret_unavailable")
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 503: "server_error"}
+_GOOGLE_STATUS = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
 _ANTHROPIC_TYPES = {401: "authentication_error", 403: "permission_error"}
 
 
@@ -101,4 +102,9 @@ def _body(status: int, shape: str, message: str) -> Shape:
     if shape == "anthropic":
         kind = _ANTHROPIC_TYPES.get(status, "api_error")
         return {"type": "error", "error": {"type": kind, "message": message}}
+    if shape == "google":
+        state = _GOOGLE_STATUS.get(status, "UNAVAILABLE")
+        return {"error": {"code": status, "message": message, "status": state}}
+    if shape == "message":
+        return {"message": message}
     return {"error": {"type": "interlock_refused", "message": message}}

@@ -10,6 +10,7 @@ InterlockError
 ├── ApprovalError        an approval that cannot be answered, or does not let a request through
 ├── AlertError           a honeytoken or webhook that cannot be set up, or is not there
 ├── IdentityError        a proof of identity that does not hold
+├── BindingError         bindings between which a call could not choose
 ├── CatalogueError       a provider file that does not say what it must
 └── PolicyError          a policy set that cannot be loaded
 """
@@ -63,6 +64,10 @@ class IdentityError(InterlockError):
 
     The message never says which part was wrong: a stranger must not learn which agents exist.
     """
+
+
+class BindingError(InterlockError):
+    """A binding is not sound, or two secrets fit the same call; the message names them."""
 
 
 class CatalogueError(InterlockError):

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,10 +15,12 @@ from broker import (
 )
 from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder, Standing
 from interlock.calls import GENERIC_ACTIONS, Catalogue, Provider, describe
+from interlock.calls.hosts import parse_destination, parse_path_pattern
 from interlock.calls.usage import Usage
 from interlock.delegation import DelegationError, verify
 from interlock.errors import (
     ApprovalError,
+    BindingError,
     GoalClosedError,
     LedgerUnavailableError,
     PolicyError,
@@ -69,6 +71,8 @@ class Governor:
         self._shadow = Shadow(settings.shadow)
         self._hold = Hold(installation)
         self._decision_point: DecisionPoint
+        require_sound(installation.bindings.all(), installation.catalogue)
+        installation.bindings.require_distinct()
         self._adopt(self.policies.current, self.policies.intents)
 
     def identify(self, key: str, name: str | None = None) -> Agent:
@@ -114,8 +118,10 @@ class Governor:
         declared = declare(agent, said)
         provider = self.provider_at(request.authority)
         call = describe(request, provider)
-        binding = self.installation.bindings.for_agent(agent, request.authority)
         standing = self._standing(agent, declared, now)
+        goal = _open_goal(agent, call, standing, now)
+        choose = partial(self.installation.bindings.choose, agent, call, goal)
+        binding, tie = _chosen(choose)
 
         ask = partial(
             DecisionPoint.decide,
@@ -129,13 +135,16 @@ class Governor:
             standing=standing,
         )
         decision = ask(self._decision_point)
-        goal = _open_goal(agent, call, standing, now)
         shadow = tuple(self._shadow.differences(decision, ask))
         verdict = Verdict(decision, call, agent, provider, goal, shadow)
         if decision.refused and decision.effect is Effect.NEEDS_APPROVAL:
             verdict = await self._hold.settle(verdict, self.policies.current, declared.approval)
             now = time.time()
+            if _chosen(choose) != (binding, tie):
+                tie = "where the secret may go has changed while the call waited"
         credential = None
+        if tie:
+            binding, verdict = None, self._refuse(verdict, Reason("ambiguous_binding", tie))
         if binding and not verdict.decision.refused:
             try:
                 credential = self._fetch(binding)
@@ -161,8 +170,8 @@ class Governor:
         except (GoalClosedError, ApprovalError) as e:
             # Another call was faster: it took the last action of the goal, or the approval.
             verdict = _too_late(verdict, e)
-            if verdict.decision.refused:
-                credential = None
+            if verdict.decision.refused or (credential and credential.binding.goals):
+                credential = None  # the key of a goal is gone with the goal
             return await self._record(verdict, declared, credential, now)
         except LedgerUnavailableError as e:
             if credential or verdict.decision.mode is Mode.ENFORCE:
@@ -263,6 +272,32 @@ def require_coverage(policies: Policies, catalogue: Catalogue) -> None:
             f"{policies.folder}: the schema does not declare {', '.join(sorted(missing))}: "
             "such calls could not be judged"
         )
+
+
+def require_sound(bindings: Iterable[Binding], catalogue: Catalogue) -> None:
+    """Raise BindingError for a binding that leads to a host that policy does not cover (I7).
+
+    What the command line refuses may still stand in the store, written by other hands.
+    """
+    for binding in bindings:
+        try:
+            parse_recipe(binding.recipe)
+            if parse_destination(str(binding.authority)) != binding.authority:
+                raise ValueError("the host is not in its canonical form")
+            for path in binding.paths:
+                parse_path_pattern(path)
+            if binding.service and catalogue.named(binding.service) is None:
+                raise ValueError(f"there is no provider {binding.service!r}")
+        except ValueError as e:
+            raise BindingError(f"{binding}: {e}") from None
+
+
+def _chosen(choose: Callable[[], Binding | None]) -> tuple[Binding | None, str]:
+    """The binding that serves a call, and why none could be chosen when several fit equally."""
+    try:
+        return choose(), ""
+    except BindingError as e:
+        return None, str(e)
 
 
 def declare(agent: Agent, said: Mapping[str, str]) -> Declaration:

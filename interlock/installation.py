@@ -29,7 +29,7 @@ from interlock.registry import Registry
 from interlock.settings import Settings, secure_home
 from interlock.store import Bindings, Database, Shelf, Snapshot
 from interlock.store.approvals import Approvals
-from interlock.store.bindings import bind, unbind
+from interlock.store.bindings import bind, check_distinct, unbind
 from interlock.store.delegations import Delegations
 from interlock.store.goals import Goals
 from interlock.store.modes import Modes
@@ -111,7 +111,8 @@ class Installation:
     def set_secret(self, name: str, secret: Secret, bindings: Sequence[Binding]) -> None:
         """Store a secret with the bindings that replace those it had: all of it, or nothing.
 
-        Raises AlertError for a value that is planted as a honeytoken.
+        Raises BindingError when a call could then fit it and another secret equally well, and
+        AlertError for a value that is planted as a honeytoken.
         """
         self.honeytokens.require_none(name, secret)
 
@@ -120,7 +121,8 @@ class Installation:
             unbind(connection, name)
             for binding in bindings:
                 bind(connection, binding)
-            after = [f"{b.authority} {b.recipe}" for b in bindings]
+            check_distinct(connection)
+            after = [f"{b} {b.recipe}" for b in bindings]
             self.ledger.admin(connection, "secret.set", {"secret": name, "after": after})
 
         self.database.write(work)

@@ -245,10 +245,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Where one secret may go and how it is put on a request.
+    """Where one secret may go, for what calls, and how it is put on a request.
 
-    Empty `agents` means every identified agent. `service` is the catalogue's name of the API
-    that the host speaks, empty for an API that the catalogue does not know.
+    The host of `authority` may be a pattern (`interlock.pattern`). An empty condition holds for
+    every call. `agents` and `groups` are one condition, who: empty, it holds for every identified
+    agent. `service` is the catalogue's name of the API that the host speaks, empty for an API
+    that the catalogue does not know.
     """
 
     secret: str
@@ -256,3 +258,14 @@ class Binding:
     recipe: str
     agents: frozenset[str] = field(default_factory=frozenset)
     service: str = ""
+    groups: frozenset[str] = field(default_factory=frozenset)
+    goals: frozenset[str] = field(default_factory=frozenset)
+    methods: frozenset[str] = field(default_factory=frozenset)
+    paths: frozenset[str] = field(default_factory=frozenset)
+
+    def __str__(self) -> str:
+        conditions = ("agents", "groups", "goals", "methods", "paths")
+        said = [
+            f"{name} {'|'.join(sorted(v))}" for name in conditions if (v := getattr(self, name))
+        ]
+        return f"{self.secret} at {self.authority.short} ({', '.join(said) or 'every call'})"

@@ -33,7 +33,7 @@ ORDER = (
     ),
     ("interlock.store", "interlock.settings"),
     ("interlock.delegation",),
-    ("broker", "interlock.model", "interlock.errors", "interlock"),
+    ("broker", "interlock.model", "interlock.pattern", "interlock.errors", "interlock"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
 # Rooms that share a floor and yet do not know each other.

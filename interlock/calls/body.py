@@ -33,6 +33,17 @@ class Facts:
 
 def read_facts(request: Request) -> Facts:
     """Read the body of a model call; raises ValueError that says what is ambiguous about it."""
+    data = read_object(request)
+    return Facts(
+        model=plain_name(typed(data, "model", str, "")),
+        stream=typed(data, "stream", bool, False),
+        tools=names_of(typed(data, "tools", list, [])),
+        max_tokens=max_tokens_of(data),
+    )
+
+
+def read_object(request: Request) -> dict[str, Any]:
+    """Read a body that is one JSON object; raises ValueError."""
     if request.content_encoding not in ("", "identity"):
         raise ValueError(f"the body is encoded as {request.content_encoding[:40]!r}")
     if not _JSON.fullmatch(request.content_type):
@@ -42,12 +53,7 @@ def read_facts(request: Request) -> Facts:
     data = parse_json(request.body)
     if not isinstance(data, dict):
         raise ValueError("the body must be a JSON object")
-    return Facts(
-        model=_name(_typed(data, "model", str, "")),
-        stream=_typed(data, "stream", bool, False),
-        tools=_tools(data),
-        max_tokens=_max_tokens(data),
-    )
+    return data
 
 
 def parse_json(body: bytes) -> Any:
@@ -71,7 +77,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _name(text: str) -> str:
+def plain_name(text: str) -> str:
     """A name that can stand in a policy, a log line and the ledger."""
     if len(text) > LONGEST_NAME or not text.isprintable():
         raise ValueError(f"a name in the body is not {LONGEST_NAME} printable characters")
@@ -82,7 +88,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"the body holds {name}, which is not JSON")
 
 
-def _typed[T](data: dict[str, Any], key: str, kind: type[T], default: T) -> T:
+def typed[T](data: dict[str, Any], key: str, kind: type[T], default: T) -> T:
     value = data.get(key)
     if value is None:
         return default
@@ -91,9 +97,9 @@ def _typed[T](data: dict[str, Any], key: str, kind: type[T], default: T) -> T:
     return value
 
 
-def _max_tokens(data: dict[str, Any]) -> int:
+def max_tokens_of(data: dict[str, Any]) -> int:
     given = [
-        _typed(data, key, int, 0)
+        typed(data, key, int, 0)
         for key in ("max_tokens", "max_completion_tokens", "max_output_tokens")
     ]
     if not all(0 <= number < MOST_TOKENS for number in given):
@@ -101,10 +107,9 @@ def _max_tokens(data: dict[str, Any]) -> int:
     return max(given)
 
 
-def _tools(data: dict[str, Any]) -> tuple[str, ...]:
+def names_of(tools: list[Any]) -> tuple[str, ...]:
     """Names of the tools that the model is offered (OpenAI nests them under `function`)."""
     names: set[str] = set()
-    tools = _typed(data, "tools", list, [])
     if len(tools) > MOST_TOOLS:
         raise ValueError(f"more than {MOST_TOOLS} tools in the body")
     for tool in tools:
@@ -113,5 +118,5 @@ def _tools(data: dict[str, Any]) -> tuple[str, ...]:
         inner = tool.get("function")
         name = (inner if isinstance(inner, dict) else tool).get("name") or tool.get("type")
         if isinstance(name, str):
-            names.add(_name(name))
+            names.add(plain_name(name))
     return tuple(sorted(names))

@@ -1,10 +1,13 @@
 """A request becomes a call: which service, which action, on which resource."""
 
 import hashlib
+from dataclasses import replace
+from urllib.parse import unquote
 
-from interlock.calls.body import Facts, read_facts
+from interlock.calls.body import Facts, plain_name
 from interlock.calls.catalogue import Operation, Provider
 from interlock.calls.path import path_doubt
+from interlock.calls.shapes import facts_of
 from interlock.model import Call, Entity, Request
 
 _GENERIC = {
@@ -25,9 +28,10 @@ def describe(request: Request, provider: Provider | None) -> Call:
 
     Never raises: what cannot be read for sure comes back as a generic call with `doubt`.
     """
-    path = request.path.partition("?")[0]
+    # Decoded, because servers read `%3A` as `:`. What is decoded into a `/` is in doubt anyway.
+    path = unquote(request.path.partition("?")[0])
     operation = provider.operation(request.method, path) if provider else None
-    facts, doubt = _facts(request, operation)
+    facts, doubt = _facts(request, provider, operation, path)
     action = operation.action if operation else _GENERIC.get(request.method, OTHER_METHOD)
     return Call(
         service=provider.service if provider else request.authority.short,
@@ -43,13 +47,17 @@ def describe(request: Request, provider: Provider | None) -> Call:
     )
 
 
-def _facts(request: Request, operation: Operation | None) -> tuple[Facts, str]:
-    if operation is None or operation.resource != "model":
+def _facts(
+    request: Request, provider: Provider | None, operation: Operation | None, path: str
+) -> tuple[Facts, str]:
+    if provider is None or operation is None or operation.resource != "model":
         return Facts(), ""
     try:
-        return read_facts(request), ""
+        facts = facts_of(request, provider.body)
+        model = plain_name(operation.model(path) or facts.model)
     except ValueError as e:
         return Facts(), f"ambiguous_body: {e}"
+    return replace(facts, model=model, stream=facts.stream or operation.stream), ""
 
 
 def _resource(

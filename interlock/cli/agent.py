@@ -149,13 +149,18 @@ def rotate(context: typer.Context, name: Name, key_ttl: Ttl = None, as_json: Jso
 
 @app.command()
 def rm(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Forget an agent and its keys; what it did stays in the ledger."""
+    """Forget an agent and its keys; what it did stays in the ledger.
+
+    Its name leaves every binding of a secret; one that was for this agent alone ends.
+    """
     with changing(settings_of(context)) as home:
-        home.registry.remove(name)
+        ended = home.registry.remove(name)
     if as_json:
-        say_json({"name": name, "removed": True})
+        say_json({"name": name, "removed": True, "unbound": list(map(str, ended))})
         return
     say(f"Agent {name} is removed.")
+    for binding in ended:
+        say(f"Secret {binding.secret} is no longer bound to {binding.authority.short}.")
 
 
 def _move(context: typer.Context, name: str, to: Trust, reason: str, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from interlock.cli.exits import NoError
 from interlock.cli.home import Records, reading, settings_of
 from interlock.cli.printing import Json, moment, say, say_fields, say_json
 from interlock.cli.words import parse_duration, typed
-from interlock.errors import RegistryError, StoreError
+from interlock.errors import BindingError, RegistryError, StoreError
 from interlock.ledger import Question
 from interlock.model import Agent, Call, Declaration, Effect, Entity
 
@@ -157,7 +157,10 @@ def _recall(
     if not (recorded and recorded.refused and "facts" not in decision["body"]):
         return recorded
     situation = recorded.situation
-    binding = records.bindings.for_agent(situation.agent, situation.call.request.authority)
+    try:
+        binding = records.bindings.choose(situation.agent, situation.call, goal="")
+    except BindingError as e:
+        raise NoError(str(e)) from None
     secret = binding.secret if binding else ""
     return replace(recorded, situation=replace(situation, secret=secret))
 

@@ -2,7 +2,8 @@
 
 import getpass
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -10,11 +11,13 @@ import typer
 from broker import BrokerError, Secret, parse_recipe
 from broker.secret import MAX_BYTES
 from interlock.calls import Catalogue
+from interlock.calls.hosts import parse_path_pattern
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, say, say_json, say_table
-from interlock.cli.words import parse_host, parse_secret_name, typed
+from interlock.cli.words import parse_host, parse_method, parse_secret_name, parse_text, typed
 from interlock.errors import InterlockError
 from interlock.model import Authority, Binding
+from interlock.settings import Settings
 
 app = typer.Typer(help="Secrets: the keys of providers, sealed, each bound to its hosts.")
 
@@ -39,6 +42,10 @@ def set_(
             help="Where it may go; repeatable. A secret of the catalogue has its provider's.",
         ),
     ] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose API it is for, when its name does not say so."),
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(metavar="RECIPE", help="How it travels: bearer, basic or header:NAME."),
@@ -47,19 +54,58 @@ def set_(
         list[str] | None,
         typer.Option(metavar="AGENT", help="Who may use it; repeatable. Default: every agent."),
     ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GROUP",
+            parser=typed(parse_text),
+            help="Agents of this group may use it too; repeatable.",
+        ),
+    ] = None,
+    goal: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GOAL", help="Only under this goal, while it is open; repeatable."),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD", parser=typed(parse_method), help="Only for this method; repeatable."
+        ),
+    ] = None,
+    path: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH",
+            parser=typed(parse_path_pattern),
+            help="Only there and below; * stands for a part of one segment; repeatable.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Store a secret; its value is read from a hidden prompt or from stdin.
 
-    The catalogue knows where openai-api-key and anthropic-api-key go; any other needs --host.
+    `interlock secret providers` lists the names that need no --host. Of a secret that is there
+    already, what is not said stays as it is: a new value alone moves nothing, and nothing grows
+    wider by itself. To begin anew, remove it first.
     """
     settings = settings_of(context)
-    bindings = plan(name, host or (), recipe, agent or ())
+    said = {
+        "agents": frozenset(agent or ()),
+        "groups": frozenset(group or ()),
+        "goals": frozenset(goal or ()),
+        "methods": frozenset(method or ()),
+        "paths": frozenset(path or ()),
+    }
+    before = _known(settings, name)
+    bindings = plan(name, host or (), recipe, provider, said, before)
     secret = read_secret(name)
     _try(bindings[0], secret)
     with changing(settings, create=True) as home:
         for each in agent or ():
             home.registry.get(each)
+        for each in goal or ():
+            if home.goals.get(each) is None:
+                raise SecretInputError(f"there is no goal {each!r}")
         home.set_secret(name, secret, bindings)
     if as_json:
         say_json(_public(name, bindings))
@@ -77,8 +123,38 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         for name, bindings in secrets:
             say_json(_public(name, bindings))
         return
-    rows = ((name, _hosts(b), _recipes(b), _agents(b)) for name, b in secrets)
-    say_table(("name", "hosts", "recipe", "agents"), rows)
+    rows = ((name, _hosts(b), _recipes(b), _agents(b), _calls(b)) for name, b in secrets)
+    say_table(("name", "hosts", "recipe", "agents", "calls"), rows)
+
+
+@app.command()
+def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Show where one secret may go, for whom and for what calls; never its value."""
+    with reading(settings_of(context)) as records:
+        if name not in records.secrets():
+            raise SecretInputError(f"there is no secret named {name!r}")
+        bindings = [b for b in records.bindings.all() if b.secret == name]
+    if as_json:
+        say_json(_public(name, bindings))
+        return
+    columns = ("host", "recipe", "service", "agents", "calls")
+    say_table(
+        columns,
+        ((b.authority.short, b.recipe, b.service, _agents([b]), _calls([b])) for b in bindings),
+    )
+
+
+@app.command()
+def providers(as_json: Json = False) -> None:
+    """List the APIs of the catalogue: the secret's name, its hosts and how it travels."""
+    for provider in Catalogue.shipped() if as_json else ():
+        hosts = list(provider.hosts)
+        fields = {"provider": provider.service, "secret": provider.secret, "hosts": hosts}
+        say_json(fields | {"recipe": provider.recipe})
+    if as_json:
+        return
+    rows = ((p.service, p.secret, ", ".join(p.hosts), p.recipe) for p in Catalogue.shipped())
+    say_table(("provider", "secret", "hosts", "recipe"), rows)
 
 
 @app.command()
@@ -94,26 +170,78 @@ def rm(context: typer.Context, name: Name, as_json: Json = False) -> None:
 
 
 def plan(
-    name: str, hosts: Sequence[Authority], recipe: str | None, agents: Sequence[str]
+    name: str,
+    hosts: Sequence[Authority],
+    recipe: str | None,
+    provider: str | None,
+    said: Mapping[str, frozenset[str]],
+    before: Sequence[Binding] | None,
 ) -> list[Binding]:
     """Say where a secret will be bound; raises SecretInputError.
 
     A secret of the catalogue knows its hosts and recipe. Bound to another host, it says that
-    this host speaks the provider's API.
+    this host speaks the provider's API. `said` are the conditions, `before` the bindings of a
+    secret that is there already, whose parts stay unless they are said anew.
     """
-    provider = Catalogue.shipped().of_secret(name)
-    if provider and not hosts:
-        hosts = [parse_host(host) for host in provider.hosts]
+    if before is not None:
+        return _replan(name, hosts, recipe, provider, said, before)
+    catalogue = Catalogue.shipped()
+    preset = catalogue.named(provider) if provider else catalogue.of_secret(name)
+    if provider and not preset:
+        raise SecretInputError(f"--provider: {provider[:64]!r} is none of `secret providers`")
+    if preset and not hosts:
+        hosts = [parse_host(host) for host in preset.hosts]
     if not hosts:
         raise SecretInputError(f"say where {name!r} may go: --host HOST[:PORT]")
+    lives_there = preset or catalogue.at(hosts[0].host)
+    how = _recipe(recipe or (lives_there.recipe if lives_there else "bearer"))
+    service = preset.service if preset else ""
+    plain = [Binding(name, host, how, service=service) for host in dict.fromkeys(hosts)]
+    conditions: dict[str, Any] = dict(said)
+    return [replace(binding, **conditions) for binding in plain]
+
+
+def _replan(
+    name: str,
+    hosts: Sequence[Authority],
+    recipe: str | None,
+    provider: str | None,
+    said: Mapping[str, frozenset[str]],
+    before: Sequence[Binding],
+) -> list[Binding]:
+    """Change what was said of the bindings that a secret has, and nothing else."""
+    anew = f"`interlock secret rm {name}` first, to begin anew"
+    if provider:
+        raise SecretInputError(f"--provider: {name} is there already; {anew}")
+    if not before:
+        raise SecretInputError(f"{name} is there, and bound to nothing any more; {anew}")
+    changes: dict[str, Any] = {field: value for field, value in said.items() if value}
+    if recipe:
+        changes["recipe"] = _recipe(recipe)
+    changed = [replace(binding, **changes) for binding in before]
+    if not hosts:
+        return changed
+    templates = {replace(binding, authority=hosts[0]) for binding in changed}
+    if len(templates) > 1:
+        raise SecretInputError(f"--host: the bindings of {name} are not alike; {anew}")
+    return [replace(changed[0], authority=host) for host in dict.fromkeys(hosts)]
+
+
+def _known(settings: Settings, name: str) -> list[Binding] | None:
+    """The bindings of a secret that is there, None when it is not."""
+    if not settings.database.exists():
+        return None
+    with changing(settings) as home:
+        if name not in home.secrets():
+            return None
+        return [binding for binding in home.bindings.all() if binding.secret == name]
+
+
+def _recipe(text: str) -> str:
     try:
-        how = parse_recipe(recipe or (provider.recipe if provider else "bearer"))
+        return parse_recipe(text).text
     except ValueError as e:
         raise SecretInputError(f"--recipe: {e}") from None
-    service = provider.service if provider else ""
-    return [
-        Binding(name, host, how.text, frozenset(agents), service) for host in dict.fromkeys(hosts)
-    ]
 
 
 def parse_value(raw: bytes) -> Secret:
@@ -150,6 +278,10 @@ def _public(name: str, bindings: Sequence[Binding]) -> dict[str, Any]:
                 "host": str(b.authority),
                 "recipe": b.recipe,
                 "agents": sorted(b.agents),
+                "groups": sorted(b.groups),
+                "goals": sorted(b.goals),
+                "methods": sorted(b.methods),
+                "paths": sorted(b.paths),
                 "service": b.service,
             }
             for b in bindings
@@ -166,5 +298,18 @@ def _recipes(bindings: Sequence[Binding]) -> str:
 
 
 def _agents(bindings: Sequence[Binding]) -> str:
-    named = sorted({agent for b in bindings for agent in b.agents})
-    return ", ".join(named) or "every agent"
+    named = {agent for b in bindings for agent in b.agents}
+    grouped = {f"group {group}" for b in bindings for group in b.groups}
+    return ", ".join([*sorted(named), *sorted(grouped)]) or (
+        "every agent" if bindings else "nobody"
+    )
+
+
+def _calls(bindings: Sequence[Binding]) -> str:
+    """The conditions beside who calls, in a few words."""
+    said = {
+        word
+        for b in bindings
+        for word in (*b.methods, *b.paths, *(f"goal {goal}" for goal in b.goals))
+    }
+    return ", ".join(sorted(said)) or "every call"

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 
 import typer
 
-from interlock.calls import parse_authority
+from interlock.calls.hosts import parse_destination
 from interlock.model import Authority
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])", re.ASCII)
 _SECRET_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 LONGEST_DURATION_S = 36500 * 86400
 LONGEST_TEXT = 1024
 
@@ -57,10 +58,15 @@ def parse_secret_name(text: str) -> str:
 
 
 def parse_host(text: str) -> Authority:
-    """Read HOST or HOST:PORT; raises ValueError."""
-    if "/" in text:
-        raise ValueError(f"{text[:80]!r} is not HOST or HOST:PORT")
-    return parse_authority(text)
+    """Read HOST or HOST:PORT, one `*` in HOST standing for a label; raises ValueError."""
+    return parse_destination(text)
+
+
+def parse_method(text: str) -> str:
+    """Read a method of HTTP, in upper case from then on; raises ValueError."""
+    if not _METHOD.fullmatch(text.upper()):
+        raise ValueError(f"{text[:40]!r} is not a method such as GET or POST")
+    return text.upper()
 
 
 def typed[T](parse: Callable[[str], T]) -> Callable[[str], T]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from interlock.errors import IdentityError, RegistryError
-from interlock.model import UNIDENTIFIED, Agent, Trust
+from interlock.model import UNIDENTIFIED, Agent, Binding, Trust
 from interlock.registry.keys import digest, new_key, well_formed
 from interlock.registry.leases import Lease, insert_lease, lease_of, renew
 from interlock.store import Audit, Database, Snapshot
+from interlock.store.bindings import release
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TRANSITIONS: Mapping[Trust, frozenset[Trust]] = {
@@ -212,17 +213,25 @@ class Registry:
         self._database.write(work)
         return key
 
-    def remove(self, name: str) -> None:
-        """Forget an agent and its keys; its ledger rows stay."""
+    def remove(self, name: str) -> list[Binding]:
+        """Forget an agent and its keys; its ledger rows stay.
 
-        def work(connection: sqlite3.Connection) -> None:
+        Its name leaves every binding too. Answers the bindings that ended with it, because they
+        meant nobody else.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[Binding]:
             before = self._trust_of(connection, name)
             connection.execute("delete from leases where agent = ?", [name])
             connection.execute("delete from agent_keys where agent = ?", [name])
             connection.execute("delete from agents where name = ?", [name])
-            self._audit(connection, "agent.rm", {"agent": name, "before": {"trust": before}})
+            ended = release(connection, name)
+            unbound = {"unbound": list(map(str, ended))} if ended else {}
+            details = {"agent": name, "before": {"trust": before}} | unbound
+            self._audit(connection, "agent.rm", details)
+            return ended
 
-        self._database.write(work)
+        return self._database.write(work)
 
     def _trust_of(self, connection: sqlite3.Connection, name: str) -> Trust:
         row = connection.execute("select trust from agents where name = ?", [name]).fetchone()

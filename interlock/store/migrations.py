@@ -244,6 +244,14 @@ def _leases(tables: Tables) -> None:
     _watch(tables, "leases", verbs=("insert", "delete"))
 
 
+def _conditions(tables: Tables) -> None:
+    """What a binding asks of a call beside its agent; an empty list asks nothing."""
+    known = tables.table("bindings").columns_dict
+    for name in ("groups", "goals", "methods", "paths"):
+        if name not in known:
+            tables.table("bindings").add_column(name, str, not_null_default="[]")
+
+
 def _watch(
     tables: Tables, *names: str, verbs: tuple[str, ...] = ("insert", "update", "delete")
 ) -> None:
@@ -266,6 +274,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     _questions,
     _alerts,
     _leases,
+    _conditions,
 )
 
 

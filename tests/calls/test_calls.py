@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from interlock.calls import Catalogue, describe, parse_authority
 from interlock.calls.authority import canonical_host
-from interlock.calls.catalogue import parse_provider
+from interlock.calls.catalogue import parse_providers
 from interlock.calls.path import path_doubt
 from interlock.errors import CatalogueError
 from interlock.model import Authority, Request
@@ -69,7 +69,7 @@ def test_a_provider_lives_at_its_own_hosts_only() -> None:
 def test_a_broken_provider_file_is_named(text: str, said: str) -> None:
     """The line names the file and the field."""
     with pytest.raises(CatalogueError, match=said):
-        parse_provider("x.toml", text)
+        parse_providers({"x.toml": text})
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from interlock.settings import Settings
 from tests.cli.conftest import KEY
 from tests.cli.terminal import INTERLOCK, Terminal
 
-OPENAI = {"host": "api.openai.com:443", "recipe": "bearer", "agents": [], "service": "openai"}
+ANY = {"agents": [], "groups": [], "goals": [], "methods": [], "paths": []}
+OPENAI = ANY | {"host": "api.openai.com:443", "recipe": "bearer", "service": "openai"}
 
 
 def test_the_catalogue_knows_where_a_key_goes(terminal: Terminal) -> None:
@@ -29,7 +30,7 @@ def test_another_host_speaks_the_same_api(lived_in: Terminal) -> None:
     """A secret of the catalogue carries its provider along; other secrets carry none."""
     bind = ("--host", "LLM.example:8443", "--host", "llm2.example", "--agent", "research-agent")
     said = lived_in.does("secret", "set", "openai-api-key", *bind, "--json", stdin=b"sk-1").object
-    common = {"recipe": "bearer", "agents": ["research-agent"], "service": "openai"}
+    common = ANY | {"recipe": "bearer", "agents": ["research-agent"], "service": "openai"}
     hosts = [{"host": "llm.example:8443"}, {"host": "llm2.example:443"}]
     assert said["bindings"] == [host | common for host in hosts]
     other = ("github", "--host", "api.github.com", "--recipe", "header:X-Token", "--json")
@@ -111,3 +112,26 @@ def test_refuses_what_would_bend_a_request(raw: bytes) -> None:
     """One line end is forgiven, nothing else."""
     with pytest.raises(ValueError, match="a secret must not"):
         parse_value(raw)
+
+
+def test_what_is_not_said_stays(lived_in: Terminal) -> None:
+    """A new value moves nothing; a removed agent's binding is not reborn as everyone's."""
+    narrow = ("--agent", "research-agent", "--path", "/v1/", "--method", "post")
+    lived_in.does("secret", "set", "openai-api-key", *narrow, stdin=b"sk-1")
+    lived_in.does("secret", "set", "openai-api-key", stdin=b"sk-2")
+    (bound,) = lived_in.does("secret", "show", "openai-api-key", "--json").object["bindings"]
+    conditions = {"agents": ["research-agent"], "paths": ["/v1"], "methods": ["POST"]}
+    assert bound == OPENAI | conditions
+    lived_in.does("agent", "rm", "research-agent")
+    said = lived_in.fails(2, "secret", "set", "openai-api-key", stdin=b"sk-3")
+    assert "bound to nothing any more" in said
+
+
+def test_a_clash_names_both_secrets(lived_in: Terminal) -> None:
+    """Nothing is stored of a second key for the same calls."""
+    second = ("secret", "set", "openai-two", "--provider", "openai")
+    said = lived_in.fails(2, *second, stdin=b"sk-2")
+    assert "openai-api-key" in said
+    assert "openai-two" in said
+    lived_in.does(*second, "--group", "lab", stdin=b"sk-2")
+    assert len(lived_in.does("secret", "providers", "--json").objects) == 24

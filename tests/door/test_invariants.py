@@ -363,7 +363,7 @@ class TestI6NoProofNoCredential:
     ) -> None:
         """Even where policy permits everyone everything.
 
-        Broken by leaving `agent.identified` out of `Bindings.for_agent`.
+        Broken by leaving `agent.identified` out of `Bindings.choose`.
         """
         door = world.door(mode, "--set", f"interlock_policies={permissive}", reverse=())
         with (

@@ -1,0 +1,127 @@
+"""Which binding serves a call: those whose conditions hold, and of them the most specific one.
+
+The order, from the first thing that decides to the last: an exact host before a pattern; the
+agent's name before its group before everyone; its open goal; the longer path, then the one with
+fewer `*`; the method. Two secrets that come out equal are never chosen between.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations, product
+
+from interlock.errors import BindingError
+from interlock.model import Agent, Binding, Call
+from interlock.pattern import (
+    host_fits,
+    hosts_overlap,
+    is_pattern,
+    path_fits,
+    paths_overlap,
+    segments_of,
+)
+
+type Rank = tuple[bool, int, bool, tuple[int, int], bool]
+ADD = "add --agent, --group, --goal, --path or --method to one of them"
+
+
+def choose(bindings: Iterable[Binding], agent: Agent, call: Call, goal: str) -> Binding | None:
+    """The binding that serves a call, None when none does; raises BindingError for a tie.
+
+    `bindings` are those of the call's destination. `goal` is the id of a goal that is open for
+    this agent and action, never a mere claim.
+    """
+    fitting = [(rank, b) for b in bindings if (rank := _rank(b, agent, call, goal))]
+    if not fitting:
+        return None
+    best = max(rank for rank, _ in fitting)
+    first, *others = sorted((b for rank, b in fitting if rank == best), key=str)
+    for other in others:
+        if other.secret != first.secret:
+            raise BindingError(f"{first} and {other} fit this call equally well: {ADD}")
+    return first
+
+
+def require_distinct(bindings: Sequence[Binding]) -> None:
+    """Raise BindingError when one call could fit two secrets equally well.
+
+    Two different groups are no overlap: an agent in both is refused when it calls.
+    """
+    for one, other in combinations(bindings, 2):
+        if one.secret != other.secret and _tie(one, other):
+            raise BindingError(f"{one} and {other} overlap: {ADD}")
+
+
+def _rank(binding: Binding, agent: Agent, call: Call, goal: str) -> Rank | None:
+    """How specific a binding is to a call; None when it does not serve it."""
+    request = call.request
+    host = binding.authority.host
+    if binding.authority.port != request.authority.port or not host_fits(
+        host, request.authority.host
+    ):
+        return None
+    who = _who(binding, agent)
+    if who is None or (binding.goals and goal not in binding.goals):
+        return None
+    if binding.methods and request.method not in binding.methods:
+        return None
+    path = _path(binding, call)
+    if path is None:
+        return None
+    return (not is_pattern(host), who, bool(binding.goals), path, bool(binding.methods))
+
+
+def _who(binding: Binding, agent: Agent) -> int | None:
+    if agent.name in binding.agents:
+        return 2
+    if not binding.groups.isdisjoint(agent.groups):
+        return 1
+    return None if binding.agents or binding.groups else 0
+
+
+def _path(binding: Binding, call: Call) -> tuple[int, int] | None:
+    """The longest path that fits; none does for a call of which it is not sure what it reads."""
+    if not binding.paths:
+        return (0, 0)
+    path = call.request.path.partition("?")[0]
+    fitting = [_length(p) for p in binding.paths if not call.doubt and path_fits(p, path)]
+    return max(fitting, default=None)
+
+
+def _length(path: str) -> tuple[int, int]:
+    segments = segments_of(path)
+    return len(segments), sum(not is_pattern(segment) for segment in segments)
+
+
+def _tie(one: Binding, other: Binding) -> bool:
+    """Say whether some call fits both, each as well as the other."""
+    return (
+        _hosts_tie(one, other)
+        and _who_tie(one, other)
+        and _tied(one.goals, other.goals)
+        and _paths_tie(one, other)
+        and _tied(one.methods, other.methods)
+    )
+
+
+def _hosts_tie(one: Binding, other: Binding) -> bool:
+    (host, host_) = one.authority.host, other.authority.host
+    same_port = one.authority.port == other.authority.port
+    return same_port and is_pattern(host) is is_pattern(host_) and hosts_overlap(host, host_)
+
+
+def _who_tie(one: Binding, other: Binding) -> bool:
+    if one.agents & other.agents or one.groups & other.groups:
+        return True
+    return not (one.agents or one.groups or other.agents or other.groups)
+
+
+def _paths_tie(one: Binding, other: Binding) -> bool:
+    if not (one.paths and other.paths):
+        return one.paths == other.paths
+    return any(
+        _length(path) == _length(path_) and paths_overlap(path, path_)
+        for path, path_ in product(one.paths, other.paths)
+    )
+
+
+def _tied(one: frozenset[str], other: frozenset[str]) -> bool:
+    return bool(one & other) or not (one or other)
