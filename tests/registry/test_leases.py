@@ -40,7 +40,7 @@ def test_a_lapsed_agent_is_denied_and_holds_no_credential(installation: Installa
             "d", agent, CALL, Declaration(), secret="", mode=Mode.ENFORCE, now=at
         )
         assert (agent.lapsed, decision.refused) == (lapsed, lapsed)
-        assert (installation.bindings.for_agent(agent, OPENAI) is None) is lapsed
+        assert (installation.bindings.choose(agent, CALL, "") is None) is lapsed
         if lapsed:
             assert decision.stage is Stage.TRUST
             assert decision.reasons[0].policy_id == "agent-lapsed"
