@@ -24,9 +24,11 @@ class Attestation:
         self._task = asyncio.get_running_loop().create_task(self._watch())
 
     def done(self) -> None:
-        """Stop asking; the last checkpoint is made when the installation closes."""
+        """Stop asking, and attest how the ledger stands at the end."""
         if self._task:
             self._task.cancel()
+        if governor := self._door.governor:
+            governor.installation.notary.attest(time.time())
 
     async def _watch(self) -> None:
         while True:

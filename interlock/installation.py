@@ -3,7 +3,6 @@
 import getpass
 import os
 import sqlite3
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -76,8 +75,7 @@ class Installation:
         self.close()
 
     def close(self) -> None:
-        """Write what is queued, attest it, and close the database."""
-        self.notary.attest(time.time())
+        """Write what is queued and close the database."""
         self.database.close()
 
     def secret(self, name: str) -> Secret:
