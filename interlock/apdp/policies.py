@@ -10,17 +10,15 @@ from typing import Any
 
 import cedarpy
 
+from interlock.apdp.limits import read_bounded
+from interlock.apdp.place import Fault, policy_fault, schema_fault, syntax_faults
 from interlock.apdp.selection import Bodies, Line, Question, Selected, Selection, action_lines
 from interlock.errors import PolicyError
 
 EFFECTS = ("require_approval", "observe")
 SCHEMA = "schema.cedarschema"
-# The engine recurses: deep nesting overflows its stack and takes the process with it.
-MOST_NESTED = 64
-MOST_OPERATORS = 1_000
 # How long a call waits for a person: `@timeout("60s")`, an hour at most.
-_TIMEOUT = re.compile(r"(?:[1-9]\d{0,2}|[12]\d{3}|3[0-5]\d{2}|3600)s")
-MOST_BYTES = 1 << 20
+TIMEOUT = re.compile(r"(?:[1-9]\d{0,2}|[12]\d{3}|3[0-5]\d{2}|3600)s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,8 @@ def load_policies(folder: Path, *, observed: bool = False) -> Policies:
         schema = cedarpy.Schema.from_str(schema_text)
         actions = cedarpy.Entities.from_json_str("[]", schema)
     except ValueError as e:
-        raise PolicyError(f"{schema_path}: {_first_line(e)}") from None
+        fault = schema_fault(schema_text) or Fault(_first_line(e))
+        raise PolicyError(f"{schema_path}{fault.after}") from None
     parsed: dict[str, dict[str, Any]] = {}
     for path, text in texts.items():
         parsed |= _unique(path, _parse(path, text, schema), parsed)
@@ -106,31 +105,9 @@ def load_policies(folder: Path, *, observed: bool = False) -> Policies:
 
 def _read(path: Path) -> str:
     try:
-        data = path.read_bytes()
-    except OSError as e:
-        raise PolicyError(f"{path}: {e.strerror}") from None
-    if len(data) > MOST_BYTES:
-        raise PolicyError(f"{path}: larger than {MOST_BYTES >> 20} MiB")
-    if _nesting(data) > MOST_NESTED:
-        raise PolicyError(f"{path}: nested deeper than {MOST_NESTED} brackets")
-    if any(part.count(b"&&") + part.count(b"||") > MOST_OPERATORS for part in data.split(b";")):
-        raise PolicyError(f"{path}: more than {MOST_OPERATORS} operators in one policy")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as e:
-        raise PolicyError(f"{path}: not UTF-8 at byte {e.start}") from None
-
-
-def _nesting(data: bytes) -> int:
-    """How deep brackets nest, counting those in strings and comments too: too careful is fine."""
-    depth = deepest = 0
-    for byte in data:
-        if byte in b"([{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b")]}":
-            depth = max(depth - 1, 0)
-    return deepest
+        return read_bounded(path)
+    except Fault as e:
+        raise PolicyError(f"{path}{e.after}") from None
 
 
 def _parse(path: Path, text: str, schema: cedarpy.Schema) -> dict[str, dict[str, Any]]:
@@ -138,7 +115,8 @@ def _parse(path: Path, text: str, schema: cedarpy.Schema) -> dict[str, dict[str,
     try:
         document = json.loads(cedarpy.policies_to_json_str(text))
     except ValueError as e:
-        raise PolicyError(f"{path}: {_first_line(e)}") from None
+        fault = next(syntax_faults(text), Fault(_first_line(e)))
+        raise PolicyError(f"{path}{fault.after}") from None
     if document["templates"]:
         raise PolicyError(f"{path}: templates are not supported in this version")
     named: dict[str, str] = {}
@@ -153,14 +131,15 @@ def _parse(path: Path, text: str, schema: cedarpy.Schema) -> dict[str, dict[str,
                 f"{path}: policy {id_!r}: unknown @effect({effect!r}); known: {', '.join(EFFECTS)}"
             )
         timeout = body.get("annotations", {}).get("timeout", "60s")
-        if not _TIMEOUT.fullmatch(timeout):
+        if not TIMEOUT.fullmatch(timeout or ""):
             raise PolicyError(f"{path}: policy {id_!r}: @timeout({timeout!r}) is not like 60s")
     result = cedarpy.validate_policies(text, schema)
     if not result.validation_passed:
-        error = result.errors[0]
-        said = error.error.replace(f"`{error.policy_id}`", "it")
-        where = f"policy {named.get(error.policy_id, error.policy_id)!r}: "
-        raise PolicyError(f"{path}: {where if error.policy_id else ''}{said}")
+        error = min(result.errors, key=lambda error: (error.policy_id, error.error))
+        said = error.error.removeprefix(f"for policy `{error.policy_id}`, ")
+        fault = policy_fault(text, error.policy_id, said)
+        fault.said = f"policy {named.get(error.policy_id, error.policy_id)!r}: {said}"
+        raise PolicyError(f"{path}{fault.after}")
     return found
 
 

@@ -173,7 +173,7 @@ def test_what_an_agent_sends_is_never_more_than_a_string(folder: Path, name: str
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        pytest.param("permit(principal", "test.cedar: unexpected", id="syntax"),
+        pytest.param("permit(principal", "test.cedar:1:17: unexpected", id="syntax"),
         pytest.param(
             '@id("p") permit(principal, action, resource) when { context.nope };',
             "policy 'p'",
