@@ -168,10 +168,15 @@ def _fault(statement: Statement, parse: Callable[[str], object]) -> Fault | None
 
 
 def _unexpected(statement: Statement, parse: Callable[[str], object], said: str) -> int:
-    """Where the unexpected token stands: what comes before it is only unfinished."""
+    """Where the unexpected token stands: what comes before it is only unfinished.
+
+    The parser goes on after some mistakes, and may then complain of the end only; so it is also
+    asked about the text with a `;` behind it, which an unfinished text does not expect.
+    """
     start = statement.tokens[0].start
     for token in statement.named_in(said)[:TRIES]:
-        if _complaint(parse, statement.whole[start : token.end]) not in ("", ENDED):
+        text = statement.whole[start : token.end]
+        if _complaint(parse, text) == said or _complaint(parse, f"{text} ;") == said:
             return token.start
     return statement.head
 
