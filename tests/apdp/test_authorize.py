@@ -97,10 +97,15 @@ def test_a_body_that_is_no_object_is_refused(body: object) -> None:
         read_question(body)
 
 
-def test_an_asker_does_not_vouch_for_an_agent() -> None:
+def test_an_asker_does_not_vouch_for_an_agent(tmp_path: Path) -> None:
     """Trust is what the registry says, and a cut-off agent is denied before any policy."""
     said = ASKED | {"context": {"trust": "trusted"}}
     assert ask(said, agent=None).effect is Effect.DENY
+    (tmp_path / "a.cedar").write_text(
+        'permit(principal, action, resource) when { context.trust == "trusted" };'
+    )
+    assert ask(said, tmp_path, agent=None).effect is Effect.DENY
+    assert ask(said, tmp_path).effect is Effect.ALLOW
     quarantined = ask(said, agent=Agent("a1", trust=Trust.QUARANTINED))
     assert [reason.policy_id for reason in quarantined.reasons] == ["agent-quarantined"]
 

@@ -84,7 +84,7 @@ def test_a_finding_is_printed_with_its_line_and_a_caret(terminal: Terminal, tmp_
     assert answer.out.splitlines() == [
         f"{tmp_path}/a.cedar:4:32: error: unexpected token `resource` [syntax]",
         '  @id("\\x1b[31m")    permit (principal resource);',
-        "                                      ^",
+        " " * 39 + "^",
         "",
     ]
 
