@@ -10,6 +10,7 @@ from typing import Any
 
 import cedarpy
 
+from interlock.apdp.context import misfit
 from interlock.apdp.entities import context_of, entities_of, uid
 from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
@@ -123,11 +124,14 @@ class DecisionPoint:
         why, objection = examine(agent, call, groups, declared, standing, self._intents, now)
         if objection:
             return objection.stage, _denial(objection.reason), why
+        context = context_of(agent, call, declared, mode, now, why)
+        if wrong := misfit(context, call.resource):
+            return Stage.POLICY, _denial(Reason("context-misfit", wrong)), why
         try:
             matter = self._matter(
                 agent, call.action, call.resource, call.service, call.request.authority, secret
             )
-            answers = self._ask(matter, context_of(agent, call, declared, mode, now, why))
+            answers = self._ask(matter, context)
         except ValueError as e:
             failed = Reason("engine", f"could not evaluate: {e}"[:200])
             return Stage.POLICY, _denial(failed), why

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import cedarpy
@@ -12,6 +12,7 @@ from interlock.apdp.decision_point import DecisionPoint
 from interlock.apdp.entities import context_of, entities_of_call, uid
 from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
+from interlock.apdp.reach import parts_of
 from interlock.apdp.replay import Situation, decide
 from interlock.errors import PolicyError
 from interlock.model import Decision, Effect, Entity, Stage, Why
@@ -182,22 +183,11 @@ def _ruling(
 def _failed(bench: _Bench, conditions: tuple[pst.Clause, ...]) -> Iterator[str]:
     """Write down each part of the conditions that does not hold by itself."""
     for clause in conditions:
-        for part in _parts(clause):
+        for part in parts_of(clause):
             holds = bench.holds((part,))
             if not holds:
                 said = "" if holds is False else "  (could not be evaluated)"
                 yield _text(part) + said
-
-
-def _parts(clause: pst.Clause) -> Iterator[pst.Clause]:
-    """Split `when { a && b }` and `unless { a || b }`: each part has to hold by itself."""
-    joined = "and" if isinstance(clause, pst.When) else "or"
-    match clause.expr:
-        case pst.BinaryOp(op=op, left=left, right=right) if op == joined:
-            yield from _parts(replace(clause, expr=left))
-            yield from _parts(replace(clause, expr=right))
-        case _:
-            yield clause
 
 
 def _alone(clauses: tuple[pst.Clause, ...]) -> cedarpy.PolicySet:

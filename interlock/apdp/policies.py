@@ -10,19 +10,17 @@ from typing import Any
 
 import cedarpy
 
+from interlock.apdp.limits import read_bounded
 from interlock.apdp.links import LINKS, fill, parse_links
+from interlock.apdp.place import Fault, policy_fault, schema_fault, syntax_faults
 from interlock.apdp.selection import Line, Question, Selected, Selection, action_lines
 from interlock.apdp.validation import Validator, slots_of
 from interlock.errors import PolicyError
 
 EFFECTS = ("require_approval", "observe", "quarantine")
 SCHEMA = "schema.cedarschema"
-# The engine recurses: deep nesting overflows its stack and takes the process with it.
-MOST_NESTED = 64
-MOST_OPERATORS = 1_000
 # How long a call waits for a person: `@timeout("60s")`, an hour at most.
-_TIMEOUT = re.compile(r"(?:[1-9]\d{0,2}|[12]\d{3}|3[0-5]\d{2}|3600)s")
-MOST_BYTES = 1 << 20
+TIMEOUT = re.compile(r"(?:[1-9]\d{0,2}|[12]\d{3}|3[0-5]\d{2}|3600)s")
 MOST_LINK_BYTES = 16 << 20
 
 
@@ -86,7 +84,8 @@ def load_policies(folder: Path, *, observed: bool = False, links: str | None = N
     try:
         validator = Validator(schema_text)
     except ValueError as e:
-        raise PolicyError(f"{schema_path}: {_first_line(e)}") from None
+        fault = schema_fault(schema_text) or Fault(_first_line(e))
+        raise PolicyError(f"{schema_path}{fault.after}") from None
     written: dict[str, dict[str, Any]] = {}
     for path, text in texts.items():
         written |= _unique(path, _parse(path, text, validator), written)
@@ -129,16 +128,9 @@ def read_links(folder: Path) -> str:
 
 def _read(path: Path) -> str:
     try:
-        data = path.read_bytes()
-    except OSError as e:
-        raise PolicyError(f"{path}: {e.strerror}") from None
-    if len(data) > MOST_BYTES:
-        raise PolicyError(f"{path}: larger than {MOST_BYTES >> 20} MiB")
-    if _nesting(data) > MOST_NESTED:
-        raise PolicyError(f"{path}: nested deeper than {MOST_NESTED} brackets")
-    if any(part.count(b"&&") + part.count(b"||") > MOST_OPERATORS for part in data.split(b";")):
-        raise PolicyError(f"{path}: more than {MOST_OPERATORS} operators in one policy")
-    return _decoded(path, data)
+        return read_bounded(path)
+    except Fault as e:
+        raise PolicyError(f"{path}{e.after}") from None
 
 
 def _decoded(path: Path, data: bytes) -> str:
@@ -148,31 +140,24 @@ def _decoded(path: Path, data: bytes) -> str:
         raise PolicyError(f"{path}: not UTF-8 at byte {e.start}") from None
 
 
-def _nesting(data: bytes) -> int:
-    """How deep brackets nest, counting those in strings and comments too: too careful is fine."""
-    depth = deepest = 0
-    for byte in data:
-        if byte in b"([{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b")]}":
-            depth = max(depth - 1, 0)
-    return deepest
-
-
 def _parse(path: Path, text: str, validator: Validator) -> dict[str, dict[str, Any]]:
     """Parse one file into Cedar's JSON by our ids, templates among them; raises PolicyError."""
     try:
         document = json.loads(cedarpy.policies_to_json_str(text))
     except ValueError as e:
-        raise PolicyError(f"{path}: {_first_line(e)}") from None
+        fault = next(syntax_faults(text), Fault(_first_line(e)))
+        raise PolicyError(f"{path}{fault.after}") from None
     found: dict[str, dict[str, Any]] = {}
-    for number, body in enumerate(document["staticPolicies"].values(), start=1):
+    engine_ids: dict[str, str] = {}
+    for number, (engine_id, body) in enumerate(document["staticPolicies"].items(), start=1):
         id_ = body.get("annotations", {}).get("id") or f"{path.stem}-{number}"
         found |= _unique(path, {id_: body}, found)
+        engine_ids[id_] = engine_id
     for id_, body in found.items():
         if problem := _wrong_note(body) or validator.problem(body):
-            raise PolicyError(f"{path}: policy {id_!r}: {problem}")
+            fault = policy_fault(text, engine_ids[id_], problem)
+            fault.said = f"policy {id_!r}: {problem}"
+            raise PolicyError(f"{path}{fault.after}")
     templates = _templates(path, text, document["templates"], validator)
     return found | _unique(path, templates, found)
 
@@ -205,7 +190,7 @@ def _wrong_note(body: Mapping[str, Any]) -> str:
     if effect == "quarantine" and body["effect"] != "forbid":
         return "@effect('quarantine') stands on a permit; only a forbid can put into quarantine"
     timeout = notes.get("timeout", "60s")
-    return "" if _TIMEOUT.fullmatch(timeout) else f"@timeout({timeout!r}) is not like 60s"
+    return "" if TIMEOUT.fullmatch(timeout or "") else f"@timeout({timeout!r}) is not like 60s"
 
 
 def _linked(

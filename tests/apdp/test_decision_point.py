@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from interlock.apdp import DecisionPoint, PolicyFolder, load_intents, load_policies
+from interlock.apdp.context import KINDS, misfit
+from interlock.apdp.entities import context_of
 from interlock.apdp.policies import shipped
 from interlock.errors import PolicyError
 from interlock.model import (
@@ -108,6 +111,39 @@ def test_a_forbid_that_errs_counts_as_holding(folder: Path) -> None:
     assert decision.reasons[0].policy_id == "errs"
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param({"max_tokens": 2**70}, "context.max_tokens: is beyond 64 bits", id="2^70"),
+        pytest.param({"max_tokens": -(2**64)}, "context.max_tokens: is beyond", id="-2^64"),
+        pytest.param({"max_tokens": 10**5000}, "context.max_tokens: is beyond", id="10^5000"),
+        pytest.param({"model": "\ud800"}, "context.model: is not Unicode", id="half a model"),
+        pytest.param({"tools": ("t", "\udfff")}, "context.tools: is not Unicode", id="half a tool"),
+        pytest.param(
+            {"request": replace(REQUEST, path="/\udcff")}, "context.path: is not", id="odd path"
+        ),
+        pytest.param(
+            {"resource": Entity("Model", "\ud800")}, "resource: is not", id="half a resource"
+        ),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named(
+    folder: Path, change: dict[str, Any], said: str
+) -> None:
+    """A denial that says which, whether or not a policy looks at it."""
+    decision = decide(folder, "permit(principal, action, resource);", replace(CALL, **change))
+    assert decision.effect is Effect.DENY
+    assert decision.reasons[0].policy_id == "context-misfit"
+    assert said in decision.reasons[0].description
+
+
+def test_the_context_of_a_call_has_every_attribute_and_no_other() -> None:
+    """What is checked by name is what policies are told."""
+    context = context_of(AGENT, CALL, Declaration(), Mode.ENFORCE, NOON)
+    assert list(context) == list(KINDS)
+    assert misfit(context, CALL.resource) == ""
+
+
 def test_a_permit_that_errs_permits_nothing(folder: Path) -> None:
     """And does not hinder another permit."""
     erring = (
@@ -173,7 +209,7 @@ def test_what_an_agent_sends_is_never_more_than_a_string(folder: Path, name: str
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        pytest.param("permit(principal", "test.cedar: unexpected", id="syntax"),
+        pytest.param("permit(principal", "test.cedar:1:17: unexpected", id="syntax"),
         pytest.param(
             '@id("p") permit(principal, action, resource) when { context.nope };',
             "policy 'p'",

@@ -109,5 +109,5 @@ def test_a_permit_cannot_put_into_quarantine(tmp_path: Path) -> None:
     """It is refused at load, with file and policy."""
     text = '@id("p") @effect("quarantine") permit(principal, action, resource);'
     (tmp_path / "a.cedar").write_text(text)
-    with pytest.raises(PolicyError, match=r"a.cedar: policy 'p': .* only a forbid"):
+    with pytest.raises(PolicyError, match=r"a.cedar:1:32: policy 'p': .* only a forbid"):
         load_policies(tmp_path)

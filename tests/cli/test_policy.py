@@ -65,11 +65,41 @@ def test_check_lists_what_the_front_door_would_load(terminal: Terminal, tmp_path
 def test_check_refuses(
     terminal: Terminal, tmp_path: Path, files: dict[str, str | bytes], word: str
 ) -> None:
-    """Exit 1 with the line that the front door would log."""
+    """Exit 1, the finding on stdout and in JSON, and one line that counts on stderr."""
     for name, content in files.items():
         raw = content if isinstance(content, bytes) else content.encode()
         (tmp_path / name).write_bytes(raw)
-    assert word in terminal.fails(1, "policy", "check", str(tmp_path))
+    answer = terminal.run("policy", "check", str(tmp_path))
+    assert (answer.code, answer.err) == (1, "interlock: 1 error\n")
+    assert word in answer.out
+    told = terminal.run("policy", "check", str(tmp_path), "--json").object
+    assert [finding["severity"] for finding in told["findings"]] == ["error"]
+    assert (told["digest"], told["policies"]) == (None, [])
+
+
+def test_a_finding_is_printed_with_its_line_and_a_caret(terminal: Terminal, tmp_path: Path) -> None:
+    """As compilers do; what a terminal could obey is escaped, and the caret stays in place."""
+    (tmp_path / "a.cedar").write_text(f'{GOOD}\n@id("\x1b[31m")\tpermit (principal resource);')
+    answer = terminal.run("policy", "check", str(tmp_path))
+    assert answer.out.splitlines() == [
+        f"{tmp_path}/a.cedar:4:32: error: unexpected token `resource` [syntax]",
+        '  @id("\\x1b[31m")    permit (principal resource);',
+        " " * 39 + "^",
+        "",
+    ]
+
+
+def test_warnings_fail_only_when_strict(terminal: Terminal, tmp_path: Path) -> None:
+    """They are told in any case, before the policies."""
+    (tmp_path / "a.cedar").write_text(GOOD.replace('@description("Readers read.")', ""))
+    check = ("policy", "check", str(tmp_path))
+    said = terminal.does(*check).out
+    assert "a.cedar:3:1: warning: the policy has no @description(...) [no-description]" in said
+    assert "1 policies, set" in said
+    assert terminal.run(*check, "--strict").err == "interlock: 1 warning\n"
+    (finding,) = terminal.does(*check, "--json").object["findings"]
+    assert (finding["line"], finding["column"], finding["rule"]) == (3, 1, "no-description")
+    assert terminal.does("policy", "check", "--strict").code == 0
 
 
 @pytest.fixture

@@ -149,6 +149,7 @@ class TestARequestThatIsReadInTwoWays:
         [
             pytest.param({"model": "m" * 300}, id="a model name of 300 characters"),
             pytest.param({"model": "\ud800"}, id="half a character"),
+            pytest.param({"max_tokens": 2**70}, id="a number beyond 64 bits"),
             pytest.param({"model": "a", "MODEL": "b"}, id="keys that differ in case"),
             pytest.param({"model": "a", "tools": [{"name": "\x1b[31m"}]}, id="a terminal escape"),
         ],
