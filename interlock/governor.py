@@ -138,7 +138,8 @@ class Governor:
         credential = None
         if binding and not verdict.decision.refused:
             try:
-                credential = self._fetch(binding)
+                credential = await self._fetch(binding, agent)
+                now = time.time()
             except SecretUnavailableError as e:
                 verdict = self._refuse(verdict, Reason("secret_unavailable", str(e)))
         return await self._record(verdict, declared, credential, now)
@@ -173,9 +174,21 @@ class Governor:
         token = self.broker.issue(grant, credential.secret, now)
         return replace(verdict, capability=Capability(token, credential.recipe))
 
-    def _fetch(self, binding: Binding) -> Credential:
-        secret = self.installation.secret(binding.secret)
+    async def _fetch(self, binding: Binding, agent: Agent) -> Credential:
+        """Have the secret of a binding, wherever it is kept; raises SecretUnavailableError."""
+        secret = await self.installation.fetch(binding)
+        self._require_unchanged(binding, agent)
         return Credential(binding, parse_recipe(binding.recipe), secret)
+
+    def _require_unchanged(self, binding: Binding, agent: Agent) -> None:
+        """Raise SecretUnavailableError for what a person took away while a store was asked."""
+        records = self.installation
+        try:
+            records.registry.require_good_standing([agent.name])
+        except RegistryError as e:
+            raise SecretUnavailableError(binding.secret, str(e)) from None
+        if binding not in records.bindings.at(binding.authority):
+            raise SecretUnavailableError(binding.secret, "it is not bound like that any more")
 
     def _standing(self, agent: Agent, declared: Declaration, now: float) -> Standing:
         """Look up what a declaration names: the goal, and the chain of delegation."""

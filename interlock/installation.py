@@ -10,19 +10,20 @@ from typing import Self
 from broker import (
     KeyFileError,
     Mask,
+    Pointer,
     Secret,
     SecretUnavailableError,
-    Vault,
     master_key,
-    parse_recipe,
 )
+from broker.stores import Reference, parse_reference
 from interlock.calls import Catalogue
 from interlock.errors import SettingsError
 from interlock.ledger import Ledger
 from interlock.model import Authority, Binding
 from interlock.registry import Registry
+from interlock.safe import Safe
 from interlock.settings import Settings, secure_home
-from interlock.store import Bindings, Database, Shelf, Snapshot
+from interlock.store import Bindings, Database, Snapshot
 from interlock.store.approvals import Approvals
 from interlock.store.bindings import bind, unbind
 from interlock.store.delegations import Delegations
@@ -38,10 +39,11 @@ class Installation:
         self.settings = settings
         secure_home(settings.home)
         try:
-            self._master_key = master_key(settings.keys, os.environ)
+            key = master_key(settings.keys, os.environ)
         except (KeyFileError, ValueError) as e:
             raise SettingsError(str(e)) from e
         self.database = Database(settings.database)
+        self.safe = Safe(self.database, key, settings.secret_cache)
         self.ledger = Ledger(self.database, actor=_actor())
         self.registry = Registry(self.database, self.ledger.admin)
         self.bindings = Bindings(self.database)
@@ -64,47 +66,55 @@ class Installation:
         self.close()
 
     def close(self) -> None:
-        """Write what is queued and close the database."""
+        """Give back what secret stores have lent, write what is queued, close the database."""
+        self.safe.close()
         self.database.close()
 
     def secret(self, name: str) -> Secret:
-        """Open a stored secret; raises broker.SecretUnavailableError."""
-        return self.database.read(lambda connection: self._vault(connection).open(name))
+        """Open a secret, waiting for its store if need be; raises SecretUnavailableError."""
+        return self.safe.open(name)
+
+    def origin(self, name: str) -> str:
+        """The reference of a secret that is kept elsewhere; empty for any other."""
+        try:
+            kept = self.safe.look(name)
+        except SecretUnavailableError:
+            return ""
+        return kept.reference if isinstance(kept, Pointer) else ""
+
+    async def fetch(self, binding: Binding) -> Secret:
+        """Open the secret of a binding without blocking; raises SecretUnavailableError."""
+        return await self.safe.fetch(binding, self.bindings.all())
 
     def mask_at(self, authority: Authority) -> Mask:
         """Everything that would reveal a secret that is bound to a destination, in every form.
 
-        Worked out once a destination, until anything changes in the store.
+        For sealed secrets worked out once a destination, until anything changes in the store;
+        beside them, every value that was in use here.
         """
         masks = self._masks.value
         if authority not in masks:
-            masks[authority] = Mask(
-                value
-                for binding in self.bindings.at(authority)
-                for value in self._revealing(binding)
-            )
-        return masks[authority]
-
-    def _revealing(self, binding: Binding) -> tuple[bytes, ...]:
-        try:
-            return parse_recipe(binding.recipe).forms(self.secret(binding.secret))
-        except SecretUnavailableError:
-            return ()
+            masks[authority] = self.safe.mask_of(self.bindings.at(authority))
+        return masks[authority] | self.safe.traces_at(authority)
 
     def secrets(self) -> list[str]:
         """The names of all stored secrets."""
-        return self.database.read(lambda connection: self._vault(connection).names())
+        return self.database.read(lambda connection: self.safe.vault(connection).names())
 
-    def set_secret(self, name: str, secret: Secret, bindings: Sequence[Binding]) -> None:
+    def set_secret(
+        self, name: str, secret: Secret | Reference, bindings: Sequence[Binding]
+    ) -> None:
         """Store a secret with the bindings that replace those it had: all of it, or nothing."""
 
         def work(connection: sqlite3.Connection) -> None:
-            self._vault(connection).seal(name, secret)
+            self._put(connection, name, secret)
             unbind(connection, name)
             for binding in bindings:
                 bind(connection, binding)
             after = [f"{b.authority} {b.recipe}" for b in bindings]
-            self.ledger.admin(connection, "secret.set", {"secret": name, "after": after})
+            self.ledger.admin(
+                connection, "secret.set", {"secret": name, "after": after} | _origin(secret)
+            )
 
         self.database.write(work)
 
@@ -113,15 +123,39 @@ class Installation:
 
         def work(connection: sqlite3.Connection) -> bool:
             unbind(connection, name)
-            removed = self._vault(connection).remove(name)
+            removed = self.safe.vault(connection).remove(name)
             if removed:
                 self.ledger.admin(connection, "secret.rm", {"secret": name})
             return removed
 
         return self.database.write(work)
 
-    def _vault(self, connection: sqlite3.Connection) -> Vault:
-        return Vault(Shelf(connection), self._master_key)
+    def rotate_secret(self, name: str, secret: Secret | None = None) -> None:
+        """Put a new value in place, or have a reference fetched anew; bindings stay.
+
+        Every running front door notices at its next call. Raises SecretUnavailableError.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            kept = self.safe.vault(connection).look(name)
+            new = secret or (parse_reference(kept.reference) if isinstance(kept, Pointer) else None)
+            if new is None or isinstance(kept, Pointer) != isinstance(new, Reference):
+                raise SecretUnavailableError(name, "it is kept elsewhere now: try again")
+            self._put(connection, name, new)
+            self.ledger.admin(connection, "secret.rotate", {"secret": name})
+
+        self.database.write(work)
+
+    def _put(self, connection: sqlite3.Connection, name: str, secret: Secret | Reference) -> None:
+        vault = self.safe.vault(connection)
+        if isinstance(secret, Reference):
+            vault.point(name, secret.text)
+        else:
+            vault.seal(name, secret)
+
+
+def _origin(secret: Secret | Reference) -> dict[str, str]:
+    return {"from": secret.text} if isinstance(secret, Reference) else {}
 
 
 def _actor() -> str:

@@ -22,6 +22,7 @@ ORDER = (
         "interlock.shadow",
         "interlock.verdict",
         "interlock.installation",
+        "interlock.safe",
     ),
     (
         "interlock.calls",

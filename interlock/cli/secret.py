@@ -9,9 +9,11 @@ import typer
 
 from broker import BrokerError, Secret, parse_recipe
 from broker.secret import MAX_BYTES
+from broker.stores import Reference, parse_reference
 from interlock.calls import Catalogue
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, say, say_json, say_table
+from interlock.cli.secret_store import check, fetched, origins, public, told
 from interlock.cli.words import parse_host, parse_secret_name, typed
 from interlock.errors import InterlockError
 from interlock.model import Authority, Binding
@@ -47,22 +49,38 @@ def set_(
         list[str] | None,
         typer.Option(metavar="AGENT", help="Who may use it; repeatable. Default: every agent."),
     ] = None,
+    from_: Annotated[
+        Reference | None,
+        typer.Option(
+            "--from",
+            metavar="REFERENCE",
+            parser=typed(parse_reference),
+            help="Where it is kept instead, such as env:NAME or openbao:PATH#FIELD.",
+        ),
+    ] = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Store a reference without trying to fetch it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Store a secret; its value is read from a hidden prompt or from stdin.
 
-    The catalogue knows where openai-api-key and anthropic-api-key go; any other needs --host.
+    With --from no value is stored, but where to fetch it. The catalogue knows where
+    openai-api-key and anthropic-api-key go; any other needs --host.
     """
     settings = settings_of(context)
     bindings = plan(name, host or (), recipe, agent or ())
-    secret = _read_secret(name)
-    _try(bindings[0], secret)
+    if unchecked and not from_:
+        raise SecretInputError("--unchecked goes with --from")
+    secret = from_ or _read_secret(name)
+    if not unchecked:
+        _try(bindings[0], fetched(secret) if isinstance(secret, Reference) else secret)
     with changing(settings, create=True) as home:
         for each in agent or ():
             home.registry.get(each)
         home.set_secret(name, secret, bindings)
     if as_json:
-        say_json(_public(name, bindings))
+        say_json(_public(name, bindings) | public(from_.text if from_ else ""))
         return
     say(f"Secret {name} is stored, bound to {_hosts(bindings)}.")
 
@@ -70,15 +88,38 @@ def set_(
 @app.command("list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """List names and where each may go; never a value."""
-    with reading(settings_of(context)) as records:
+    settings = settings_of(context)
+    with reading(settings) as records:
         names, bound = records.secrets(), records.bindings.all()
+        kept = origins(settings, records, names)
     secrets = [(name, [b for b in bound if b.secret == name]) for name in names]
     if as_json:
         for name, bindings in secrets:
-            say_json(_public(name, bindings))
+            say_json(_public(name, bindings) | public(kept.get(name, "")))
         return
-    rows = ((name, _hosts(b), _recipes(b), _agents(b)) for name, b in secrets)
-    say_table(("name", "hosts", "recipe", "agents"), rows)
+    rows = ((name, _hosts(b), _recipes(b), _agents(b), kept.get(name, "")) for name, b in secrets)
+    say_table(("name", "hosts", "recipe", "agents", "from"), rows)
+
+
+app.command()(check)
+
+
+@app.command()
+def rotate(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Give a secret a new value, read like that of `set`; where it is bound stays as it is.
+
+    One that is kept elsewhere is fetched anew by every front door, at its next call.
+    """
+    with changing(settings_of(context)) as home:
+        if name not in home.secrets():
+            raise SecretInputError(f"there is no secret named {name!r}")
+        origin = home.origin(name)
+        secret = None if origin else _read_secret(name)
+        for binding in home.bindings.all():
+            if secret and binding.secret == name:
+                _try(binding, secret)
+        home.rotate_secret(name, secret)
+    told(name, origin, as_json)
 
 
 @app.command()
