@@ -10,7 +10,15 @@ from broker.errors import StoreRefusalError
 from broker.secret import Secret
 from broker.stores.address import require_private_wire
 from broker.stores.reference import Reference
-from broker.stores.store import TIME_LIMIT_S, Fetched, Store, field_from, hush, secret_from
+from broker.stores.store import (
+    TIME_LIMIT_S,
+    Fetched,
+    Store,
+    fetched,
+    field_or_why,
+    hush,
+    secret_or_why,
+)
 
 _KNOWN = {
     "ResourceNotFoundException": "there is no secret of that name in this account and region",
@@ -47,7 +55,7 @@ class AwsSecretsManager(Store):
         except ImportError:
             raise StoreRefusalError("run: pip install 'interlock[aws]'") from None
         try:
-            return Fetched(_value(self._connect(), reference))
+            return fetched(_value(self._connect(), reference))
         except ClientError as e:
             code = e.response.get("Error", {}).get("Code", "")
             why = _KNOWN.get(code, f"AWS refuses: {code}")
@@ -86,18 +94,15 @@ class AwsSecretsManager(Store):
             return self._client
 
 
-def _value(client: Any, reference: Reference) -> Secret:
+def _value(client: Any, reference: Reference) -> Secret | str:
     answer = client.get_secret_value(SecretId=reference.path)
     whole = answer.get("SecretString", answer.get("SecretBinary"))
-    del answer
     if not reference.field:
-        return secret_from(whole)
+        return secret_or_why(whole)
     try:
         fields = json.loads(whole)
     except ValueError:
         fields = None
-    del whole
-    if isinstance(fields, dict):
-        return field_from(fields, reference.field)
-    del fields
-    raise StoreRefusalError(f"it is not a JSON object, so it has no field {reference.field!r}")
+    if not isinstance(fields, dict):
+        return f"it is not a JSON object, so it has no field {reference.field!r}"
+    return field_or_why(fields, reference.field)

@@ -14,7 +14,7 @@ from typing import ClassVar
 from broker.errors import StoreRefusalError
 from broker.secret import MAX_BYTES, Secret
 from broker.stores.reference import Reference
-from broker.stores.store import TIME_LIMIT_S, Fetched, Store, secret_from
+from broker.stores.store import TIME_LIMIT_S, Fetched, Store, fetched, secret_or_why
 
 
 class Command(Store):
@@ -49,7 +49,7 @@ class Command(Store):
             raise StoreRefusalError(f"{words[0]!r} does not start: {why}") from None
         with process:
             try:
-                return Fetched(_line(process, time.monotonic() + self._limit_s))
+                return fetched(_line(process, time.monotonic() + self._limit_s))
             finally:
                 _end(process)
 
@@ -67,37 +67,36 @@ def _split(text: str) -> list[str]:
         raise StoreRefusalError(f"the command cannot be read: {e}") from None
 
 
-def _line(process: subprocess.Popen[bytes], deadline: float) -> Secret:
-    """Read the one line that a program prints before it ends well."""
+def _line(process: subprocess.Popen[bytes], deadline: float) -> Secret | str:
+    """Read the one line that a program prints before it ends well, or say why there is none."""
     output = _output(process, deadline)
-    late = None
+    if isinstance(output, str):
+        return output
     try:
         code = process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        code, late = 0, "it did not end in time"
-    if late or code:
-        del output
-        raise StoreRefusalError(late or f"it ended with exit status {code}")
-    return secret_from(output.removesuffix(b"\n").removesuffix(b"\r"))
+        return "it does not end in time"
+    if code:
+        return f"it ended with exit status {code}"
+    return secret_or_why(output.removesuffix(b"\n").removesuffix(b"\r"))
 
 
-def _output(process: subprocess.Popen[bytes], deadline: float) -> bytes:
+def _output(process: subprocess.Popen[bytes], deadline: float) -> bytes | str:
     """Read to the end, never more than a secret may be long, never beyond the deadline."""
+    found = bytearray()
     if process.stdout is None:
-        raise StoreRefusalError("it has no output")
-    found, handle = bytearray(), process.stdout.fileno()
+        return bytes(found)
+    handle = process.stdout.fileno()
     with selectors.DefaultSelector() as selector:
         selector.register(handle, selectors.EVENT_READ)
         while len(found) <= MAX_BYTES + len(b"\r\n"):
             if not selector.select(max(0.0, deadline - time.monotonic())):
-                del found
-                raise StoreRefusalError("it printed no line in time")
+                return "it prints no line in time"
             chunk = os.read(handle, MAX_BYTES)
             if not chunk:
                 return bytes(found)
             found += chunk
-    del found, chunk
-    raise StoreRefusalError(f"it prints more than {MAX_BYTES} bytes")
+    return f"it prints more than {MAX_BYTES} bytes"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

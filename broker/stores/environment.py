@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from broker.errors import StoreRefusalError
 from broker.stores.reference import Reference
-from broker.stores.store import Fetched, Store, secret_from
+from broker.stores.store import Fetched, Store, fetched, secret_or_why
 
 
 class Environment(Store):
@@ -23,7 +23,7 @@ class Environment(Store):
     def fetch(self, reference: Reference) -> Fetched:
         if reference.path not in self._environ:
             raise StoreRefusalError(f"the variable {reference.path} is not set here")
-        return Fetched(secret_from(self._environ[reference.path]))
+        return fetched(secret_or_why(self._environ[reference.path]))
 
     def forget(self, reference: Reference) -> None:
         """Keep nothing, so forget nothing."""

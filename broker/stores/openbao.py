@@ -1,5 +1,6 @@
 """`openbao:PATH#FIELD`: OpenBao or HashiCorp Vault, key/value version 2 and dynamic secrets."""
 
+import math
 import re
 import threading
 import time
@@ -11,7 +12,7 @@ from broker.errors import StoreRefusalError
 from broker.stores.openbao_session import Session
 from broker.stores.reference import Reference
 from broker.stores.renewals import Renewals
-from broker.stores.store import Fetched, Store, field_from
+from broker.stores.store import Fetched, Store, fetched, field_or_why
 
 _SEGMENT = r"(?!\.{1,2}(?:/|#))[A-Za-z0-9_.@=+~-]+"
 
@@ -51,12 +52,10 @@ class OpenBao(Store):
         with self._lock:
             lease = self._leases.get(reference.path)
         if lease is None or lease.left <= 0:
-            answer = self._session.request("get", reference.path)
-            if not (answer.get("lease_id") and answer.get("lease_duration")):
-                return Fetched(field_from(_fields(answer), reference.field))
-            lease = self._keep(reference.path, _lease(answer))
-            del answer
-        return Fetched(field_from(lease.fields, reference.field), lease.left)
+            lease = _lease(self._session.request("get", reference.path))
+            if lease.id:
+                lease = self._keep(reference.path, lease)
+        return fetched(field_or_why(lease.fields, reference.field), lease.left)
 
     def forget(self, reference: Reference) -> None:
         """Drop the lease of a path; calls under way may still use it until its time is over."""
@@ -124,7 +123,10 @@ class OpenBao(Store):
 
 
 def _lease(answer: Mapping[str, Any]) -> Lease:
-    seconds = float(answer["lease_duration"])
+    """Read an answer; what is not leased has no id and no end."""
+    seconds = float(answer.get("lease_duration") or 0)
+    if not (seconds and answer.get("lease_id")):
+        return Lease("", math.inf, math.inf, _fields(answer))
     return Lease(str(answer["lease_id"]), seconds, time.monotonic() + seconds, _fields(answer))
 
 

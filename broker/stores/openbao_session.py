@@ -86,7 +86,10 @@ class Session:
         if role:
             login = {"role_id": role, "secret_id": self._given("SECRET_ID")}
             mount = self._given("APPROLE_PATH").strip("/") or "approle"
-            auth = _send(adapter, "put", f"auth/{mount}/login", login).get("auth") or {}
+            try:
+                auth = _send(adapter, "put", f"auth/{mount}/login", login).get("auth") or {}
+            except StoreRefusalError as e:
+                raise StoreRefusalError(_REFUSED if e.final else e.why) from None
             adapter.token, self._logged_in = auth.get("client_token"), True
             self._keep(adapter, auth.get("lease_duration"), auth.get("renewable"))
         elif token:
@@ -152,6 +155,7 @@ class Session:
         return ""
 
 
+_REFUSED = "the AppRole login is refused: are BAO_ROLE_ID and BAO_SECRET_ID right?"
 _FINAL = frozenset(range(400, 500)) - {429}
 _RETRY_S = 15.0  # two thirds of it pass before a token is renewed again that could not be now
 

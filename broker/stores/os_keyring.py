@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from broker.errors import StoreRefusalError
+from broker.secret import Secret
 from broker.stores.reference import Reference
-from broker.stores.store import Fetched, Store, secret_from
+from broker.stores.store import Fetched, Store, fetched, secret_or_why
 
 
 class OsKeyring(Store):
@@ -27,19 +28,21 @@ class OsKeyring(Store):
         except ImportError:
             raise StoreRefusalError("run: pip install 'interlock[keyring]'") from None
         try:
-            value = keyring.get_password(reference.path, reference.field)
+            found = _found(keyring.get_password(reference.path, reference.field))
         except NoKeyringError:
             raise StoreRefusalError("this machine has no keyring that can be used") from None
         except KeyringLocked:
             raise StoreRefusalError("the keyring is locked") from None
         except KeyringError as e:
             raise StoreRefusalError(f"the keyring failed: {type(e).__name__}") from None
-        if value is None:
-            raise StoreRefusalError(f"{reference.field!r} has no password there")
-        return Fetched(secret_from(value))
+        return fetched(found)
 
     def forget(self, reference: Reference) -> None:
         """Keep nothing, so forget nothing."""
 
     def close(self) -> None:
         """Hold nothing."""
+
+
+def _found(value: str | None) -> Secret | str:
+    return "there is no such password" if value is None else secret_or_why(value)

@@ -42,24 +42,27 @@ class Store(Protocol):
         """Give back what was lent."""
 
 
-def secret_from(value: object) -> Secret:
-    """Make a Secret of what a store gave; raises StoreRefusalError from a frame without it."""
+def secret_or_why(value: object) -> Secret | str:
+    """Make a Secret of what a store gave, or say why it cannot be one.
+
+    It does not raise: a traceback would have frames that hold the value.
+    """
     try:
-        if isinstance(value, str | bytes):
-            return Secret(value)
-        why = "what is kept there is not text"
+        return Secret(value) if isinstance(value, str | bytes) else "what is kept there is not text"
     except ValueError as e:
-        why = str(e)
-    del value
-    raise StoreRefusalError(why)
+        return str(e)
 
 
-def field_from(fields: Mapping[str, object], name: str) -> Secret:
-    """Make a Secret of one field; raises StoreRefusalError, naming no other field."""
-    if name in fields:
-        return secret_from(fields[name])
-    del fields
-    raise StoreRefusalError(f"there is no field {name!r}")
+def field_or_why(fields: Mapping[str, object], name: str) -> Secret | str:
+    """Make a Secret of one field, or say why that cannot be, naming no other field."""
+    return secret_or_why(fields[name]) if name in fields else f"there is no field {name!r}"
+
+
+def fetched(found: Secret | str, seconds: float = math.inf) -> Fetched:
+    """Answer a secret, or raise StoreRefusalError with what there is instead."""
+    if isinstance(found, str):
+        raise StoreRefusalError(found)
+    return Fetched(found, seconds)
 
 
 def hush(*names: str) -> None:

@@ -90,9 +90,7 @@ class StoreContract:
             self.fetch(reference)
         assert VALUE not in caplog.text
 
-    def refused(
-        self, reference: Reference, caplog: pytest.LogCaptureFixture | None = None
-    ) -> str:
+    def refused(self, reference: Reference, caplog: pytest.LogCaptureFixture | None = None) -> str:
         """The one line of a refusal, in which no value stands, nor in anything around it."""
         began = time.monotonic()
         with pytest.raises(StoreRefusalError) as caught:

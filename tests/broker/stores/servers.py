@@ -1,4 +1,4 @@
-"""Real servers on loopback: OpenBao, a broker that it makes users at, and one that never answers."""
+"""Real servers on loopback: OpenBao, what it makes users at, and one that never answers."""
 
 import json
 import os
@@ -30,8 +30,11 @@ class Bao:
         self.address = f"http://127.0.0.1:{port}"
         self._folder = tempfile.TemporaryDirectory()
         self._process = subprocess.Popen(
-            [BAO, "server", "-dev", f"-dev-root-token-id={self.token}"]
-            + [f"-dev-listen-address=127.0.0.1:{port}", "-dev-no-store-token"],
+            [
+                *(BAO, "server", "-dev", "-dev-no-store-token"),
+                f"-dev-root-token-id={self.token}",
+                f"-dev-listen-address=127.0.0.1:{port}",
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={"HOME": self._folder.name, "PATH": os.environ["PATH"]},

@@ -51,7 +51,7 @@ class TestOpenBao(FieldContract, StoreContract):
         pytest.param({"BAO_ADDR": "http://localhost@192.0.2.1"}, "not a URL", id="dressed up"),
         pytest.param({"BAO_ADDR": "unix:///x"}, "not a URL", id="another scheme"),
         pytest.param({"BAO_TOKEN": "", "BAO_TOKEN_FILE": "/none"}, "_FILE", id="no such file"),
-        pytest.param({"BAO_ROLE_ID": "x"}, "it refuses", id="a wrong role"),
+        pytest.param({"BAO_ROLE_ID": "x"}, "AppRole login is refused", id="a wrong role"),
     ],
 )
 def test_what_is_wrong_is_said(bao: Bao, more: dict[str, str], why: str) -> None:
