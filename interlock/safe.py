@@ -84,6 +84,8 @@ class Safe:
 
     async def _arrival(self, name: str, kept: Pointer) -> Secret:
         flight = self._ask(name, kept)
+        if flight.future.done():
+            return flight.future.result()
         try:
             return await asyncio.wait_for(asyncio.wrap_future(flight.future), flight.patience)
         except TimeoutError:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from broker.errors import BrokerError
+from broker.errors import BrokerError, SecretUnavailableError
 from broker.secret import Secret
 from broker.stores.store import Fetched
 
@@ -71,7 +71,10 @@ class Cache:
                 forget()
             self._flights = {k: f for k, f in self._flights.items() if f.stands(now)}
             flight = self._flights[name] = Flight(version)
-        threading.Thread(
-            target=flight.fly, args=(fetch, self._seconds), name="fetch-secret", daemon=True
-        ).start()
+        work = (fetch, self._seconds)
+        try:
+            threading.Thread(target=flight.fly, args=work, name="fetch", daemon=True).start()
+        except RuntimeError:
+            why = "there are too many threads"
+            flight.future.set_exception(SecretUnavailableError(name, why))
         return flight

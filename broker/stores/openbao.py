@@ -35,7 +35,7 @@ class OpenBao(Store):
     """Read a field of any path. What is leased is kept, renewed, and given back at the end."""
 
     name: ClassVar = "openbao"
-    form: ClassVar = "openbao:PATH#FIELD (or vault:PATH#FIELD)"
+    form: ClassVar = "openbao:PATH#FIELD or vault:PATH#FIELD"
     pattern: ClassVar = re.compile(rf"(?P<path>{_SEGMENT}(?:/{_SEGMENT})*)#(?P<field>.+)")
     needs: ClassVar = (
         "`pip install 'interlock[vault]'`, `BAO_ADDR`, and `BAO_TOKEN` or "

@@ -8,7 +8,7 @@ import pytest
 from broker import Secret, StoreRefusalError
 from broker.stores import Reference, Stores, parse_reference
 from tests.broker.stores.contract import VALUE, FieldContract, StoreContract
-from tests.broker.stores.servers import Bao, Mute, Users
+from tests.broker.stores.servers import Bao, Elsewhere, Mute, Users
 
 KEY = parse_reference("openbao:secret/data/openai#api_key")
 DYNAMIC = parse_reference("openbao:rabbitmq/creds/app#password")
@@ -68,6 +68,15 @@ def test_a_server_that_does_not_answer_hits_the_limit(mute: Mute) -> None:
     with pytest.raises(StoreRefusalError, match="no answer within 5 seconds"):
         Stores({"BAO_ADDR": mute.address, "BAO_TOKEN": "x"}).fetch(KEY)
     assert 4 < time.monotonic() - began < 7
+
+
+def test_a_redirect_is_not_followed(bao: Bao) -> None:
+    """It would carry the token to a host that nobody named."""
+    bao.keep("openai", api_key=VALUE)
+    with Elsewhere(bao.address) as server:
+        stores = Stores({"BAO_ADDR": server.address, "BAO_TOKEN": bao.token})
+        with pytest.raises(StoreRefusalError, match="HTTP status 307"):
+            stores.fetch(KEY)
 
 
 def test_a_token_may_come_from_a_file(bao: Bao, tmp_path: Path) -> None:
