@@ -77,6 +77,8 @@ HELP = {
     "Always on for callers from anywhere but this machine.",
     "allow_private": "Hosts, addresses or CIDRs, comma separated, that may resolve to private "
     "or loopback addresses (default: none).",
+    "secret_cache": "Seconds for which a secret that was fetched from a store outside is kept in "
+    "memory: 0 to 3600 (default 60; 0: fetch it for every call).",
 }
 
 
@@ -164,7 +166,7 @@ class Options:
     def _change(self, settings: Settings, governor: Governor) -> None:
         """Take over what may change while running; raise OptionsError for what may not."""
         was = governor.installation.settings
-        for name in ("home", "store", "policies", "shadow"):
+        for name in ("home", "store", "policies", "shadow", "secret_cache"):
             if getattr(settings, name) != getattr(was, name):
                 raise exceptions.OptionsError(f"interlock_{name} cannot change while running")
         if settings.mode is not governor.mode:

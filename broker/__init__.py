@@ -7,6 +7,7 @@ from broker.errors import (
     KeyFileError,
     RecipeError,
     SecretUnavailableError,
+    StoreRefusalError,
     TokenError,
     TokenExpiredError,
     TokenForgedError,
@@ -19,7 +20,8 @@ from broker.keyring import Keyring
 from broker.recipes import Recipe, parse_recipe
 from broker.scrubber import Mask, Scrubber
 from broker.secret import Secret
-from broker.vault import Shelf, Vault, master_key
+from broker.traces import Traces
+from broker.vault import Pointer, Shelf, Vault, master_key
 
 __all__ = [
     "Broker",
@@ -28,18 +30,21 @@ __all__ = [
     "KeyFileError",
     "Keyring",
     "Mask",
+    "Pointer",
     "Recipe",
     "RecipeError",
     "Scrubber",
     "Secret",
     "SecretUnavailableError",
     "Shelf",
+    "StoreRefusalError",
     "TokenError",
     "TokenExpiredError",
     "TokenForgedError",
     "TokenMalformedError",
     "TokenReplayedError",
     "TokenScopeError",
+    "Traces",
     "Vault",
     "Wire",
     "forms_of",

@@ -8,6 +8,7 @@ BrokerError
 │   ├── TokenReplayedError      no right to redeem it is left in this process
 │   └── TokenScopeError         it is genuine, and was shown at the wrong place
 ├── SecretUnavailableError      a secret is missing or cannot be opened
+├── StoreRefusalError           a secret store outside did not give a value
 ├── KeyFileError                a key file is not safe to use
 └── RecipeError                 a secret does not fit its recipe
 """
@@ -61,6 +62,19 @@ class SecretUnavailableError(BrokerError):
 
     def __str__(self) -> str:
         return f"secret {self.name!r} is unavailable: {self.why}"
+
+
+class StoreRefusalError(BrokerError):
+    """A store did not give a value, because of `why`.
+
+    `denied`: because of who asked. `final`: asking the same again will not help.
+    """
+
+    def __init__(self, why: str, *, denied: bool = False, final: bool = False) -> None:
+        super().__init__(why)
+        self.why = why
+        self.denied = denied
+        self.final = final
 
 
 class KeyFileError(BrokerError):

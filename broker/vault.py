@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,15 @@ from broker.keyfile import KEY_BYTES, load_key
 from broker.secret import Secret
 
 MASTER_KEY_VARIABLE = "INTERLOCK_MASTER_KEY"
-_FORMAT = 1
+_VALUE, _REFERENCE = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Where a secret is kept instead; `version` is another one after every change."""
+
+    reference: str
+    version: bytes
 
 
 class Shelf(Protocol):
@@ -36,8 +45,20 @@ class Vault:
         """Keep `secret` under `name`, in place of what was there."""
         self._shelf.put(name, bytes(self._box.encrypt(_label(name) + secret.reveal())))
 
+    def point(self, name: str, reference: str) -> None:
+        """Keep under `name` where the secret is; sealed too, so that no one else can bend it."""
+        plain = _label(name, _REFERENCE) + reference.encode()
+        self._shelf.put(name, bytes(self._box.encrypt(plain)))
+
     def open(self, name: str) -> Secret:
         """Return the secret called `name`; raises SecretUnavailableError."""
+        kept = self.look(name)
+        if isinstance(kept, Pointer):
+            raise SecretUnavailableError(name, "its value is kept in another store")
+        return kept
+
+    def look(self, name: str) -> Secret | Pointer:
+        """Return the secret called `name` or where it is kept; raises SecretUnavailableError."""
         sealed = self._shelf.get(name)
         if sealed is None:
             raise SecretUnavailableError(name, "there is no secret of that name")
@@ -58,10 +79,15 @@ class Vault:
         """Return the names of all secrets, without opening any."""
         return self._shelf.names()
 
-    def _unseal(self, name: str, sealed: bytes) -> Secret | None:
-        # Apart from open(), so that no traceback has a frame that holds the plaintext.
+    def _unseal(self, name: str, sealed: bytes) -> Secret | Pointer | None:
+        # Apart from look(), so that no traceback has a frame that holds the plaintext.
         label, plain = _label(name), self._box.decrypt(sealed)
-        return Secret(plain.removeprefix(label)) if plain.startswith(label) else None
+        if plain.startswith(label):
+            return Secret(plain.removeprefix(label))
+        label = _label(name, _REFERENCE)
+        if plain.startswith(label):
+            return Pointer(plain.removeprefix(label).decode(), sealed)
+        return None
 
 
 def master_key(directory: Path, environ: Mapping[str, str]) -> bytes:
@@ -89,7 +115,7 @@ def _from_base64(text: str) -> bytes:
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
-def _label(name: str) -> bytes:
+def _label(name: str, format_: int = _VALUE) -> bytes:
     """Begin every plaintext with its format and name, so that rows cannot change places."""
     raw = name.encode()
-    return bytes([_FORMAT]) + len(raw).to_bytes(4, "big") + raw
+    return bytes([format_]) + len(raw).to_bytes(4, "big") + raw

@@ -147,7 +147,8 @@ class Governor:
             binding, verdict = None, self._refuse(verdict, Reason("ambiguous_binding", tie))
         if binding and not verdict.decision.refused:
             try:
-                credential = self._fetch(binding)
+                credential = await self._fetch(binding, agent, request.authority)
+                now = time.time()
             except SecretUnavailableError as e:
                 verdict = self._refuse(verdict, Reason("secret_unavailable", str(e)))
         return await self._record(verdict, declared, credential, now)
@@ -201,9 +202,21 @@ class Governor:
 
         return work
 
-    def _fetch(self, binding: Binding) -> Credential:
-        secret = self.installation.secret(binding.secret)
+    async def _fetch(self, binding: Binding, agent: Agent, authority: Authority) -> Credential:
+        """Have the secret of a binding, wherever it is kept; raises SecretUnavailableError."""
+        secret = await self.installation.fetch(replace(binding, authority=authority))
+        self._require_unchanged(binding, agent, authority)
         return Credential(binding, parse_recipe(binding.recipe), secret)
+
+    def _require_unchanged(self, binding: Binding, agent: Agent, authority: Authority) -> None:
+        """Raise SecretUnavailableError for what a person took away while a store was asked."""
+        records = self.installation
+        try:
+            records.registry.require_good_standing([agent.name], time.time())
+        except RegistryError as e:
+            raise SecretUnavailableError(binding.secret, str(e)) from None
+        if binding not in records.bindings.at(authority):
+            raise SecretUnavailableError(binding.secret, "it is not bound like that any more")
 
     def _standing(self, agent: Agent, declared: Declaration, now: float) -> Standing:
         """Look up what a declaration names: the goal, and the chain of delegation."""

@@ -11,12 +11,12 @@ from broker import (
     KeyFileError,
     Keyring,
     Mask,
+    Pointer,
     Secret,
     SecretUnavailableError,
-    Vault,
     master_key,
-    parse_recipe,
 )
+from broker.stores import Reference, parse_reference
 from interlock.alerts.honeytokens import Honeytokens
 from interlock.alerts.outbox import tell
 from interlock.alerts.webhooks import Webhooks
@@ -25,8 +25,9 @@ from interlock.errors import SettingsError
 from interlock.ledger import Ledger, Notary, Trail
 from interlock.model import Authority, Binding
 from interlock.registry import Registry
+from interlock.safe import Safe
 from interlock.settings import Settings, secure_home
-from interlock.store import Bindings, Database, Shelf, Snapshot
+from interlock.store import Bindings, Database, Snapshot
 from interlock.store.approvals import Approvals
 from interlock.store.bindings import bind, check_distinct, unbind
 from interlock.store.delegations import Delegations
@@ -42,10 +43,11 @@ class Installation:
         self.settings = settings
         secure_home(settings.home)
         try:
-            self._master_key = master_key(settings.keys, os.environ)
+            key = master_key(settings.keys, os.environ)
         except (KeyFileError, ValueError) as e:
             raise SettingsError(str(e)) from e
         self.database = Database(settings.database)
+        self.safe = Safe(self.database, key, settings.secret_cache)
         self.ledger = Ledger(self.database, actor=_actor(), tell=tell)
         self.notary = Notary(
             self.ledger,
@@ -58,8 +60,8 @@ class Installation:
         self.approvals = Approvals(self.database, self.ledger.admin)
         self.delegations = Delegations(self.database, self.ledger.admin)
         self.modes = Modes(self.database, self.ledger.admin)
-        self.honeytokens = Honeytokens(self.database, self.ledger.admin, self._master_key)
-        self.webhooks = Webhooks(self.database, self.ledger.admin, self._master_key)
+        self.honeytokens = Honeytokens(self.database, self.ledger.admin, key)
+        self.webhooks = Webhooks(self.database, self.ledger.admin, key)
         self._masks: Snapshot[dict[Authority, Mask]] = Snapshot(self.database, lambda _: {})
         self.catalogue = Catalogue.shipped()
 
@@ -75,53 +77,62 @@ class Installation:
         self.close()
 
     def close(self) -> None:
-        """Write what is queued and close the database."""
+        """Give back what secret stores have lent, write what is queued, close the database."""
+        self.safe.close()
         self.database.close()
 
     def secret(self, name: str) -> Secret:
-        """Open a stored secret; raises broker.SecretUnavailableError."""
-        return self.database.read(lambda connection: self._vault(connection).open(name))
+        """Open a secret, waiting for its store if need be; raises SecretUnavailableError."""
+        return self.safe.open(name)
+
+    def origin(self, name: str) -> str:
+        """The reference of a secret that is kept elsewhere; empty for any other."""
+        try:
+            kept = self.safe.look(name)
+        except SecretUnavailableError:
+            return ""
+        return kept.reference if isinstance(kept, Pointer) else ""
+
+    async def fetch(self, binding: Binding) -> Secret:
+        """Open the secret of a binding without blocking; raises SecretUnavailableError."""
+        return await self.safe.fetch(binding, self.bindings.all())
 
     def mask_at(self, authority: Authority) -> Mask:
         """Everything that would reveal a secret that is bound to a destination, in every form.
 
-        Worked out once a destination, until anything changes in the store.
+        For sealed secrets worked out once a destination, until anything changes in the store;
+        beside them, every value that was in use here.
         """
         masks = self._masks.value
         if authority not in masks:
-            masks[authority] = Mask(
-                value
-                for binding in self.bindings.at(authority)
-                for value in self._revealing(binding)
-            )
-        return masks[authority]
-
-    def _revealing(self, binding: Binding) -> tuple[bytes, ...]:
-        try:
-            return parse_recipe(binding.recipe).forms(self.secret(binding.secret))
-        except SecretUnavailableError:
-            return ()
+            masks[authority] = self.safe.mask_of(self.bindings.at(authority))
+        return masks[authority] | self.safe.traces_at(authority)
 
     def secrets(self) -> list[str]:
         """The names of all stored secrets."""
-        return self.database.read(lambda connection: self._vault(connection).names())
+        return self.database.read(lambda connection: self.safe.vault(connection).names())
 
-    def set_secret(self, name: str, secret: Secret, bindings: Sequence[Binding]) -> None:
+    def set_secret(
+        self, name: str, secret: Secret | Reference, bindings: Sequence[Binding]
+    ) -> None:
         """Store a secret with the bindings that replace those it had: all of it, or nothing.
 
         Raises BindingError when a call could then fit it and another secret equally well, and
         AlertError for a value that is planted as a honeytoken.
         """
-        self.honeytokens.require_none(name, secret)
+        if isinstance(secret, Secret):
+            self.honeytokens.require_none(name, secret)
 
         def work(connection: sqlite3.Connection) -> None:
-            self._vault(connection).seal(name, secret)
+            self._put(connection, name, secret)
             unbind(connection, name)
             for binding in bindings:
                 bind(connection, binding)
             check_distinct(connection)
             after = [f"{b} {b.recipe}" for b in bindings]
-            self.ledger.admin(connection, "secret.set", {"secret": name, "after": after})
+            self.ledger.admin(
+                connection, "secret.set", {"secret": name, "after": after} | _origin(secret)
+            )
 
         self.database.write(work)
 
@@ -130,15 +141,39 @@ class Installation:
 
         def work(connection: sqlite3.Connection) -> bool:
             unbind(connection, name)
-            removed = self._vault(connection).remove(name)
+            removed = self.safe.vault(connection).remove(name)
             if removed:
                 self.ledger.admin(connection, "secret.rm", {"secret": name})
             return removed
 
         return self.database.write(work)
 
-    def _vault(self, connection: sqlite3.Connection) -> Vault:
-        return Vault(Shelf(connection), self._master_key)
+    def rotate_secret(self, name: str, secret: Secret | None = None) -> None:
+        """Put a new value in place, or have a reference fetched anew; bindings stay.
+
+        Every running front door notices at its next call. Raises SecretUnavailableError.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            kept = self.safe.vault(connection).look(name)
+            new = secret or (parse_reference(kept.reference) if isinstance(kept, Pointer) else None)
+            if new is None or isinstance(kept, Pointer) != isinstance(new, Reference):
+                raise SecretUnavailableError(name, "it is kept elsewhere now: try again")
+            self._put(connection, name, new)
+            self.ledger.admin(connection, "secret.rotate", {"secret": name})
+
+        self.database.write(work)
+
+    def _put(self, connection: sqlite3.Connection, name: str, secret: Secret | Reference) -> None:
+        vault = self.safe.vault(connection)
+        if isinstance(secret, Reference):
+            vault.point(name, secret.text)
+        else:
+            vault.seal(name, secret)
+
+
+def _origin(secret: Secret | Reference) -> dict[str, str]:
+    return {"from": secret.text} if isinstance(secret, Reference) else {}
 
 
 def _actor() -> str:

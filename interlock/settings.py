@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     shadow: Path | None = None
     require_identity: bool = False
     allow_private: str = ""
+    secret_cache: float = Field(default=60, ge=0, le=3600)
 
     @field_validator("home", "policies", "shadow")
     @classmethod

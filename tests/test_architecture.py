@@ -23,6 +23,7 @@ ORDER = (
         "interlock.verdict",
         "interlock.installation",
         "interlock.alerts",
+        "interlock.safe",
     ),
     (
         "interlock.calls",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from broker import BrokerError, Vault, master_key, parse_recipe
+from broker import BrokerError, Secret, Vault, master_key, parse_recipe
 from broker.vault import MASTER_KEY_VARIABLE
 from interlock.cli.attestation import checkpoints_of
 from interlock.cli.environment import CA_FILE
@@ -166,8 +166,9 @@ def _problem(settings: Settings, records: Records, binding: Binding) -> str:
         return f"{kept} is gone, and with it every secret"
     try:
         key = master_key(settings.keys, os.environ)
-        secret = records.database.read(lambda c: Vault(Shelf(c), key).open(binding.secret))
-        parse_recipe(binding.recipe).render(secret)
+        found = records.database.read(lambda c: Vault(Shelf(c), key).look(binding.secret))
+        if isinstance(found, Secret):  # `interlock secret check` fetches the others
+            parse_recipe(binding.recipe).render(found)
     except (BrokerError, ValueError) as e:
         return str(e)
     return ""

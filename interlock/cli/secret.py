@@ -10,10 +10,12 @@ import typer
 
 from broker import BrokerError, Secret, parse_recipe
 from broker.secret import MAX_BYTES
+from broker.stores import Reference, parse_reference
 from interlock.calls import Catalogue
 from interlock.calls.hosts import parse_path_pattern
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, say, say_json, say_table
+from interlock.cli.secret_store import check, fetched, origins, public, told
 from interlock.cli.words import parse_host, parse_method, parse_secret_name, parse_text, typed
 from interlock.errors import InterlockError
 from interlock.model import Authority, Binding
@@ -80,13 +82,26 @@ def set_(
             help="Only there and below; * stands for a part of one segment; repeatable.",
         ),
     ] = None,
+    from_: Annotated[
+        Reference | None,
+        typer.Option(
+            "--from",
+            metavar="REFERENCE",
+            parser=typed(parse_reference),
+            help="Where it is kept instead, such as env:NAME or openbao:PATH#FIELD.",
+        ),
+    ] = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Store a reference without trying to fetch it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Store a secret; its value is read from a hidden prompt or from stdin.
 
-    `interlock secret providers` lists the names that need no --host. Of a secret that is there
-    already, what is not said stays as it is: a new value alone moves nothing, and nothing grows
-    wider by itself. To begin anew, remove it first.
+    `interlock secret providers` lists the names that need no --host. With --from no value is
+    stored, but where to fetch it. Of a secret that is there already, what is not said stays as it
+    is: a new value alone moves nothing, and nothing grows wider by itself. To begin anew, remove
+    it first.
     """
     settings = settings_of(context)
     said = {
@@ -98,8 +113,11 @@ def set_(
     }
     before = _known(settings, name)
     bindings = plan(name, host or (), recipe, provider, said, before)
-    secret = read_secret(name)
-    _try(bindings[0], secret)
+    if unchecked and not from_:
+        raise SecretInputError("--unchecked goes with --from")
+    secret = from_ or read_secret(name)
+    if not unchecked:
+        _try(bindings[0], fetched(secret) if isinstance(secret, Reference) else secret)
     with changing(settings, create=True) as home:
         for each in agent or ():
             home.registry.get(each)
@@ -108,7 +126,7 @@ def set_(
                 raise SecretInputError(f"there is no goal {each!r}")
         home.set_secret(name, secret, bindings)
     if as_json:
-        say_json(_public(name, bindings))
+        say_json(_public(name, bindings) | public(from_.text if from_ else ""))
         return
     say(f"Secret {name} is stored, bound to {_hosts(bindings)}.")
 
@@ -116,15 +134,20 @@ def set_(
 @app.command("list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """List names and where each may go; never a value."""
-    with reading(settings_of(context)) as records:
+    settings = settings_of(context)
+    with reading(settings) as records:
         names, bound = records.secrets(), records.bindings.all()
+        kept = origins(settings, records, names)
     secrets = [(name, [b for b in bound if b.secret == name]) for name in names]
     if as_json:
         for name, bindings in secrets:
-            say_json(_public(name, bindings))
+            say_json(_public(name, bindings) | public(kept.get(name, "")))
         return
-    rows = ((name, _hosts(b), _recipes(b), _agents(b), _calls(b)) for name, b in secrets)
-    say_table(("name", "hosts", "recipe", "agents", "calls"), rows)
+    rows = (
+        (name, _hosts(b), _recipes(b), _agents(b), _calls(b), kept.get(name, ""))
+        for name, b in secrets
+    )
+    say_table(("name", "hosts", "recipe", "agents", "calls", "from"), rows)
 
 
 @app.command()
@@ -155,6 +178,27 @@ def providers(as_json: Json = False) -> None:
         return
     rows = ((p.service, p.secret, ", ".join(p.hosts), p.recipe) for p in Catalogue.shipped())
     say_table(("provider", "secret", "hosts", "recipe"), rows)
+
+
+app.command()(check)
+
+
+@app.command()
+def rotate(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Give a secret a new value, read like that of `set`; where it is bound stays as it is.
+
+    One that is kept elsewhere is fetched anew by every front door, at its next call.
+    """
+    with changing(settings_of(context)) as home:
+        if name not in home.secrets():
+            raise SecretInputError(f"there is no secret named {name!r}")
+        origin = home.origin(name)
+        secret = None if origin else read_secret(name)
+        for binding in home.bindings.all():
+            if secret and binding.secret == name:
+                _try(binding, secret)
+        home.rotate_secret(name, secret)
+    told(name, origin, as_json)
 
 
 @app.command()

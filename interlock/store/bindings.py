@@ -36,10 +36,11 @@ class Bindings:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._snapshot = Snapshot(database, _load)
+        self._rows = Snapshot(database, lambda opened: opened.read(_rows))
 
     def all(self) -> list[Binding]:
         """Every binding, by secret and host."""
-        return self._database.read(_rows)
+        return list(self._rows.value)
 
     def at(self, authority: Authority) -> tuple[Binding, ...]:
         """Every binding of one destination, those of a pattern included."""

@@ -90,6 +90,7 @@ def test_the_same_policies_change_nothing(governor: Governor) -> None:
     """Allowed stays allowed, denied denied, at the intent stage too."""
     point = point_of(shipped())
     stranger = Agent("stranger")
+    governor.installation.registry.add(stranger)
     rows = [
         (AGENT, govern(governor)),
         (AGENT, govern(governor, intent_category="Nonsense")),

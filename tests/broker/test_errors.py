@@ -30,7 +30,7 @@ def test_everything_is_a_broker_error() -> None:
     """One except clause catches all that the library raises."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     raised = [kind for kind in kinds if kind.__name__.endswith("Error")]
-    assert len(raised) == 10
+    assert len(raised) == 11
     assert all(issubclass(kind, BrokerError) for kind in raised)
     assert all(issubclass(kind, TokenError) for kind in raised if kind.__name__.startswith("Token"))
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.secret import SecretBox
 
-from broker import Secret, SecretUnavailableError, Vault, master_key
+from broker import Pointer, Secret, SecretUnavailableError, Vault, master_key
 
 KEY = b"m" * 32
 VALUE = "sk-live-0123456789abcdef"
@@ -175,3 +175,24 @@ def test_else_keeps_a_master_key_in_a_file(tmp_path: Path) -> None:
     key = master_key(tmp_path, {})
     assert master_key(tmp_path, {}) == (tmp_path / "master.key").read_bytes() == key
     assert (tmp_path / "master.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_reference_is_kept_in_place_of_a_value(vault: Vault, shelf: DictShelf) -> None:
+    """Sealed like one, told apart from one, with another version after every change."""
+    vault.point("openai", "env:KEY")
+    first = vault.look("openai")
+    vault.point("openai", "env:KEY")
+    second = vault.look("openai")
+    assert isinstance(first, Pointer)
+    assert isinstance(second, Pointer)
+    assert (first.reference, second.reference) == ("env:KEY", "env:KEY")
+    assert first.version != second.version
+    assert b"env:KEY" not in shelf["openai"]
+    with pytest.raises(SecretUnavailableError, match="kept in another store"):
+        vault.open("openai")
+
+
+def test_a_value_never_becomes_a_reference(vault: Vault) -> None:
+    """Whatever it looks like."""
+    vault.seal("openai", Secret("command:id"))
+    assert vault.look("openai") == Secret("command:id")

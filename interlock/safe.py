@@ -1,0 +1,123 @@
+"""Every secret of an installation: sealed in its database, or fetched from where it is kept."""
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Iterable
+from functools import partial
+
+from broker import (
+    Mask,
+    Pointer,
+    RecipeError,
+    Secret,
+    SecretUnavailableError,
+    StoreRefusalError,
+    Traces,
+    Vault,
+    parse_recipe,
+)
+from broker.stores import Cache, Fetched, Flight, Reference, Stores, parse_reference
+from interlock.model import Authority, Binding
+from interlock.store import Database, Shelf
+
+
+class Safe:
+    """Opens what is sealed at once, waits for what is fetched, and remembers what it gave out."""
+
+    def __init__(self, database: Database, master_key: bytes, cache_s: float) -> None:
+        self._database = database
+        self._master_key = master_key
+        self._stores = Stores(os.environ)
+        self._cache = Cache(cache_s)
+        self._traces = Traces()
+
+    def vault(self, connection: sqlite3.Connection) -> Vault:
+        """The sealed rows, on a connection whose transaction belongs to the caller."""
+        return Vault(Shelf(connection), self._master_key)
+
+    def look(self, name: str) -> Secret | Pointer:
+        """Return a sealed secret, or where it is kept; raises broker.SecretUnavailableError."""
+        return self._database.read(lambda connection: self.vault(connection).look(name))
+
+    def open(self, name: str) -> Secret:
+        """Return a secret, however long its store takes; raises broker.SecretUnavailableError."""
+        kept = self.look(name)
+        if isinstance(kept, Secret):
+            return kept
+        flight = self._ask(name, kept)
+        try:
+            return flight.future.result(flight.patience)
+        except TimeoutError:
+            raise _late(name, kept) from None
+
+    async def fetch(self, binding: Binding, everywhere: Iterable[Binding]) -> Secret:
+        """Return the secret of a binding without holding up anything else.
+
+        From then on, answers of every place that the secret is bound to are scrubbed of this
+        value. Raises broker.SecretUnavailableError.
+        """
+        name = binding.secret
+        kept = self.look(name)
+        secret = kept if isinstance(kept, Secret) else await self._arrival(name, kept)
+        try:
+            parse_recipe(binding.recipe).render(secret)
+            for bound in (binding, *everywhere):
+                if bound.secret == name:
+                    self._note(bound, secret)
+        except (RecipeError, ValueError) as e:
+            raise SecretUnavailableError(name, str(e)) from None
+        return secret
+
+    def mask_of(self, bindings: Iterable[Binding]) -> Mask:
+        """What reveals the secrets of these bindings that are sealed here."""
+        return Mask(value for binding in bindings for value in self._revealing(binding))
+
+    def traces_at(self, authority: Authority) -> Mask:
+        """What reveals a value that was in use here: fetched, or replaced a short while ago."""
+        return self._traces.at(authority, time.monotonic())
+
+    def close(self) -> None:
+        """Give back what stores have lent."""
+        self._stores.close()
+
+    async def _arrival(self, name: str, kept: Pointer) -> Secret:
+        flight = self._ask(name, kept)
+        if flight.future.done():
+            return flight.future.result()
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(flight.future), flight.patience)
+        except TimeoutError:
+            raise _late(name, kept) from None
+
+    def _ask(self, name: str, kept: Pointer) -> Flight:
+        try:
+            reference = parse_reference(kept.reference)
+        except ValueError as e:
+            raise SecretUnavailableError(name, str(e)) from None
+        fetch = partial(self._fetch, name, reference)
+        return self._cache.ask(name, kept.version, fetch, partial(self._stores.forget, reference))
+
+    def _fetch(self, name: str, reference: Reference) -> Fetched:
+        try:
+            return self._stores.fetch(reference)
+        except StoreRefusalError as e:
+            raise SecretUnavailableError(name, f"{reference.store}: {e.why}") from None
+
+    def _note(self, binding: Binding, secret: Secret) -> None:
+        source = (binding.secret, binding.recipe)
+        reveal = parse_recipe(binding.recipe).forms
+        self._traces.note(binding.authority, source, secret, reveal, time.monotonic())
+
+    def _revealing(self, binding: Binding) -> tuple[bytes, ...]:
+        try:
+            kept = self.look(binding.secret)
+        except SecretUnavailableError:
+            return ()
+        return parse_recipe(binding.recipe).forms(kept) if isinstance(kept, Secret) else ()
+
+
+def _late(name: str, kept: Pointer) -> SecretUnavailableError:
+    store = kept.reference.partition(":")[0]
+    return SecretUnavailableError(name, f"{store}: it does not answer in time")
