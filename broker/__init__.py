@@ -16,7 +16,7 @@ from broker.errors import (
 )
 from broker.forms import forms_of
 from broker.keyring import Keyring
-from broker.recipes import Recipe, parse_recipe
+from broker.recipes import Outgoing, Recipe, carrier, parse_recipe, token_in
 from broker.scrubber import Mask, Scrubber
 from broker.secret import Secret
 from broker.vault import Shelf, Vault, master_key
@@ -28,6 +28,7 @@ __all__ = [
     "KeyFileError",
     "Keyring",
     "Mask",
+    "Outgoing",
     "Recipe",
     "RecipeError",
     "Scrubber",
@@ -42,7 +43,9 @@ __all__ = [
     "TokenScopeError",
     "Vault",
     "Wire",
+    "carrier",
     "forms_of",
     "master_key",
     "parse_recipe",
+    "token_in",
 ]

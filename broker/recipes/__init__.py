@@ -2,12 +2,18 @@
 
 from broker.recipes.basic import Basic
 from broker.recipes.bearer import Bearer
+from broker.recipes.cookie import Cookie
 from broker.recipes.header import Header
-from broker.recipes.recipe import Recipe
+from broker.recipes.outgoing import Outgoing
+from broker.recipes.placeholder import Placeholder
+from broker.recipes.query import Query
+from broker.recipes.recipe import Recipe, carrier, token_in
+from broker.recipes.segment import Segment
 
-__all__ = ["KNOWN_RECIPES", "Basic", "Bearer", "Header", "Recipe", "parse_recipe"]
+__all__ = ["KNOWN_RECIPES", "Outgoing", "Recipe", "carrier", "parse_recipe", "token_in"]
 
-KNOWN_RECIPES = ("bearer", "basic", "header:NAME")
+_KINDS: tuple[type[Recipe], ...] = (*(Bearer, Basic, Header, Query, Segment, Cookie, Placeholder),)
+KNOWN_RECIPES = {kind.usage: kind for kind in _KINDS}
 
 
 def parse_recipe(text: str) -> Recipe:
@@ -19,4 +25,12 @@ def parse_recipe(text: str) -> Recipe:
             return Basic()
         case ("header", ":", name):
             return Header(name)
+        case ("query", ":", name):
+            return Query(name)
+        case ("path", ":", template):
+            return Segment(template)
+        case ("cookie", ":", name):
+            return Cookie(name)
+        case ("placeholder", ":", spec):
+            return Placeholder(spec)
     raise ValueError(f"unknown recipe {text!r}, known are: {', '.join(KNOWN_RECIPES)}")

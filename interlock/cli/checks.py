@@ -164,7 +164,7 @@ def _problem(settings: Settings, records: Records, binding: Binding) -> str:
     try:
         key = master_key(settings.keys, os.environ)
         secret = records.database.read(lambda c: Vault(Shelf(c), key).open(binding.secret))
-        parse_recipe(binding.recipe).render(secret)
+        parse_recipe(binding.recipe).check(secret)
     except (BrokerError, ValueError) as e:
         return str(e)
     return ""

@@ -137,7 +137,7 @@ def _read_secret(name: str) -> Secret:
 def _try(binding: Binding, secret: Secret) -> None:
     """Raise SecretInputError for a secret that its recipe cannot carry."""
     try:
-        parse_recipe(binding.recipe).render(secret)
+        parse_recipe(binding.recipe).check(secret)
     except BrokerError as e:
         raise SecretInputError(f"{binding.secret}: {e}") from None
 
