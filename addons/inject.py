@@ -203,7 +203,7 @@ class BoundaryLayer(HttpLayer):
         if self.door.governor is None:
             raise Refused("the governor is closed")
         account = self.door.accounts[flow.id]
-        mask = self.door.governor.installation.mask_at(clearance.authority)
+        mask = self.door.governor.mask_at(clearance.authority)
         capability = clearance.verdict.capability
         if capability is None:
             return Guarded(account, mask) if mask else Passage(account)

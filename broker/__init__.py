@@ -14,9 +14,10 @@ from broker.errors import (
     TokenReplayedError,
     TokenScopeError,
 )
+from broker.exchange import Exchange
 from broker.forms import forms_of
 from broker.keyring import Keyring
-from broker.recipes import Outgoing, Recipe, carrier, parse_recipe, token_in
+from broker.recipes import Outgoing, Recipe, carrier, compact, parse_recipe, token_in
 from broker.scrubber import Mask, Scrubber
 from broker.secret import Secret
 from broker.vault import Shelf, Vault, master_key
@@ -24,6 +25,7 @@ from broker.vault import Shelf, Vault, master_key
 __all__ = [
     "Broker",
     "BrokerError",
+    "Exchange",
     "Grant",
     "KeyFileError",
     "Keyring",
@@ -44,6 +46,7 @@ __all__ = [
     "Vault",
     "Wire",
     "carrier",
+    "compact",
     "forms_of",
     "master_key",
     "parse_recipe",

@@ -9,7 +9,9 @@ from typing import Any
 
 from broker import (
     Broker,
+    Exchange,
     Keyring,
+    Mask,
     SecretUnavailableError,
     parse_recipe,
 )
@@ -66,6 +68,7 @@ class Governor:
         self.mode = settings.mode
         self.policies = PolicyFolder(settings.policies)
         self.broker = Broker(Keyring.open(settings.keys, "sct"))
+        self._exchange = Exchange(installation.rotate_secret)
         self._shadow = Shadow(settings.shadow)
         self._hold = Hold(installation)
         self._decision_point: DecisionPoint
@@ -101,6 +104,13 @@ class Governor:
             if provider := catalogue.named(binding.service):
                 return provider
         return catalogue.at(authority.host) if authority.port == 443 else None
+
+    def mask_at(self, authority: Authority) -> Mask:
+        """Everything that an answer of a destination must not bring back: secrets and tokens."""
+        names = [binding.secret for binding in self.installation.bindings.at(authority)]
+        tokens = self._exchange.mask(names, time.time())
+        known = self.installation.mask_at(authority)
+        return known | tokens if tokens else known
 
     async def govern(self, request: Request, agent: Agent, said: Mapping[str, str]) -> Verdict:
         """Decide one request, make the decision durable, and issue the token that it needs.
@@ -138,7 +148,8 @@ class Governor:
         credential = None
         if binding and not verdict.decision.refused:
             try:
-                credential = self._fetch(binding)
+                credential = await self._fetch(binding)
+                now = time.time()
             except SecretUnavailableError as e:
                 verdict = self._refuse(verdict, Reason("secret_unavailable", str(e)))
         return await self._record(verdict, declared, credential, now)
@@ -173,9 +184,12 @@ class Governor:
         token = self.broker.issue(grant, credential.secret, now)
         return replace(verdict, capability=Capability(token, credential.recipe))
 
-    def _fetch(self, binding: Binding) -> Credential:
+    async def _fetch(self, binding: Binding) -> Credential:
+        """What will travel: the stored secret, or the token that it is exchanged for."""
         secret = self.installation.secret(binding.secret)
-        return Credential(binding, parse_recipe(binding.recipe), secret)
+        recipe = parse_recipe(binding.recipe)
+        ready = await self._exchange.ready(binding.secret, recipe, secret, time.time())
+        return Credential(binding, *ready)
 
     def _standing(self, agent: Agent, declared: Declaration, now: float) -> Standing:
         """Look up what a declaration names: the goal, and the chain of delegation."""

@@ -1,5 +1,6 @@
 """One installation: the rooms over one home and one database, put together in one place."""
 
+import asyncio
 import getpass
 import os
 import sqlite3
@@ -10,6 +11,7 @@ from typing import Self
 from broker import (
     KeyFileError,
     Mask,
+    RecipeError,
     Secret,
     SecretUnavailableError,
     Vault,
@@ -17,7 +19,7 @@ from broker import (
     parse_recipe,
 )
 from interlock.calls import Catalogue
-from interlock.errors import SettingsError
+from interlock.errors import SettingsError, StoreError
 from interlock.ledger import Ledger
 from interlock.model import Authority, Binding
 from interlock.registry import Registry
@@ -88,7 +90,7 @@ class Installation:
     def _revealing(self, binding: Binding) -> tuple[bytes, ...]:
         try:
             return parse_recipe(binding.recipe).forms(self.secret(binding.secret))
-        except SecretUnavailableError:
+        except (SecretUnavailableError, RecipeError):
             return ()
 
     def secrets(self) -> list[str]:
@@ -107,6 +109,23 @@ class Installation:
             self.ledger.admin(connection, "secret.set", {"secret": name, "after": after})
 
         self.database.write(work)
+
+    async def rotate_secret(self, name: str, old: Secret, new: Secret) -> None:
+        """Store what an exchange put in the place of a secret, unless somebody changed it since.
+
+        Raises SecretUnavailableError when it cannot be stored.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            if self._vault(connection).open(name) == old:
+                self._vault(connection).seal(name, new)
+                self.ledger.admin(connection, "secret.rotate", {"secret": name})
+
+        try:
+            await asyncio.wrap_future(self.database.submit(work))
+        except (sqlite3.Error, StoreError) as e:
+            why = f"its new refresh token cannot be stored: {e}"
+            raise SecretUnavailableError(name, why) from e
 
     def remove_secret(self, name: str) -> bool:
         """Forget a secret and where it was bound; False when there was none."""

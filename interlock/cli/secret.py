@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from broker import BrokerError, Secret, parse_recipe
+from broker import BrokerError, Recipe, Secret, compact, parse_recipe
 from broker.secret import MAX_BYTES
 from interlock.calls import Catalogue
 from interlock.cli.home import changing, reading, settings_of
@@ -41,7 +41,10 @@ def set_(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="RECIPE", help="How it travels: bearer, basic or header:NAME."),
+        typer.Option(
+            metavar="RECIPE",
+            help="How it travels: bearer, basic, header:NAME, ...; docs/recipes.md has all.",
+        ),
     ] = None,
     agent: Annotated[
         list[str] | None,
@@ -55,7 +58,7 @@ def set_(
     """
     settings = settings_of(context)
     bindings = plan(name, host or (), recipe, agent or ())
-    secret = _read_secret(name)
+    secret = _read_secret(name, parse_recipe(bindings[0].recipe))
     _try(bindings[0], secret)
     with changing(settings, create=True) as home:
         for each in agent or ():
@@ -116,20 +119,25 @@ def plan(
     ]
 
 
-def parse_value(raw: bytes) -> Secret:
-    """Read what came through stdin, one line end removed; raises ValueError."""
+def parse_value(raw: bytes, recipe: Recipe) -> Secret:
+    """Read what came through stdin, one line end removed; raises ValueError.
+
+    A secret of several fields may come as a JSON file of many lines.
+    """
+    if recipe.fields:
+        raw = compact(raw)
     line = raw.removesuffix(b"\n")
     return Secret(line.removesuffix(b"\r") if line != raw else line)
 
 
-def _read_secret(name: str) -> Secret:
+def _read_secret(name: str, recipe: Recipe) -> Secret:
     """Ask for the value on a terminal, else take all of stdin; raises SecretInputError."""
     if sys.stdin is None:
         raise SecretInputError(f"{name}: there is no stdin to read the value from")
     try:
         if sys.stdin.isatty():
             return Secret(getpass.getpass(f"Value of {name}: "))
-        return parse_value(sys.stdin.buffer.read(MAX_BYTES + len(b"\r\n") + 1))
+        return parse_value(sys.stdin.buffer.read(MAX_BYTES + len(b"\r\n") + 1), recipe)
     except ValueError as e:
         raise SecretInputError(f"{name}: {e}") from None
 
