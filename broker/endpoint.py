@@ -46,11 +46,11 @@ class _Unreachable(Exception):
 async def _send(ask: Ask) -> tuple[int, bytes]:
     import httpx  # here, because most installations never ask and it takes 0.1 s to load
 
-    # Proxies of the environment are left aside; the trusted authorities are read from there.
-    trust = httpx.create_ssl_context(trust_env=True)
     headers = {**ask.headers, "Accept-Encoding": "identity"}
     body = bytearray()
     try:
+        # Proxies of the environment are left aside; the trusted authorities are read from there.
+        trust = httpx.create_ssl_context(trust_env=True)
         async with (
             httpx.AsyncClient(verify=trust, trust_env=False, timeout=TIMEOUT_S) as client,
             client.stream("POST", ask.url, headers=headers, content=ask.body) as answer,
