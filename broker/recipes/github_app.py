@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from broker.recipes.assertion import signed
 from broker.recipes.exchanged import DEFAULT_LIFE_S, Ask, Exchanged, Minted, require_url, token_of
-from broker.recipes.fields import fields_of, parts_of
+from broker.recipes.fields import fields_of
 from broker.secret import Secret
 
 API = "https://api.github.com"
@@ -41,10 +41,6 @@ class GitHubApp(Exchanged):
 
     def read(self, answer: Mapping[str, Any], secret: Secret, now: float) -> Minted:
         return Minted(token_of(self.text, answer, "token"), _end(answer.get("expires_at"), now))
-
-    def forms(self, secret: Secret) -> tuple[bytes, ...]:
-        fields = fields_of(self.text, secret, self.fields)
-        return (secret.reveal(), *parts_of(fields, "private_key"))
 
 
 def _end(text: object, now: float) -> float:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from broker.errors import RecipeError
 from broker.recipes.assertion import signed
 from broker.recipes.exchanged import Ask, Exchanged, require_url
-from broker.recipes.fields import fields_of, parts_of
+from broker.recipes.fields import fields_of
 from broker.recipes.oauth2 import FORM
 from broker.secret import Secret
 
@@ -60,9 +60,6 @@ class JwtBearer(Exchanged):
         algorithm, kid = fields.get("algorithm", ""), fields.get("key_id", "")
         assertion = signed(self.text, claims, key, algorithm, kid)
         return Ask(url, FORM, urlencode({"grant_type": GRANT, "assertion": assertion}).encode())
-
-    def forms(self, secret: Secret) -> tuple[bytes, ...]:
-        return (secret.reveal(), *parts_of(self._fields(secret), "private_key"))
 
     def _fields(self, secret: Secret) -> Mapping[str, str]:
         found = fields_of(self.text, secret, ())
