@@ -11,6 +11,7 @@ from addons.door import Account, Door
 from addons.fail_closed import fail_closed
 from addons.identity import KEY_SLOTS
 from addons.wire import request_of
+from broker import carrier
 from interlock.calls.usage import UsageReader
 from interlock.errors import IdentityError
 from interlock.model import UNIDENTIFIED as NOBODY
@@ -125,4 +126,5 @@ def carry(headers: http.Headers, capability: Capability) -> None:
     for name in {name.lower() for name in headers}:
         if name.replace("_", "-") in (*KEY_SLOTS, "connection"):
             del headers[name]
-    headers[capability.recipe.slot] = capability.recipe.carry(capability.token)
+    slot = capability.recipe.slot
+    headers[slot] = carrier(slot, capability.token)

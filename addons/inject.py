@@ -21,6 +21,7 @@ from mitmproxy.proxy.layers.http import (
 )
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
+    RequestData,
     RequestHeaders,
     RequestProtocolError,
     ResponseData,
@@ -34,7 +35,7 @@ from addons import refusals
 from addons.clearance import Clearance, Refused, check_unchanged, is_verified
 from addons.door import Door
 from addons.passage import Credentialed, Guarded, Passage, broken
-from broker import Secret, TokenError, Wire
+from broker import RecipeError, Secret, TokenError, Wire, token_in
 from interlock.model import Authority
 from interlock.verdict import Capability
 
@@ -120,6 +121,8 @@ class BoundaryLayer(HttpLayer):
             return
         if isinstance(event, RequestHeaders):
             event = self._outward(event)
+        elif isinstance(event, RequestData):
+            event = replace(event, data=self._passage(event).content(event.data))
         elif isinstance(event, RequestProtocolError):
             self.passages.pop(event.stream_id, None)
         elif isinstance(event, ResponseProtocolError):
@@ -146,10 +149,13 @@ class BoundaryLayer(HttpLayer):
 
     def _outward(self, event: RequestHeaders) -> RequestHeaders:
         """What the server connection gets to see: the secret, in a copy of the request."""
+        return replace(event, request=self._passage(event).outward(event.request))
+
+    def _passage(self, event: RequestHeaders | RequestData) -> Passage:
         passage = self.passages.get(event.stream_id)
         if passage is None:
             raise RuntimeError("a request reached the wire without a passage")
-        return replace(event, request=passage.outward(event.request))
+        return passage
 
     def _explained(self, event: ResponseProtocolError) -> list[events.Event]:
         """An error of the upstream, as an answer that the agent's SDK can read.
@@ -179,7 +185,7 @@ class BoundaryLayer(HttpLayer):
         clearance = self.door.clearances.pop(stream.flow.id, None)
         try:
             self.passages[stream.stream_id] = self._pass(stream.flow, clearance, server)
-        except (Refused, TokenError) as e:
+        except (Refused, TokenError, RecipeError) as e:
             log.warning("refused at the wire: %s", e)
             return GetHttpConnectionCompleted(event.command, (None, f"Interlock: {e}"))
         except Exception:
@@ -197,12 +203,12 @@ class BoundaryLayer(HttpLayer):
         if self.door.governor is None:
             raise Refused("the governor is closed")
         account = self.door.accounts[flow.id]
-        mask = self.door.governor.installation.mask_at(clearance.authority)
+        mask = self.door.governor.mask_at(clearance.authority)
         capability = clearance.verdict.capability
         if capability is None:
             return Guarded(account, mask) if mask else Passage(account)
         secret = self._redeem(flow.request, clearance, capability, server)
-        return Credentialed(account, mask, capability.recipe, secret)
+        return Credentialed(account, mask, flow.request, capability.recipe, secret)
 
     def _redeem(
         self,
@@ -217,7 +223,7 @@ class BoundaryLayer(HttpLayer):
             raise Refused("the governor is closed")
         recipe = capability.recipe
         values = request.headers.get_all(recipe.slot)
-        token = recipe.token(values[0]) if len(values) == 1 else None
+        token = token_in(recipe.slot, values[0]) if len(values) == 1 else None
         if token is None:
             raise Refused(f"the token is missing from {recipe.slot}")
         wire = Wire(

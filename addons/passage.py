@@ -1,6 +1,7 @@
 """One cleared call on the wire: what it takes along, and how its answer is scrubbed."""
 
 import itertools
+import time
 
 from mitmproxy import http
 from mitmproxy.proxy import events
@@ -14,7 +15,10 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from addons.door import Account
-from broker import Mask, Recipe, Secret
+from broker import Mask, Outgoing, Recipe, Secret
+
+# What a request says about its body (RFC 1864, 3230, 9530): untrue once the body has changed.
+DIGESTS = ("content-md5", "digest", "content-digest", "repr-digest")
 
 
 class Passage:
@@ -26,6 +30,10 @@ class Passage:
     def outward(self, request: http.Request) -> http.Request:
         """What the upstream gets in place of `request`."""
         return request
+
+    def content(self, data: bytes) -> bytes:
+        """What the upstream gets in place of the body, which leaves in one piece."""
+        return data
 
     def inward(self, event: events.Event) -> list[events.Event]:
         """What the flow gets in place of an event of the answer."""
@@ -95,21 +103,53 @@ class Guarded(Passage):
 class Credentialed(Guarded):
     """A call that takes a secret along."""
 
-    def __init__(self, account: Account, mask: Mask, recipe: Recipe, secret: Secret) -> None:
+    def __init__(
+        self, account: Account, mask: Mask, request: http.Request, recipe: Recipe, secret: Secret
+    ) -> None:
+        """Put the secret on a copy of the request, in place of the token; raises RecipeError."""
         super().__init__(account, mask | Mask(recipe.forms(secret)))
         account.redeemed = True
-        self._slot = recipe.slot
-        self._value: bytes | None = recipe.render(secret)
+        before = outgoing_of(request).without(recipe.slot)
+        after = recipe.apply(before, secret, time.time())
+        self._sent: http.Request | None = sent_as(request, after)
+        self._body: bytes | None = after.body
 
     def outward(self, request: http.Request) -> http.Request:
-        """Answer a copy with the secret in place of the token; once, and never the flow's own."""
-        value, self._value = self._value, None
-        if value is None:
+        """Answer the copy with the secret; once, and never the flow's own."""
+        sent, self._sent = self._sent, None
+        if sent is None:
             raise RuntimeError("the credential was put on the wire already")
-        sent = request.copy()
-        sent.headers.set_all(self._slot, [])
-        sent.headers.fields = (*sent.headers.fields, (self._slot.encode(), value))
         return sent
+
+    def content(self, data: bytes) -> bytes:
+        """Answer the body of that copy, once."""
+        body, self._body = self._body, None
+        if body is None:
+            raise RuntimeError("the body was put on the wire already")
+        return body
+
+
+def outgoing_of(request: http.Request) -> Outgoing:
+    """The request that recipes work on."""
+    return Outgoing(
+        method=request.method,
+        host=request.headers.get("host") or request.authority,
+        path=request.path,
+        headers=request.headers.fields,
+        body=request.raw_content or b"",
+    )
+
+
+def sent_as(request: http.Request, outgoing: Outgoing) -> http.Request:
+    """A copy of the request as a recipe left it, its length right and no digest of another body."""
+    sent = request.copy()
+    sent.path = outgoing.path
+    sent.headers.fields = outgoing.headers
+    if outgoing.body != (request.raw_content or b""):
+        for name in DIGESTS:
+            sent.headers.pop(name, None)
+        sent.headers["content-length"] = str(len(outgoing.body))
+    return sent
 
 
 def broken(stream_id: int, why: str) -> ResponseProtocolError:

@@ -15,9 +15,10 @@ from broker.errors import (
     TokenReplayedError,
     TokenScopeError,
 )
+from broker.exchange import Exchange
 from broker.forms import forms_of
 from broker.keyring import Keyring
-from broker.recipes import Recipe, parse_recipe
+from broker.recipes import Outgoing, Recipe, carrier, compact, parse_recipe, token_in
 from broker.scrubber import Mask, Scrubber
 from broker.secret import Secret
 from broker.traces import Traces
@@ -26,10 +27,12 @@ from broker.vault import Pointer, Shelf, Vault, master_key
 __all__ = [
     "Broker",
     "BrokerError",
+    "Exchange",
     "Grant",
     "KeyFileError",
     "Keyring",
     "Mask",
+    "Outgoing",
     "Pointer",
     "Recipe",
     "RecipeError",
@@ -47,7 +50,10 @@ __all__ = [
     "Traces",
     "Vault",
     "Wire",
+    "carrier",
+    "compact",
     "forms_of",
     "master_key",
     "parse_recipe",
+    "token_in",
 ]

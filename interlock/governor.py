@@ -9,7 +9,9 @@ from typing import Any
 
 from broker import (
     Broker,
+    Exchange,
     Keyring,
+    Mask,
     SecretUnavailableError,
     parse_recipe,
 )
@@ -68,6 +70,7 @@ class Governor:
         self.mode = settings.mode
         self.policies = PolicyFolder(settings.policies)
         self.broker = Broker(Keyring.open(settings.keys, "sct"))
+        self._exchange = Exchange(installation.replace_secret)
         self._shadow = Shadow(settings.shadow)
         self._hold = Hold(installation)
         self._decision_point: DecisionPoint
@@ -105,6 +108,13 @@ class Governor:
             if provider := catalogue.named(binding.service):
                 return provider
         return catalogue.at(authority.host) if authority.port == 443 else None
+
+    def mask_at(self, authority: Authority) -> Mask:
+        """Everything that an answer of a destination must not bring back: secrets and tokens."""
+        names = [binding.secret for binding in self.installation.bindings.at(authority)]
+        tokens = self._exchange.mask(names, time.time())
+        known = self.installation.mask_at(authority)
+        return known | tokens if tokens else known
 
     async def govern(self, request: Request, agent: Agent, said: Mapping[str, str]) -> Verdict:
         """Decide one request, make the decision durable, and issue the token that it needs.
@@ -203,10 +213,15 @@ class Governor:
         return work
 
     async def _fetch(self, binding: Binding, agent: Agent, authority: Authority) -> Credential:
-        """Have the secret of a binding, wherever it is kept; raises SecretUnavailableError."""
+        """What will travel: the secret, wherever it is kept, or the token it is exchanged for.
+
+        Raises SecretUnavailableError.
+        """
         secret = await self.installation.fetch(replace(binding, authority=authority))
+        recipe = parse_recipe(binding.recipe)
+        ready = await self._exchange.ready(binding.secret, recipe, secret, time.time())
         self._require_unchanged(binding, agent, authority)
-        return Credential(binding, parse_recipe(binding.recipe), secret)
+        return Credential(binding, *ready)
 
     def _require_unchanged(self, binding: Binding, agent: Agent, authority: Authority) -> None:
         """Raise SecretUnavailableError for what a person took away while a store was asked."""

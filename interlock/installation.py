@@ -1,5 +1,6 @@
 """One installation: the rooms over one home and one database, put together in one place."""
 
+import asyncio
 import getpass
 import os
 import sqlite3
@@ -21,7 +22,7 @@ from interlock.alerts.honeytokens import Honeytokens
 from interlock.alerts.outbox import tell
 from interlock.alerts.webhooks import Webhooks
 from interlock.calls import Catalogue
-from interlock.errors import SettingsError
+from interlock.errors import SettingsError, StoreError
 from interlock.ledger import Ledger, Notary, Trail
 from interlock.model import Authority, Binding
 from interlock.registry import Registry
@@ -135,6 +136,23 @@ class Installation:
             )
 
         self.database.write(work)
+
+    async def replace_secret(self, name: str, old: Secret, new: Secret) -> None:
+        """Store what an exchange put in the place of a secret, unless somebody changed it since.
+
+        Raises SecretUnavailableError when it cannot be stored.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            if self.safe.vault(connection).open(name) == old:
+                self.safe.vault(connection).seal(name, new)
+                self.ledger.admin(connection, "secret.rotate", {"secret": name})
+
+        try:
+            await asyncio.wrap_future(self.database.submit(work))
+        except (sqlite3.Error, StoreError) as e:
+            why = f"its new refresh token cannot be stored: {e}"
+            raise SecretUnavailableError(name, why) from e
 
     def remove_secret(self, name: str) -> bool:
         """Forget a secret and where it was bound; False when there was none."""

@@ -62,7 +62,7 @@ class Safe:
         kept = self.look(name)
         secret = kept if isinstance(kept, Secret) else await self._arrival(name, kept)
         try:
-            parse_recipe(binding.recipe).render(secret)
+            parse_recipe(binding.recipe).check(secret)
             for bound in (binding, *everywhere):
                 if bound.secret == name:
                     self._note(bound, secret)

@@ -6,29 +6,25 @@ from typing import ClassVar
 
 from broker.errors import RecipeError
 from broker.forms import MIN_FORM_BYTES
-from broker.recipes.bearer import Bearer
+from broker.recipes.outgoing import Outgoing
+from broker.recipes.recipe import AUTHORIZATION, Recipe
 from broker.secret import Secret
-
-_CARRIER = Bearer()  # an SCT is a bearer token, whatever the credential is
 
 
 @dataclass(frozen=True, slots=True)
-class Basic:
+class Basic(Recipe):
     """Send `Authorization: Basic base64(SECRET)`."""
 
-    text: ClassVar[str] = "basic"
-    slot: ClassVar[str] = _CARRIER.slot
+    usage: ClassVar[str] = "basic"
+    holds: ClassVar[str] = "`user:password`"
 
-    def carry(self, token: str) -> str:
-        return _CARRIER.carry(token)
-
-    def token(self, value: str) -> str | None:
-        return _CARRIER.token(value)
-
-    def render(self, secret: Secret) -> bytes:
+    def check(self, secret: Secret) -> None:
         if b":" not in secret.reveal():
             raise RecipeError(self.text, "the secret must have the form user:password")
-        return b"Basic " + base64.b64encode(secret.reveal())
+
+    def apply(self, outgoing: Outgoing, secret: Secret, now: float) -> Outgoing:
+        self.check(secret)
+        return outgoing.with_header(AUTHORIZATION, b"Basic " + base64.b64encode(secret.reveal()))
 
     def forms(self, secret: Secret) -> tuple[bytes, ...]:
         value = secret.reveal()

@@ -3,26 +3,17 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from broker.recipes.outgoing import Outgoing
+from broker.recipes.recipe import AUTHORIZATION, Recipe
 from broker.secret import Secret
-
-_SCHEME = "Bearer "
 
 
 @dataclass(frozen=True, slots=True)
-class Bearer:
+class Bearer(Recipe):
     """Send `Authorization: Bearer SECRET`."""
 
-    text: ClassVar[str] = "bearer"
-    slot: ClassVar[str] = "authorization"
+    usage: ClassVar[str] = "bearer"
+    holds: ClassVar[str] = "the token"
 
-    def carry(self, token: str) -> str:
-        return _SCHEME + token
-
-    def token(self, value: str) -> str | None:
-        return value.removeprefix(_SCHEME) if value.startswith(_SCHEME) else None
-
-    def render(self, secret: Secret) -> bytes:
-        return _SCHEME.encode() + secret.reveal()
-
-    def forms(self, secret: Secret) -> tuple[bytes, ...]:
-        return (secret.reveal(),)
+    def apply(self, outgoing: Outgoing, secret: Secret, now: float) -> Outgoing:
+        return outgoing.with_header(AUTHORIZATION, b"Bearer " + secret.reveal())

@@ -1,29 +1,54 @@
 """What a recipe is: the way one kind of credential rides on a request."""
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+from broker.recipes.outgoing import Outgoing
 from broker.secret import Secret
+
+AUTHORIZATION = "authorization"
+_SCHEME = "Bearer "
 
 
 class Recipe(Protocol):
-    """Put a token, and at the wire the secret in its place, into one header of a request."""
+    """Put a secret on a request that is about to leave, in place of what the agent sent there.
+
+    `usage` is how people write the recipe, `holds` what its secret is. `fields` names what a
+    secret that is a JSON object must have; it is empty for one that is plain text.
+    """
+
+    usage: ClassVar[str]
+    holds: ClassVar[str]
+    fields: ClassVar[tuple[str, ...]] = ()
 
     @property
     def text(self) -> str:
-        """The recipe as people write it; `parse_recipe(recipe.text) == recipe`."""
+        """The recipe as people wrote it; `parse_recipe(recipe.text) == recipe`."""
+        return self.usage
 
     @property
     def slot(self) -> str:
-        """The lower-case name of the header that the recipe owns."""
+        """The lower-case name of the header in which the flow carries the token."""
+        return AUTHORIZATION
 
-    def carry(self, token: str) -> str:
-        """Return the header value that carries an SCT through the flow."""
+    def check(self, secret: Secret) -> None:
+        """Raise RecipeError for a secret that can never travel this way."""
+        return None
 
-    def token(self, value: str) -> str | None:
-        """Return the SCT that a header value carries, None when it carries none."""
-
-    def render(self, secret: Secret) -> bytes:
-        """Return the header value that the upstream expects; raises RecipeError."""
+    def apply(self, outgoing: Outgoing, secret: Secret, now: float) -> Outgoing:
+        """Answer the request with the secret on it, alone; raises RecipeError."""
+        ...
 
     def forms(self, secret: Secret) -> tuple[bytes, ...]:
         """Return the byte strings that reveal the secret; `forms_of` adds their encodings."""
+        return (secret.reveal(),)
+
+
+def carrier(slot: str, token: str) -> str:
+    """The value of the header `slot` that carries a token through the flow."""
+    return _SCHEME + token if slot == AUTHORIZATION else token
+
+
+def token_in(slot: str, value: str) -> str | None:
+    """The token that such a value carries, None when it carries none."""
+    scheme = _SCHEME if slot == AUTHORIZATION else ""
+    return value.removeprefix(scheme) or None if value.startswith(scheme) else None

@@ -168,7 +168,7 @@ def _problem(settings: Settings, records: Records, binding: Binding) -> str:
         key = master_key(settings.keys, os.environ)
         found = records.database.read(lambda c: Vault(Shelf(c), key).look(binding.secret))
         if isinstance(found, Secret):  # `interlock secret check` fetches the others
-            parse_recipe(binding.recipe).render(found)
+            parse_recipe(binding.recipe).check(found)
     except (BrokerError, ValueError) as e:
         return str(e)
     return ""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from broker import Secret
+from broker import Secret, parse_recipe
 from interlock.alerts.honeytokens import planted
 from interlock.alerts.planting import Kind, imitate
 from interlock.cli.home import changing, reading, settings_of
@@ -42,7 +42,9 @@ def add(
     settings = settings_of(context)
     made = "" if value_from_stdin else imitate(like)
     with changing(settings, create=True) as home:
-        home.honeytokens.plant(name, Secret(made) if made else read_secret(name))
+        home.honeytokens.plant(
+            name, Secret(made) if made else read_secret(name, parse_recipe("bearer"))
+        )
     if as_json:
         say_json({"name": name} | ({"kind": like, "value": made} if made else {}))
         return

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from broker import BrokerError, Secret, parse_recipe
+from broker import BrokerError, Recipe, Secret, compact, parse_recipe
 from broker.secret import MAX_BYTES
 from broker.stores import Reference, parse_reference
 from interlock.calls import Catalogue
@@ -50,7 +50,10 @@ def set_(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="RECIPE", help="How it travels: bearer, basic or header:NAME."),
+        typer.Option(
+            metavar="RECIPE",
+            help="How it travels: bearer, basic, header:NAME, ...; docs/recipes.md has all.",
+        ),
     ] = None,
     agent: Annotated[
         list[str] | None,
@@ -115,7 +118,7 @@ def set_(
     bindings = plan(name, host or (), recipe, provider, said, before)
     if unchecked and not from_:
         raise SecretInputError("--unchecked goes with --from")
-    secret = from_ or read_secret(name)
+    secret = from_ or read_secret(name, parse_recipe(bindings[0].recipe))
     if not unchecked:
         _try(bindings[0], fetched(secret) if isinstance(secret, Reference) else secret)
     with changing(settings, create=True) as home:
@@ -193,9 +196,11 @@ def rotate(context: typer.Context, name: Name, as_json: Json = False) -> None:
         if name not in home.secrets():
             raise SecretInputError(f"there is no secret named {name!r}")
         origin = home.origin(name)
-        secret = None if origin else read_secret(name)
-        for binding in home.bindings.all():
-            if secret and binding.secret == name:
+        bound = [binding for binding in home.bindings.all() if binding.secret == name]
+        recipe = parse_recipe(bound[0].recipe if bound else "bearer")
+        secret = None if origin else read_secret(name, recipe)
+        if secret:
+            for binding in bound:
                 _try(binding, secret)
         home.rotate_secret(name, secret)
     told(name, origin, as_json)
@@ -288,20 +293,25 @@ def _recipe(text: str) -> str:
         raise SecretInputError(f"--recipe: {e}") from None
 
 
-def parse_value(raw: bytes) -> Secret:
-    """Read what came through stdin, one line end removed; raises ValueError."""
+def parse_value(raw: bytes, recipe: Recipe) -> Secret:
+    """Read what came through stdin, one line end removed; raises ValueError.
+
+    A secret of several fields may come as a JSON file of many lines.
+    """
+    if recipe.fields:
+        raw = compact(raw)
     line = raw.removesuffix(b"\n")
     return Secret(line.removesuffix(b"\r") if line != raw else line)
 
 
-def read_secret(name: str) -> Secret:
+def read_secret(name: str, recipe: Recipe) -> Secret:
     """Ask for the value on a terminal, else take all of stdin; raises SecretInputError."""
     if sys.stdin is None:
         raise SecretInputError(f"{name}: there is no stdin to read the value from")
     try:
         if sys.stdin.isatty():
             return Secret(getpass.getpass(f"Value of {name}: "))
-        return parse_value(sys.stdin.buffer.read(MAX_BYTES + len(b"\r\n") + 1))
+        return parse_value(sys.stdin.buffer.read(MAX_BYTES + len(b"\r\n") + 1), recipe)
     except ValueError as e:
         raise SecretInputError(f"{name}: {e}") from None
 
@@ -309,7 +319,7 @@ def read_secret(name: str) -> Secret:
 def _try(binding: Binding, secret: Secret) -> None:
     """Raise SecretInputError for a secret that its recipe cannot carry."""
     try:
-        parse_recipe(binding.recipe).render(secret)
+        parse_recipe(binding.recipe).check(secret)
     except BrokerError as e:
         raise SecretInputError(f"{binding.secret}: {e}") from None
 

@@ -120,4 +120,4 @@ def _problem(home: Installation, name: str) -> str:
 def _try_recipes(home: Installation, name: str, secret: Secret) -> None:
     recipes: Sequence[str] = [b.recipe for b in home.bindings.all() if b.secret == name]
     for recipe in dict.fromkeys(recipes):
-        parse_recipe(recipe).render(secret)
+        parse_recipe(recipe).check(secret)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from broker import parse_recipe
 from interlock.cli.secret import parse_value
 from interlock.installation import Installation
 from interlock.settings import Settings
@@ -92,7 +93,7 @@ def test_rm_forgets_value_and_bindings(lived_in: Terminal) -> None:
 )
 def test_takes_a_value_without_its_line_end(raw: bytes, value: bytes) -> None:
     """echo, printf and editors end a line in different ways."""
-    assert parse_value(raw).reveal() == value
+    assert parse_value(raw, parse_recipe("bearer")).reveal() == value
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_takes_a_value_without_its_line_end(raw: bytes, value: bytes) -> None:
 def test_refuses_what_would_bend_a_request(raw: bytes) -> None:
     """One line end is forgiven, nothing else."""
     with pytest.raises(ValueError, match="a secret must not"):
-        parse_value(raw)
+        parse_value(raw, parse_recipe("bearer"))
 
 
 def test_what_is_not_said_stays(lived_in: Terminal) -> None:
@@ -135,3 +136,12 @@ def test_a_clash_names_both_secrets(lived_in: Terminal) -> None:
     assert "openai-two" in said
     lived_in.does(*second, "--group", "lab", stdin=b"sk-2")
     assert len(lived_in.does("secret", "providers", "--json").objects) == 24
+
+
+def test_a_secret_of_several_fields_may_be_a_file_of_many_lines() -> None:
+    """A service account's file is stored as it is, on one line; a bearer token never is."""
+    raw = b'{\n  "token_uri": "https://a/t",\n  "private_key": "a\\nb"\n}\n'
+    kept = parse_value(raw, parse_recipe("jwt_bearer")).reveal()
+    assert kept == rb'{"token_uri":"https://a/t","private_key":"a\nb"}'
+    with pytest.raises(ValueError, match="line break"):
+        parse_value(raw, parse_recipe("bearer"))
