@@ -273,13 +273,14 @@ class Governor:
         self.installation.ledger.note(event, count)
 
     def _refuse(self, verdict: Verdict, reason: Reason) -> Verdict:
-        """Turn a verdict into a refusal that holds in both modes."""
+        """Turn a verdict into a refusal that holds in both modes; a policy's effects do not."""
         decision = replace(
             verdict.decision,
             effect=Effect.DENY,
             enforced=True,
             stage=Stage.POLICY,
             reasons=(reason,),
+            quarantine="",
         )
         return replace(verdict, decision=decision)
 

@@ -113,9 +113,9 @@ class Safe:
     def _revealing(self, binding: Binding) -> tuple[bytes, ...]:
         try:
             kept = self.look(binding.secret)
-        except SecretUnavailableError:
+            return parse_recipe(binding.recipe).forms(kept) if isinstance(kept, Secret) else ()
+        except (SecretUnavailableError, RecipeError):  # neither kind ever leaves
             return ()
-        return parse_recipe(binding.recipe).forms(kept) if isinstance(kept, Secret) else ()
 
 
 def _late(name: str, kept: Pointer) -> SecretUnavailableError:

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote_plus
 from broker.errors import RecipeError
 from broker.recipes.header import require_header
 from broker.recipes.outgoing import Outgoing, parameter_name
-from broker.recipes.query import NAME
+from broker.recipes.query import NAME, escaped
 from broker.recipes.recipe import Recipe
 from broker.secret import Secret
 
@@ -75,7 +75,7 @@ class Placeholder(Recipe):
         if "#" in outgoing.path:
             raise RecipeError(self.text, "what stands behind a # never arrives as a parameter")
         before, _, after = values[0].partition(self._what)
-        shown = quote(before, safe="") + quote(secret.reveal(), safe="") + quote(after, safe="")
+        shown = quote(before, safe="") + escaped(secret) + quote(after, safe="")
         return outgoing.with_parameter(name, shown)
 
     def _in_json(self, outgoing: Outgoing, pointer: str, secret: Secret) -> Outgoing:
@@ -85,7 +85,7 @@ class Placeholder(Recipe):
             return outgoing
         what, value = self._what.encode(), _json_text(secret)
         self._require_one(outgoing.body.count(what), "the body")
-        body = outgoing.body.replace(what, json.dumps(value)[1:-1].encode())
+        body = outgoing.body.replace(what, _literal(secret))
         if _field(body, pointer) != before.replace(self._what, value):
             raise RecipeError(self.text, f"the placeholder is in the body, but not at {pointer}")
         return replace(outgoing, body=body)
@@ -96,6 +96,16 @@ class Placeholder(Recipe):
                 _json_text(secret)
             except UnicodeDecodeError:
                 raise RecipeError(self.text, "the secret is not UTF-8, as JSON must be") from None
+
+    def forms(self, secret: Secret) -> tuple[bytes, ...]:
+        self.check(secret)
+        kinds = {kind for kind, _ in self._places}
+        found = [secret.reveal()]
+        if "query" in kinds:
+            found.append(escaped(secret).encode())
+        if "json" in kinds:
+            found.append(_literal(secret))
+        return tuple(dict.fromkeys(found))
 
     def _require_one(self, count: int, where: str) -> None:
         if count != 1:
@@ -117,6 +127,11 @@ def _require_place(kind: str, name: str) -> None:
 
 def _json_text(secret: Secret) -> str:
     return secret.reveal().decode()
+
+
+def _literal(secret: Secret) -> bytes:
+    """The secret as it stands in JSON, without the quotes around it."""
+    return json.dumps(_json_text(secret))[1:-1].encode()
 
 
 def _field(body: bytes, pointer: str) -> str | None:

@@ -32,4 +32,12 @@ class Query(Recipe):
     def apply(self, outgoing: Outgoing, secret: Secret, now: float) -> Outgoing:
         if "#" in outgoing.path:
             raise RecipeError(self.text, "what stands behind a # never arrives as a parameter")
-        return outgoing.with_parameter(self.name, quote(secret.reveal(), safe=""))
+        return outgoing.with_parameter(self.name, escaped(secret))
+
+    def forms(self, secret: Secret) -> tuple[bytes, ...]:
+        return tuple(dict.fromkeys((secret.reveal(), escaped(secret).encode())))
+
+
+def escaped(secret: Secret) -> str:
+    """The secret as it stands in a query, with every other character percent-encoded."""
+    return quote(secret.reveal(), safe="")

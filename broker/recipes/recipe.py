@@ -39,7 +39,11 @@ class Recipe(Protocol):
         ...
 
     def forms(self, secret: Secret) -> tuple[bytes, ...]:
-        """Return the byte strings that reveal the secret; `forms_of` adds their encodings."""
+        """Return the byte strings that reveal the secret, as stored and as it travels.
+
+        `forms_of` adds their encodings. What travels escaped counts by itself, because its base64
+        has nothing in common with that of the secret.
+        """
         return (secret.reveal(),)
 
 

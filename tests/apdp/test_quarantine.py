@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from broker.stores import parse_reference
 from interlock.apdp import load_policies
 from interlock.errors import PolicyError
 from interlock.governor import Governor
 from interlock.installation import Installation
-from interlock.model import UNIDENTIFIED, Agent, Authority, Mode, Request, Trust
+from interlock.model import UNIDENTIFIED, Agent, Authority, Binding, Mode, Request, Trust
 from interlock.settings import Settings
 from interlock.verdict import Verdict
 
@@ -69,6 +70,17 @@ def test_observe_mode_only_says_what_it_would_have_done(installation: Installati
     verdict = govern(installation, Mode.OBSERVE)
     (row,) = installation.ledger.of(verdict.decision.id)
     assert (row["body"]["quarantine"], row["body"]["enforced"]) == ("no-tampering", False)
+    assert installation.registry.get("one").trust is Trust.TRUSTED
+    assert moves(installation) == []
+
+
+def test_a_refusal_for_another_reason_does_not_make_it_real(installation: Installation) -> None:
+    """A store that is down refuses in observe mode too; policies bind no more by that."""
+    binding = Binding("openai-api-key", DELETE.authority, "bearer", service="openai")
+    nowhere = parse_reference("env:NOWHERE_TO_BE_FOUND")
+    installation.set_secret(binding.secret, nowhere, [binding])
+    verdict = govern(installation, Mode.OBSERVE)
+    assert verdict.decision.reasons[0].policy_id == "secret_unavailable"
     assert installation.registry.get("one").trust is Trust.TRUSTED
     assert moves(installation) == []
 

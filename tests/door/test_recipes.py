@@ -1,6 +1,7 @@
 """Every recipe over a live wire: the upstream gets the credential, and nobody else anything."""
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import json
@@ -27,6 +28,7 @@ from interlock.model import Authority, Binding, Mode
 from tests.door.world import TRUSTED, Http2Upstream, World
 
 KEY = "sk-REAL:4f9a8b7c/6d5e4f3a+2b1c"
+ODD_KEY = 'sk-REAL/4f9a"8b7c6d+5e4f3a2b1c'
 COOKIE_KEY = "REAL-session-4f9a8b7c6d5e4f3a"
 PLACE = "PLACE-HOLDER"
 AWS = {"access_key_id": "AKIDREAL", "secret_access_key": "REALsecretkey/0123456789abcdef"}
@@ -34,7 +36,15 @@ AWS |= {"session_token": "REALsessiontoken0123456789"}
 CLIENT = {"client_id": "robot", "client_secret": "REAL-client-secret-0123456789"}
 MINTED = "REAL-minted-token-0123456789"
 REFRESHES = ("REAL-refresh-token-first-0123", "REAL-refresh-token-second-456")
-HIDDEN = [KEY, COOKIE_KEY, AWS["secret_access_key"], AWS["session_token"], MINTED, *REFRESHES]
+HIDDEN = [
+    KEY,
+    ODD_KEY,
+    COOKIE_KEY,
+    AWS["secret_access_key"],
+    AWS["session_token"],
+    MINTED,
+    *REFRESHES,
+]
 HIDDEN += [CLIENT["client_secret"]]
 
 
@@ -46,6 +56,15 @@ class Mirror(Upstream):
         body = {"path": request.path, "headers": told, "body": request.body.decode()}
         head = (b"location", request.path.encode()), (b"x-echo", json.dumps(told).encode())
         return Answer.json(body, *head, status=302)
+
+
+class Coder(Upstream):
+    """Gives back target and body in base64, at every alignment, and in hexadecimal."""
+
+    def _answer(self, request: Received) -> Answer:
+        came = request.path.encode() + b"\n" + request.body
+        shifted = {str(n): base64.b64encode(bytes(n) + came).decode() for n in range(3)}
+        return Answer.json(shifted | {"hex": came.hex()})
 
 
 class Http2Mirror(Mirror, Http2Upstream):
@@ -142,6 +161,38 @@ def test_path(stage: Stage) -> None:
     received = stage.send(stage.bind("path:/bot{secret}", KEY), "GET", "/botdummy/getMe?a=1")
     assert received.path == f"/bot{quote(KEY, safe=':+')}/getMe?a=1"
     assert not received.values(b"authorization")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "path"),
+    [
+        pytest.param("query:key", "/m", id="a parameter"),
+        pytest.param("path:/bot{secret}", "/botdummy/getMe", id="a segment of the path"),
+        pytest.param(f"placeholder:{PLACE}@query=key", f"/m?key={PLACE}", id="a placeholder"),
+        pytest.param(f"placeholder:{PLACE}@json=/key", "/m", id="a placeholder in JSON"),
+    ],
+)
+def test_the_spelling_that_travelled_is_known_in_other_codings(
+    stage: Stage, recipe: str, path: str
+) -> None:
+    """A key that is escaped on its way out comes back escaped, and then in base64 or hex."""
+    upstream = stage.bind(recipe, ODD_KEY, Coder)
+    with stage.client() as client:
+        answer = client.post(upstream.url + path, json={"key": PLACE})
+    assert answer.status_code == 200, answer.text
+    (received,) = upstream.received
+    assert spelled(received.path.encode() + received.body), "the key has to arrive"
+    codings = answer.json()
+    plain = [bytes.fromhex(codings["hex"].replace("*", "0"))]
+    for shift in range(3):
+        plain.append(base64.b64decode(codings[str(shift)].replace("*", "A"))[shift:])
+    assert [told for told in plain if spelled(told)] == []
+
+
+def spelled(told: bytes) -> bool:
+    """True when the odd key can be read, escaped for a query, a path or JSON, or not at all."""
+    spellings = {quote(ODD_KEY, safe=""), quote(ODD_KEY, safe=":+"), json.dumps(ODD_KEY)[1:-1]}
+    return any(spelling.encode() in told for spelling in {ODD_KEY, *spellings})
 
 
 @pytest.mark.parametrize("kind", [Mirror, Http2Mirror], ids=["HTTP/1.1", "HTTP/2"])
