@@ -127,7 +127,7 @@ class Governor:
         now = time.time()
         declared = declare(agent, said)
         provider = self.provider_at(request.authority)
-        call = describe(request, provider)
+        call = self._located(describe(request, provider), now)
         standing = self._standing(agent, declared, now)
         goal = _open_goal(agent, call, standing, now)
         choose = partial(self.installation.bindings.choose, agent, call, goal)
@@ -232,6 +232,11 @@ class Governor:
             raise SecretUnavailableError(binding.secret, str(e)) from None
         if binding not in records.bindings.at(authority):
             raise SecretUnavailableError(binding.secret, "it is not bound like that any more")
+
+    def _located(self, call: Call, now: float) -> Call:
+        """The call with the registered server that it goes to, if it goes to one."""
+        server = self.installation.servers.at(call.request.authority, call.request.path, now)
+        return replace(call, server=server) if server else call
 
     def _standing(self, agent: Agent, declared: Declaration, now: float) -> Standing:
         """Look up what a declaration names: the goal, and the chain of delegation."""

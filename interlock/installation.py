@@ -25,7 +25,7 @@ from interlock.calls import Catalogue
 from interlock.errors import SettingsError, StoreError
 from interlock.ledger import Ledger, Notary, Trail
 from interlock.model import Authority, Binding
-from interlock.registry import Registry
+from interlock.registry import Registry, Servers
 from interlock.safe import Safe
 from interlock.settings import Settings, secure_home
 from interlock.store import Bindings, Database, Snapshot
@@ -56,6 +56,7 @@ class Installation:
             lambda: Keyring.open(settings.keys, "checkpoint"),
         )
         self.registry = Registry(self.database, self.ledger.admin)
+        self.servers = Servers(self.database, self.ledger.admin)
         self.bindings = Bindings(self.database)
         self.goals = Goals(self.database, self.ledger.admin)
         self.approvals = Approvals(self.database, self.ledger.admin)

@@ -23,6 +23,14 @@ class Trust(StrEnum):
     REVOKED = "revoked"
 
 
+class Health(StrEnum):
+    """Whether an agent or a server was found to work, the last time that anybody looked."""
+
+    ACTIVE = "active"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"
+
+
 class Effect(StrEnum):
     """The answer of a decision."""
 
@@ -100,6 +108,33 @@ UNIDENTIFIED = Agent("unidentified")
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """An MCP server as policies see it; of one that nobody registered only the name is known.
+
+    `url` is where it is reached, in canonical form; empty for one that is started by a command.
+    """
+
+    name: str
+    url: str = ""
+    owner: str = ""
+    groups: tuple[str, ...] = ()
+    trust: Trust = Trust.UNVERIFIED
+    health: Health = Health.UNKNOWN
+    lapsed: bool = False
+
+    @property
+    def cut_off(self) -> bool:
+        """True when no policy may let a call reach it."""
+        return self.lapsed or self.trust in (Trust.QUARANTINED, Trust.REVOKED)
+
+    @property
+    def state(self) -> str:
+        """How it stands, in a word: its trust, or `lapsed` when that alone cuts it off."""
+        cut_off = self.trust in (Trust.QUARANTINED, Trust.REVOKED)
+        return "lapsed" if self.lapsed and not cut_off else str(self.trust)
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What the agent claimed about the destination, kept beside the authority that was judged."""
 
@@ -152,6 +187,7 @@ class Call:
     """What the agent is about to do, in the vocabulary of the policies.
 
     `doubt` is empty, or says why what was read here may not be what the upstream will read.
+    `server` is the registered server that it goes to, None for any other destination.
     """
 
     service: str
@@ -164,6 +200,7 @@ class Call:
     tools: tuple[str, ...] = ()
     max_tokens: int = 0
     doubt: str = ""
+    server: Server | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cedarpy
@@ -16,7 +16,7 @@ import cedarpy
 from interlock.apdp.case import RESOURCES
 from interlock.apdp.context import misfit, unwritable
 from interlock.apdp.decision_point import Answer, DecisionPoint, ancestors
-from interlock.apdp.entities import context_of, entities_of_call, uid
+from interlock.apdp.entities import context_of, entities_of_call, line_of, uid
 from interlock.apdp.intents import Finding, Intents
 from interlock.apdp.policies import Policies
 from interlock.errors import PolicyError
@@ -30,6 +30,7 @@ from interlock.model import (
     Mode,
     Reason,
     Request,
+    Server,
     Why,
 )
 
@@ -100,26 +101,36 @@ def authorize(
     *,
     mode: Mode,
     now: float,
+    server: Server | None = None,
 ) -> Ruling:
     """Ask the policies; `agent` is what the registry knows of a principal that is one.
+
+    `server` is what it knows of a resource that is an MCP server.
 
     Raises QuestionError for a value or an action that the schema has no place for.
     """
     started = time.perf_counter_ns()
-    answer = _judge(asked, policies, intents, agent or Agent(asked.principal.id), mode, now)
+    known = agent or Agent(asked.principal.id)
+    answer = _judge(asked, policies, intents, known, server, mode, now)
     micros = (time.perf_counter_ns() - started) // 1000
     return Ruling(answer.effect, answer.reasons, answer.considered, answer.applicable, micros)
 
 
 def _judge(
-    asked: Asked, policies: Policies, intents: Intents, agent: Agent, mode: Mode, now: float
+    asked: Asked,
+    policies: Policies,
+    intents: Intents,
+    agent: Agent,
+    server: Server | None,
+    mode: Mode,
+    now: float,
 ) -> Answer:
     if asked.action not in policies.action_names:
         raise QuestionError(f"action: {asked.action[:80]!r} is no action of the schema")
     is_agent = asked.principal.type == "Agent"
     if is_agent and agent.name != asked.principal.id:
         raise QuestionError(f"principal: {asked.principal} is not the agent {agent.name!r}")
-    call, declared = _call(asked), _declared(asked, agent)
+    call, declared = replace(_call(asked), server=server), _declared(asked, agent)
     finding = _finding(asked, policies, intents, declared)
     why = Why(finding.category, finding.matches, actors=(str(asked.principal),))
     context = context_of(agent, call, declared, mode, now, why) | dict(asked.said)
@@ -130,6 +141,8 @@ def _judge(
         raise QuestionError(wrong)
     if is_agent and agent.cut_off:
         return _denied(Reason(f"agent-{agent.state}", f"{agent.name} is cut off"))
+    if server and server.cut_off:
+        return _denied(Reason(f"server-{server.state}", f"the server {server.name} is cut off"))
     if finding.denial:
         return _denied(Reason("intent-mismatch", finding.denial))
     return _ask(asked, policies, agent, call, context)
@@ -140,8 +153,7 @@ def _ask(
 ) -> Answer:
     groups = agent.groups if asked.principal.type == "Agent" else ()
     who = (asked.principal, *(Entity("Group", name) for name in groups))
-    at = Entity("Service", call.service)
-    line = (asked.resource,) if asked.resource == at else (asked.resource, at)
+    line = line_of(asked.resource, call.service, call.server)
     chosen = policies.select(who, ((asked.action, line),))
     question = {
         "principal": uid(asked.principal),

@@ -11,7 +11,7 @@ from typing import Any
 import cedarpy
 
 from interlock.apdp.context import misfit
-from interlock.apdp.entities import context_of, entities_of, uid
+from interlock.apdp.entities import context_of, entities_of, line_of, uid
 from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
 from interlock.apdp.selection import Line, Question
@@ -26,6 +26,7 @@ from interlock.model import (
     Entity,
     Mode,
     Reason,
+    Server,
     Stage,
     Why,
 )
@@ -118,6 +119,9 @@ class DecisionPoint:
         if agent.cut_off:
             cut_off = Reason(f"agent-{agent.state}", f"{agent.name} is cut off")
             return Stage.TRUST, _denial(cut_off), None
+        if call.server and call.server.cut_off:
+            said = f"the server {call.server.name} is cut off"
+            return Stage.TRUST, _denial(Reason(f"server-{call.server.state}", said)), None
         if call.doubt:
             return Stage.POLICY, _denial(Reason(DOUBT, call.doubt)), None
         groups = self._groups.get(call.action, frozenset())
@@ -128,8 +132,9 @@ class DecisionPoint:
         if wrong := misfit(context, call.resource):
             return Stage.POLICY, _denial(Reason("context-misfit", wrong)), why
         try:
+            at = call.request.authority
             matter = self._matter(
-                agent, call.action, call.resource, call.service, call.request.authority, secret
+                agent, call.action, call.resource, call.service, at, secret, call.server
             )
             answers = self._ask(matter, context)
         except ValueError as e:
@@ -161,15 +166,16 @@ class DecisionPoint:
         service: str,
         authority: Authority,
         secret: str,
+        server: Server | None,
     ) -> Matter:
         """Prepare what is the same for all calls of an agent to one operation."""
         groups = tuple(Entity("Group", name) for name in agent.groups)
         at = Entity("Service", service)
-        line = (resource,) if resource == at else (resource, at)
+        line = line_of(resource, service, server)
         asked: tuple[Question, ...] = ((action, line),)
         if secret:
             asked += (("access_secret", (Entity("Secret", secret), at)),)
-        entities = entities_of(agent, resource, service, authority, secret)
+        entities = entities_of(agent, resource, service, authority, secret, server)
         return Matter(
             (Entity("Agent", agent.name), *groups),
             asked,

@@ -7,7 +7,7 @@ gives `__entity` and `__extn` keys a meaning that an agent must not be able to u
 import time
 from typing import Any
 
-from interlock.model import Agent, Authority, Call, Declaration, Entity, Mode, Why
+from interlock.model import Agent, Authority, Call, Declaration, Entity, Mode, Server, Why
 
 
 def uid(entity: Entity) -> dict[str, str]:
@@ -16,18 +16,25 @@ def uid(entity: Entity) -> dict[str, str]:
 
 
 def entities_of(
-    agent: Agent, resource: Entity, at: str, authority: Authority, secret: str
+    agent: Agent,
+    resource: Entity,
+    at: str,
+    authority: Authority,
+    secret: str,
+    server: Server | None = None,
 ) -> list[dict[str, Any]]:
     """The agent with its groups, the resource with its service, and the secret if there is one."""
     service = Entity("Service", at)
-    groups = [Entity("Group", name) for name in agent.groups]
+    groups = _groups(agent)
     found = [
         _entity(Entity("Agent", agent.name), {"owner": agent.owner, "trust": agent.trust}, groups),
-        *(_entity(group) for group in groups),
+        *map(_entity, dict.fromkeys((*groups, *_groups(server)))),
         _entity(service),
     ]
     host = {"host": authority.short}
-    if resource != service:
+    if resource.type == "McpServer":
+        found.append(_server(resource, server, service))
+    elif resource != service:
         attributes = {"Model": {"service": at}, "Endpoint": host}.get(resource.type)
         found.append(_entity(resource, attributes, [service]))
     if secret:
@@ -35,9 +42,19 @@ def entities_of(
     return found
 
 
+def line_of(resource: Entity, at: str, server: Server | None) -> tuple[Entity, ...]:
+    """A resource, followed by everything that it is in; a policy may name any of it."""
+    service = Entity("Service", at)
+    known = (
+        server if server and (resource.type, resource.id) == ("McpServer", server.name) else None
+    )
+    return tuple(dict.fromkeys((resource, service, *_groups(known))))
+
+
 def entities_of_call(agent: Agent, call: Call, secret: str) -> list[dict[str, Any]]:
     """The same, of a whole call."""
-    return entities_of(agent, call.resource, call.service, call.request.authority, secret)
+    at, server = call.request.authority, call.server
+    return entities_of(agent, call.resource, call.service, at, secret, server)
 
 
 def context_of(
@@ -74,6 +91,17 @@ def context_of(
         "source_ip": request.source_ip,
         "session": "",
     }
+
+
+def _server(resource: Entity, server: Server | None, service: Entity) -> dict[str, Any]:
+    """A server with what the registry says of it; of one that is not there, that nothing is."""
+    known = server if server and server.name == resource.id else Server(resource.id)
+    attributes = {name: str(getattr(known, name)) for name in ("owner", "trust", "health", "url")}
+    return _entity(resource, attributes, [service, *_groups(known)])
+
+
+def _groups(holder: Agent | Server | None) -> list[Entity]:
+    return [Entity("Group", name) for name in holder.groups] if holder else []
 
 
 def _entity(

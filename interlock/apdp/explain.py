@@ -9,7 +9,7 @@ import cedarpy
 from cedarpy import pst
 
 from interlock.apdp.decision_point import DecisionPoint
-from interlock.apdp.entities import context_of, entities_of_call, uid
+from interlock.apdp.entities import context_of, entities_of_call, line_of, uid
 from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
 from interlock.apdp.reach import parts_of
@@ -127,13 +127,13 @@ def _rulings(policies: Policies, situation: Situation, why: Why) -> Iterator[Rul
     entities = policies.actions.with_added_json_str(
         json.dumps(entities_of_call(agent, call, secret))
     )
-    who, at = Entity("Agent", agent.name), Entity("Service", call.service)
+    who = Entity("Agent", agent.name)
     principal = (who, *(Entity("Group", name) for name in agent.groups))
     asked = [(call.action, call.resource)]
     if secret:
         asked.append(("access_secret", Entity("Secret", secret)))
     for action, resource in asked:
-        line = (resource,) if resource == at else (resource, at)
+        line = line_of(resource, call.service, call.server)
         applying = policies.select(principal, ((action, line),)).ids
         question = {
             "principal": uid(who),

@@ -4,14 +4,14 @@ What is empty is left out. Nothing in it is secret, a prompt, or the value of an
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
 from interlock.apdp.standing import Standing
 from interlock.delegation import ANY, Chain, Link, Scope, parse_holder
 from interlock.delegation.scope import LATEST
-from interlock.model import NO_GOAL, Agent, Call, Decision, Why
+from interlock.model import NO_GOAL, Agent, Call, Decision, Health, Server, Trust, Why
 from interlock.store.goals import Goal, Status
 
 # The agent chooses the names of its tools; a row does not grow with them without end.
@@ -35,6 +35,7 @@ def facts_of(decision: Decision, agent: Agent, call: Call, recorded_at: float) -
         "tools_left_out": len(call.tools) if many else 0,
         "max_tokens": call.max_tokens,
         "doubt": call.doubt,
+        "server": asdict(call.server) if call.server else None,
         "category": why.intent_category,
         "matches": why.intent_matches,
         "goal_status": "" if why.goal_status == NO_GOAL else why.goal_status,
@@ -47,6 +48,19 @@ def facts_of(decision: Decision, agent: Agent, call: Call, recorded_at: float) -
         "decided_at": decision.at if decision.at != recorded_at else 0.0,
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def server_of(facts: Mapping[str, Any]) -> Server | None:
+    """The registered server that a call went to, as it stood then; raises ValueError."""
+    said = facts.get("server")
+    if said is None:
+        return None
+    kinds = {
+        "groups": tuple(said["groups"]),
+        "trust": Trust(said["trust"]),
+        "health": Health(said["health"]),
+    }
+    return Server(**said | kinds)
 
 
 def standing_of(facts: Mapping[str, Any], goal: str) -> Standing:

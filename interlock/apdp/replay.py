@@ -15,7 +15,7 @@ from typing import Any
 
 from interlock.apdp.case import parse_entity
 from interlock.apdp.decision_point import DOUBT, NOTHING_SHOWN, DecisionPoint
-from interlock.apdp.facts import standing_of
+from interlock.apdp.facts import server_of, standing_of
 from interlock.apdp.standing import Standing
 from interlock.model import (
     Agent,
@@ -152,6 +152,7 @@ def _told(event: Mapping[str, Any], body: Mapping[str, Any], facts: Mapping[str,
         tools=tuple(facts.get("tools", ())),
         max_tokens=facts.get("max_tokens", 0),
         doubt=facts.get("doubt", ""),
+        server=server_of(facts),
     )
     return Situation(
         agent,

@@ -19,6 +19,7 @@ from interlock.cli import (
     mode,
     policy,
     secret,
+    server,
     version,
     webhook,
 )
@@ -51,6 +52,7 @@ for noun in (version, init, doctor, env, demo):
 for noun in (
     agent,
     secret,
+    server,
     mode,
     goal,
     approval,

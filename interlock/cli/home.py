@@ -10,7 +10,7 @@ from interlock.cli.reader import START, Reader
 from interlock.errors import SettingsError
 from interlock.installation import Installation
 from interlock.ledger import Ledger
-from interlock.registry import Registry
+from interlock.registry import Registry, Servers
 from interlock.settings import Settings
 from interlock.store import Bindings, Shelf
 from interlock.store.modes import Modes
@@ -23,6 +23,7 @@ class Records:
     database: Reader
     ledger: Ledger
     registry: Registry
+    servers: Servers
     bindings: Bindings
     modes: Modes
 
@@ -48,6 +49,7 @@ def reading(settings: Settings) -> Iterator[Records]:
             database,
             ledger,
             Registry(database, ledger.admin),
+            Servers(database, ledger.admin),
             Bindings(database),
             Modes(database, ledger.admin),
         )

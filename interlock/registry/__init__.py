@@ -1,6 +1,8 @@
-"""Who is it: the agents, what is known about them, and the keys that prove who calls."""
+"""Who and what is there: agents, the keys that prove them, and servers, as far as is known."""
 
 from interlock.registry.leases import Lease
+from interlock.registry.profile import Profile
 from interlock.registry.registry import Registry
+from interlock.registry.servers import Registration, Servers
 
-__all__ = ["Lease", "Registry"]
+__all__ = ["Lease", "Profile", "Registration", "Registry", "Servers"]

@@ -12,16 +12,11 @@ from interlock.errors import IdentityError, RegistryError
 from interlock.model import UNIDENTIFIED, Agent, Binding, Trust
 from interlock.registry.keys import digest, new_key, well_formed
 from interlock.registry.leases import Lease, insert_lease, lease_of, renew
+from interlock.registry.trust import TRANSITIONS, require_move
 from interlock.store import Audit, Database, Snapshot
 from interlock.store.bindings import release
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_TRANSITIONS: Mapping[Trust, frozenset[Trust]] = {
-    Trust.UNVERIFIED: frozenset({Trust.TRUSTED, Trust.QUARANTINED, Trust.REVOKED}),
-    Trust.TRUSTED: frozenset({Trust.QUARANTINED, Trust.REVOKED}),
-    Trust.QUARANTINED: frozenset({Trust.TRUSTED, Trust.REVOKED}),
-    Trust.REVOKED: frozenset(),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +169,7 @@ class Registry:
 
         def work(connection: sqlite3.Connection) -> None:
             before = self._trust_of(connection, name)
-            if trust not in _TRANSITIONS[before]:
-                raise RegistryError(f"agent {name!r} is {before} and cannot become {trust}")
+            require_move(f"agent {name!r}", before, trust)
             connection.execute("update agents set trust = ? where name = ?", [trust, name])
             details = {"agent": name, "before": before, "after": trust, "reason": reason}
             self._audit(connection, "agent.trust", details)
@@ -190,7 +184,7 @@ class Registry:
         Raises nothing: what else stands in that transaction is too important to be undone.
         """
         row = connection.execute("select trust from agents where name = ?", [name]).fetchone()
-        if row is None or Trust.QUARANTINED not in _TRANSITIONS[Trust(row["trust"])]:
+        if row is None or Trust.QUARANTINED not in TRANSITIONS[Trust(row["trust"])]:
             return False
         connection.execute("update agents set trust = ? where name = ?", [Trust.QUARANTINED, name])
         details = {"before": row["trust"], "after": Trust.QUARANTINED, "reason": reason}

@@ -252,6 +252,49 @@ def _conditions(tables: Tables) -> None:
             tables.table("bindings").add_column(name, str, not_null_default="[]")
 
 
+def _servers(tables: Tables) -> None:
+    """MCP servers, and what is known of them and of agents.
+
+    That somebody was heard of is an update which is not watched, as with leases.
+    """
+    tables.table("servers").create(
+        {
+            "name": str,
+            "id": str,
+            "url": str,
+            "owner": str,
+            "groups": str,
+            "trust": str,
+            "scanner": str,
+            "lease_s": float,
+            "created_at": float,
+        },
+        pk="name",
+        not_null={"id", "url", "owner", "groups", "trust", "scanner"},
+        if_not_exists=True,
+    )
+    tables.table("servers").create_index(["id"], unique=True, if_not_exists=True)
+    tables.table("profiles").create(
+        {
+            "kind": str,
+            "name": str,
+            "body": str,
+            "health": str,
+            "first_seen": float,
+            "last_seen": float,
+            "verified_at": float,
+        },
+        pk=("kind", "name"),
+        not_null={"body", "health", "first_seen", "last_seen"},
+        if_not_exists=True,
+    )
+    _watch(tables, "servers")
+    tables.conn.execute(
+        "create trigger if not exists profiles_update_change after update of health on profiles "
+        "begin update meta set value = value + 1 where key = 'change'; end"
+    )
+
+
 def _watch(
     tables: Tables, *names: str, verbs: tuple[str, ...] = ("insert", "update", "delete")
 ) -> None:
@@ -275,6 +318,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     _alerts,
     _leases,
     _conditions,
+    _servers,
 )
 
 

@@ -1,0 +1,201 @@
+"""`interlock server`: the MCP servers that are known, and how far they are trusted."""
+
+import getpass
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from interlock.calls.url import parse_url
+from interlock.cli.home import changing, reading, settings_of
+from interlock.cli.printing import Json, moment, say, say_fields, say_json, say_table
+from interlock.cli.words import parse_duration, parse_text, typed
+from interlock.errors import RegistryError
+from interlock.model import Server, Trust
+from interlock.registry import Profile, Registration
+from interlock.registry.profile import KINDS
+
+app = typer.Typer(help="Servers: the MCP servers that agents may reach, and what they offer.")
+
+LARGEST_FILE = 1 << 20
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The server's name or id.")]
+Reason = Annotated[
+    str, typer.Option(metavar="TEXT", parser=typed(parse_text), help="Why, for the ledger.")
+]
+
+
+def _text(words: str, metavar: str = "TEXT") -> Any:
+    return typer.Option(metavar=metavar, parser=typed(parse_text), help=words)
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The server's name.")],
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", parser=typed(parse_url), help="Where it is reached."),
+    ] = None,
+    command: Annotated[str, _text("What starts it, when it has no URL.", "COMMAND")] = "",
+    arg: Annotated[list[str] | None, _text("An argument of it; repeatable.", "ARG")] = None,
+    owner: Annotated[str, _text("Who answers for it.", "USER")] = "",
+    group: Annotated[list[str] | None, _text("A group it is in; repeatable.", "GROUP")] = None,
+    trust: Annotated[
+        Literal["trusted", "unverified"],
+        typer.Option(help="Whether a person vouches for it from the start."),
+    ] = "unverified",
+    description: Annotated[str, _text("What it is for.")] = "",
+    version: Annotated[str, _text("Its version.", "VERSION")] = "",
+    label: Annotated[list[str] | None, _text("A label; repeatable.", "KEY=VALUE")] = None,
+    capabilities: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="JSON with lists of tools, resources and prompts."),
+    ] = None,
+    lease: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DURATION",
+            parser=typed(parse_duration),
+            help="Cut it off when nobody hears of it for so long, such as 90s.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Register an MCP server, or take up what is new of one."""
+    if not url and not command:
+        raise RegistryError("give --url, or --command for a server that is started")
+    groups = tuple(dict.fromkeys(group or ()))
+    server = Server(name, url or "", owner, groups, Trust(trust))
+    profile = Profile(
+        type="http" if url else "stdio",
+        description=description,
+        version=version,
+        labels=_labels(label or ()),
+        capabilities=read_capabilities(capabilities) if capabilities else {},
+        endpoints=(url,) if url else (),
+        command=command,
+        args=tuple(arg or ()),
+        source=f"user:{getpass.getuser()}",
+    )
+    with changing(settings_of(context), create=True) as home:
+        found, changed = home.servers.register(
+            server, profile, time.time(), lease_s=lease, vouched=True
+        )
+    if as_json:
+        say_json(found.record | {"changed": changed})
+        return
+    if changed == ["new"]:
+        say(f"Server {name} is registered ({trust}).")
+    else:
+        say(f"Server {name} is {found.server.trust}; changed: {', '.join(changed) or 'nothing'}.")
+
+
+@app.command("list")
+def list_(context: typer.Context, as_json: Json = False) -> None:
+    """List all servers."""
+    with reading(settings_of(context)) as records:
+        found = records.servers.all()
+    if as_json:
+        for one in found:
+            say_json(one.record)
+        return
+    columns = ("name", "trust", "health", "where", "tools", "source", "last seen")
+    say_table(columns, map(_row, found))
+
+
+@app.command()
+def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Show all that is known of one server."""
+    with reading(settings_of(context)) as records:
+        found = records.servers.show(name)
+    if as_json:
+        say_json(found.record)
+        return
+    fields = found.record | {kind: ", ".join(found.seen.profile.names(kind)) for kind in KINDS}
+    for field in ("first_seen", "last_seen", "verified_at", "lapses_at"):
+        fields[field] = moment(fields[field]) if fields[field] else ""
+    say_fields((k.replace("_", " "), _plain(v)) for k, v in fields.items() if k != "capabilities")
+
+
+@app.command()
+def trust(context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False) -> None:
+    """Vouch for a server, or lift its quarantine."""
+    _move(context, name, Trust.TRUSTED, reason, as_json)
+
+
+@app.command()
+def quarantine(
+    context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False
+) -> None:
+    """Let no agent reach a server until it is trusted again."""
+    _move(context, name, Trust.QUARANTINED, reason, as_json)
+
+
+@app.command()
+def revoke(context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False) -> None:
+    """Let no agent reach a server any more, for good."""
+    _move(context, name, Trust.REVOKED, reason, as_json)
+
+
+@app.command()
+def rm(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Forget a server; what was done with it stays in the ledger."""
+    with changing(settings_of(context)) as home:
+        home.servers.remove(name)
+    if as_json:
+        say_json({"name": name, "removed": True})
+        return
+    say(f"Server {name} is removed.")
+
+
+def read_capabilities(path: Path) -> dict[str, Any]:
+    """Read a file of capabilities; raises RegistryError that names it and the field."""
+    try:
+        with path.open("rb") as opened:
+            found = json.loads(opened.read(LARGEST_FILE + 1)[: LARGEST_FILE + 1])
+    except OSError as e:
+        raise RegistryError(f"{path}: {e.strerror}") from None
+    except (ValueError, RecursionError):
+        raise RegistryError(f"{path}: is not JSON of at most 1 MiB") from None
+    if not isinstance(found, dict) or (unknown := found.keys() - set(KINDS)):
+        odd = f", not {min(unknown)[:40]!r}" if isinstance(found, dict) else ""
+        raise RegistryError(f"{path}: use an object with {', '.join(KINDS)}{odd}")
+    for kind, entries in found.items():
+        named = isinstance(entries, list) and all(
+            isinstance(one, dict) and isinstance(one.get("name"), str) for one in entries
+        )
+        if not named:
+            raise RegistryError(f"{path}: {kind}: use a list of objects that have a name")
+    return found
+
+
+def _labels(words: Any) -> dict[str, str]:
+    pairs = [word.partition("=") for word in words]
+    if wrong := [pair[0] for pair in pairs if not pair[0] or not pair[1]]:
+        raise RegistryError(f"--label: {wrong[0][:40]!r} is not KEY=VALUE")
+    return {key: value for key, _, value in pairs}
+
+
+def _move(context: typer.Context, name: str, to: Trust, reason: str, as_json: bool) -> None:
+    with changing(settings_of(context)) as home:
+        home.servers.set_trust(name, to, reason)
+    if as_json:
+        say_json({"name": name, "trust": to})
+        return
+    say(f"Server {name} is {to}, from the next call on.")
+
+
+def _row(found: Registration) -> tuple[Any, ...]:
+    server, profile = found.server, found.seen.profile
+    where = server.url or " ".join((profile.command, *profile.args))
+    seen = moment(found.seen.last_seen)
+    tools = len(profile.names("tools"))
+    return server.name, server.trust, server.health, where, tools, profile.source, seen
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return json.dumps(value) if isinstance(value, dict) and value else value or "-"
