@@ -7,7 +7,6 @@ the real connection is known. Nothing passes here without a clearance from the g
 
 import logging
 import re
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +34,7 @@ from addons import refusals
 from addons.clearance import Clearance, Refused, check_unchanged, is_verified
 from addons.door import Door
 from addons.passage import Credentialed, Guarded, Passage, broken
-from broker import RecipeError, Secret, TokenError, Wire, token_in
+from broker import BrokerError, Secret, Wire, token_in
 from interlock.model import Authority
 from interlock.verdict import Capability
 
@@ -185,7 +184,7 @@ class BoundaryLayer(HttpLayer):
         clearance = self.door.clearances.pop(stream.flow.id, None)
         try:
             self.passages[stream.stream_id] = self._pass(stream.flow, clearance, server)
-        except (Refused, TokenError, RecipeError) as e:
+        except (Refused, BrokerError) as e:
             log.warning("refused at the wire: %s", e)
             return GetHttpConnectionCompleted(event.command, (None, f"Interlock: {e}"))
         except Exception:
@@ -217,7 +216,7 @@ class BoundaryLayer(HttpLayer):
         capability: Capability,
         server: connection.Server,
     ) -> Secret:
-        """Exchange the token that the flow carries for the secret; raises Refused or TokenError."""
+        """Exchange the token that the flow carries; raises Refused or broker.BrokerError."""
         governor = self.door.governor
         if governor is None:
             raise Refused("the governor is closed")
@@ -233,7 +232,7 @@ class BoundaryLayer(HttpLayer):
             body_sha256=clearance.verdict.call.body_sha256,
             verified=is_verified(server, clearance.authority),
         )
-        return governor.broker.redeem(token, wire, time.time())
+        return governor.redeem(clearance.verdict, capability, token, wire)
 
 
 class Inject:

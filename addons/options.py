@@ -23,7 +23,7 @@ from interlock.settings import Settings, parse_allow_private
 log = logging.getLogger(__name__)
 
 MITMPROXY_CONFDIR = "~/.mitmproxy"
-POLICY_POLL_S = 0.5
+WATCH_S = 0.5
 
 # What we set where the user said nothing.
 PRESET = {
@@ -127,14 +127,14 @@ class Options:
             log.error("interlock: %s", e)
 
     def running(self) -> None:
-        """Hand out the CA certificate and begin to watch the policies; SIGHUP looks at once."""
+        """Hand out the CA certificate, watch policies and keys; SIGHUP looks at once."""
         governor = self._door.governor
         if governor is None:
             return
         settings = governor.installation.settings
         export_ca(settings)
         loop = asyncio.get_running_loop()
-        self._poll = loop.create_task(self._watch_policies(governor))
+        self._poll = loop.create_task(self._watch(governor))
         loop.add_signal_handler(signal.SIGHUP, self._look.set)
         log.info("interlock: %s mode, home %s", governor.mode, settings.home)
 
@@ -172,15 +172,19 @@ class Options:
         if settings.mode is not governor.mode:
             governor.change_mode(settings.mode)
 
-    async def _watch_policies(self, governor: Governor) -> None:
+    async def _watch(self, governor: Governor) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), POLICY_POLL_S)
+                await asyncio.wait_for(self._look.wait(), WATCH_S)
             self._look.clear()
             try:
                 await asyncio.to_thread(governor.reload_policies)
             except Exception:
                 log.exception("policies NOT loaded, the last good set stays in force")
+            try:
+                await asyncio.to_thread(governor.renew_keys)
+            except BrokerError as e:
+                log.error("keys NOT renewed, the last good ones stay in force: %s", e)
 
 
 def read_settings() -> Settings:

@@ -17,7 +17,8 @@ from broker.errors import (
 )
 from broker.exchange import Exchange
 from broker.forms import forms_of
-from broker.keyring import Keyring
+from broker.keyfolder import KeptKey, KeyFolder
+from broker.keyring import Keyring, kid_of
 from broker.recipes import Outgoing, Recipe, carrier, compact, parse_recipe, token_in
 from broker.scrubber import Mask, Scrubber
 from broker.secret import Secret
@@ -29,7 +30,9 @@ __all__ = [
     "BrokerError",
     "Exchange",
     "Grant",
+    "KeptKey",
     "KeyFileError",
+    "KeyFolder",
     "Keyring",
     "Mask",
     "Outgoing",
@@ -53,6 +56,7 @@ __all__ = [
     "carrier",
     "compact",
     "forms_of",
+    "kid_of",
     "master_key",
     "parse_recipe",
     "token_in",

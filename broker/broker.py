@@ -47,12 +47,9 @@ class Broker:
         Raises ValueError when a token with the grant's id was issued before and may still live.
         """
         payload = encode_claims(grant, self._issuer, now)
-        token = paseto.sign(
-            payload,
-            self._keyring.signing_key,
-            encode_footer(self._keyring.kid),
-            encode_implicit(grant.assertion),
-        )
+        kid, key = self._keyring.signer
+        footer = encode_footer(kid)
+        token = paseto.sign(payload, key, footer, encode_implicit(grant.assertion))
         with self._lock:
             self._forget(now)
             if grant.id in self._rights:

@@ -22,10 +22,31 @@ def load_key(path: Path) -> bytes:
         _require_directory(path.parent)
         with contextlib.suppress(FileNotFoundError):
             return _read(path)
-        _create(path)
+        with contextlib.suppress(FileExistsError):
+            _create(path)
         return _read(path)
     except OSError as error:
         raise KeyFileError(path, f"cannot be used: {error}") from error
+
+
+def read_key(path: Path) -> bytes:
+    """Return the key in `path`; raises FileNotFoundError, or KeyFileError as `load_key` does."""
+    try:
+        _require_directory(path.parent)
+        return _read(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise KeyFileError(path, f"cannot be used: {error}") from error
+
+
+def new_key(path: Path) -> None:
+    """Make a key in a file that does not exist yet; raises KeyFileError."""
+    try:
+        _require_directory(path.parent)
+        _create(path)
+    except OSError as error:
+        raise KeyFileError(path, f"cannot be made: {error}") from error
 
 
 def _require_directory(directory: Path) -> None:
@@ -65,7 +86,10 @@ def _require_private(path: Path, status: os.stat_result) -> None:
 
 
 def _create(path: Path) -> None:
-    """Write a draft and link it into place: nobody ever sees half a key, and the first one wins."""
+    """Write a draft and link it into place: nobody ever sees half a key, and the first one wins.
+
+    Raises FileExistsError for all others.
+    """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -73,8 +97,7 @@ def _create(path: Path) -> None:
             file.write(secrets.token_bytes(KEY_BYTES))
             file.flush()
             os.fsync(handle)
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(draft)
+        path.hardlink_to(draft)
     finally:
         draft.unlink()
     _sync(path.parent)

@@ -1,5 +1,6 @@
 """The one use case: identify, describe, decide, record, issue a token. Read this first."""
 
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -10,9 +11,12 @@ from typing import Any
 from broker import (
     Broker,
     Exchange,
+    KeyFolder,
     Keyring,
     Mask,
+    Secret,
     SecretUnavailableError,
+    Wire,
     parse_recipe,
 )
 from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder, Standing
@@ -57,6 +61,8 @@ from interlock.verdict import (
     grant_for,
 )
 
+log = logging.getLogger(__name__)
+
 TOKEN_TTL_S = 30
 
 
@@ -69,7 +75,8 @@ class Governor:
         self.installation = installation
         self.mode = settings.mode
         self.policies = PolicyFolder(settings.policies)
-        self.broker = Broker(Keyring.open(settings.keys, "sct"))
+        self._keyring = Keyring.open(settings.keys, "sct")
+        self.broker = Broker(self._keyring)
         self._exchange = Exchange(installation.replace_secret)
         self._shadow = Shadow(settings.shadow)
         self._hold = Hold(installation)
@@ -86,6 +93,13 @@ class Governor:
         """Take up changed policy files; True when a new set is in force."""
         self._shadow.reload()
         return self.policies.reload(self._adopt)
+
+    def renew_keys(self) -> None:
+        """Take up rotated keys and remove ended ones; raises broker.KeyFileError."""
+        now = time.time()
+        if self._keyring.renew(now):
+            log.info("tokens are signed by key %s from now on", self._keyring.kid)
+        KeyFolder(self.installation.settings.keys, "checkpoint").remove_ended(now)
 
     def change_mode(self, mode: Mode) -> None:
         """Switch between observe and enforce while running; the change is recorded."""
@@ -191,7 +205,18 @@ class Governor:
         if not (grant and credential):
             return verdict
         token = self.broker.issue(grant, credential.secret, now)
-        return replace(verdict, capability=Capability(token, credential.recipe))
+        capability = Capability(token, credential.recipe, credential.binding)
+        return replace(verdict, capability=capability)
+
+    def redeem(self, verdict: Verdict, capability: Capability, token: str, wire: Wire) -> Secret:
+        """Exchange the token that a flow carries for its secret, at the wire.
+
+        Raises broker.TokenError, and SecretUnavailableError for what was taken away since.
+        """
+        secret = self.broker.redeem(token, wire, time.time())
+        authority = verdict.call.request.authority
+        self._require_unchanged(capability.binding, verdict.agent, authority)
+        return secret
 
     def _effects(self, verdict: Verdict, now: float) -> Callable[[sqlite3.Connection], None]:
         """What a decision changes, in its transaction: a call uses up, a denial may cut off."""
@@ -224,7 +249,7 @@ class Governor:
         return Credential(binding, *ready)
 
     def _require_unchanged(self, binding: Binding, agent: Agent, authority: Authority) -> None:
-        """Raise SecretUnavailableError for what a person took away while a store was asked."""
+        """Raise SecretUnavailableError for what a person took away while the call waited."""
         records = self.installation
         try:
             records.registry.require_good_standing([agent.name], time.time())

@@ -13,10 +13,14 @@ from interlock.model import Agent, Binding, Call, Decision, Declaration
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """The token that goes into the flow, and the way it and then the secret travel."""
+    """The token that goes into the flow, the way it and then the secret travel, and by what right.
+
+    The recipe is that of the binding, or of what the secret is exchanged for.
+    """
 
     token: str
     recipe: Recipe
+    binding: Binding
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -149,14 +149,13 @@ class DecisionPoint:
         """
         chosen = self._policies.select(matter.who, matter.asked)
         said = json.dumps(chosen.needed(context))
-        return [
-            self._answer(result, len(chosen.ids))
-            for result in cedarpy.is_authorized_batch(
-                [question | {"context": said} for question in matter.questions],
-                chosen.handle,
-                matter.entities,
-            )
-        ]
+        results = cedarpy.is_authorized_batch(
+            [question | {"context": said} for question in matter.questions],
+            chosen.handle,
+            matter.entities,
+        )
+        answers = [self._answer(result, len(chosen.ids)) for result in results]
+        return list(map(_named, answers, matter.asked))
 
     def _matter_of(
         self,
@@ -236,6 +235,15 @@ def _question(agent: Agent, action: str, resource: Entity) -> dict[str, Any]:
         "action": uid(Entity("Action", action)),
         "resource": uid(resource),
     }
+
+
+def _named(answer: Answer, asked: Question) -> Answer:
+    """Where no policy permits the access to a secret, say so: the call itself may be permitted."""
+    action, line = asked
+    if action != "access_secret" or answer.reasons != (NOTHING_PERMITS,):
+        return answer
+    why = Reason(NOTHING_PERMITS.policy_id, f"no policy permits {action} {line[0]}")
+    return replace(answer, reasons=(why,))
 
 
 def _denial(reason: Reason) -> Answer:

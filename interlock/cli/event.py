@@ -38,6 +38,8 @@ def _decision(event: Event) -> Iterator[Field]:
     yield "when", moment(event["ts"])
     yield "who", f"{event['agent']} ({body.get('trust')}) from {body.get('source_ip') or '-'}"
     yield "what", f"{body.get('action')} {body.get('resource')}"
+    if secret := (body.get("facts") or {}).get("secret"):
+        yield "and", f'access_secret Secret::"{secret}"'
     yield "request", f"{body.get('method')} {body.get('authority')}{body.get('path')}"
     yield "body", f"{body.get('body_bytes')} bytes, sha256 {body.get('body_sha256')}"
     for name, field in (("intent", "intent"), ("category", "intent_category"), ("goal", "goal")):

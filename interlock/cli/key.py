@@ -1,13 +1,15 @@
-"""`interlock key`: the key pairs that sign delegations. The private half stays in its file."""
+"""`interlock key`: what signs delegations, tokens and checkpoints. Private halves stay in files."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from nacl.signing import SigningKey, VerifyKey
 
 from broker.keyfile import load_key
+from interlock.cli import rotation
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, moment, say, say_json, say_table
 from interlock.cli.words import parse_text, typed
@@ -18,7 +20,8 @@ from interlock.model import Entity
 from interlock.settings import Settings
 from interlock.store.delegations import Delegations
 
-app = typer.Typer(help="Keys: the pairs that users and agents sign delegations with.")
+app = typer.Typer(help="Keys: what delegations, tokens and checkpoints are signed with.")
+app.command()(rotation.rotate)
 
 LONGEST_PUBLIC_KEY = 200
 
@@ -94,17 +97,17 @@ def add(
 
 @app.command("list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
-    """List the public keys and whose they are."""
-    with reading(settings_of(context)) as records:
+    """List the public halves of all keys: what each signs, whose it is, and how it stands."""
+    settings = settings_of(context)
+    with reading(settings) as records:
         keys = Delegations(records.database, records.ledger.admin).keys
+    listed = [*rotation.own_keys(settings), *(_public(kid, key) for kid, key in keys.items())]
     if as_json:
-        for kid, key in keys.items():
-            public = format_public_key(key.key)
-            ends = {"revoked_at": key.revoked_at}
-            say_json({"kid": kid, "holder": str(key.holder), "public": public} | ends)
+        for key in listed:
+            say_json(key)
         return
-    columns = ("kid", "holder", "public key", "revoked")
-    say_table(columns, (_row(kid, key) for kid, key in keys.items()))
+    columns = ("kid", "purpose", "whose", "state", "public key")
+    say_table(columns, (_row(key) for key in listed))
 
 
 @app.command()
@@ -160,6 +163,22 @@ def _read_public_key(file: str) -> VerifyKey:
         raise KeyInputError(f"--public: {e}") from None
 
 
-def _row(kid: str, key: PublicKey) -> tuple[str, ...]:
-    revoked = "-" if key.revoked_at is None else moment(key.revoked_at)
-    return kid, str(key.holder), format_public_key(key.key), revoked
+def _public(kid: str, key: PublicKey) -> dict[str, Any]:
+    return {
+        "kid": kid,
+        "purpose": "delegation",
+        "state": "signs" if key.revoked_at is None else "revoked",
+        "holder": str(key.holder),
+        "public": format_public_key(key.key),
+        "until": None,
+        "revoked_at": key.revoked_at,
+    }
+
+
+def _row(key: Mapping[str, Any]) -> tuple[str, ...]:
+    state = key["state"]
+    if since := key.get("revoked_at"):
+        state += f" {moment(since)}"
+    if until := key.get("until"):
+        state += f" until {moment(until)}"
+    return key["kid"], key["purpose"], key["holder"] or "-", state, key["public"]

@@ -6,6 +6,7 @@ A library of its own: an agent hands on a part of what it may do with nothing bu
     handed_on = attenuate(chain, my_key, Entity("Agent", "helper"), scope, time.time())
 """
 
+from broker import kid_of
 from interlock.delegation.chain import DEFAULT_LIMIT, LONGEST, Chain, read_chain, verify
 from interlock.delegation.errors import (
     AttenuationError,
@@ -21,7 +22,6 @@ from interlock.delegation.errors import (
 from interlock.delegation.holder import (
     PublicKey,
     format_public_key,
-    kid_of,
     parse_holder,
     parse_public_key,
 )

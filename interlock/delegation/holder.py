@@ -1,7 +1,6 @@
 """Who may stand in a chain of delegation, and the public keys that prove who signed."""
 
 import base64
-import hashlib
 import re
 from dataclasses import dataclass
 
@@ -30,11 +29,6 @@ def parse_holder(text: str) -> Entity:
     if found is None:
         raise ValueError(f'{text[:80]!r} is neither User::"NAME" nor Agent::"NAME"')
     return Entity(found[1], found[2])
-
-
-def kid_of(key: VerifyKey) -> str:
-    """Return the name of a key, made in the way of `broker.Keyring`."""
-    return hashlib.sha256(bytes(key)).hexdigest()[:16]
 
 
 def format_public_key(key: VerifyKey) -> str:

@@ -4,6 +4,7 @@ import secrets
 
 from nacl.signing import SigningKey
 
+from broker import kid_of
 from interlock.delegation.chain import (
     DEFAULT_LIMIT,
     LONGEST,
@@ -13,7 +14,6 @@ from interlock.delegation.chain import (
     split,
 )
 from interlock.delegation.errors import DepthError, ExpiredError, MalformedError
-from interlock.delegation.holder import kid_of
 from interlock.delegation.link import Link, sign_link
 from interlock.delegation.scope import Scope
 from interlock.model import Entity

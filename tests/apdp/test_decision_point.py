@@ -83,6 +83,7 @@ def test_the_policy_of_the_reference_documentation_works(folder: Path) -> None:
     """
     decision = decide(folder, text, secret="openai-api-key", intent_category="DataAnalysis")
     assert decision.effect is Effect.DENY
+    assert decision.why == 'no-policy: no policy permits access_secret Secret::"openai-api-key"'
     without = decide(folder, text)
     assert without.effect is Effect.ALLOW
 

@@ -1,5 +1,6 @@
 """The laws of issuing and redeeming: I1 and I3 as far as a library can hold them."""
 
+import base64
 import json
 import os
 import sys
@@ -119,6 +120,52 @@ def test_a_changed_token_is_refused_and_harms_nothing(
     changed = token[:index] + chr(ord(token[index]) ^ flip) + token[index + 1 :]
     with pytest.raises((TokenMalformedError, TokenForgedError)):
         broker.redeem(changed, wire, NOW)
+    assert broker.redeem(token, wire, NOW) is secret
+
+
+@given(cut=st.integers(0), tail=st.text(min_size=1))
+def test_a_token_is_whole_or_nothing(
+    keyring: Keyring, grant: Grant, secret: Secret, wire: Wire, cut: int, tail: str
+) -> None:
+    """Cut short anywhere, or with anything behind it, it is refused and the genuine one good."""
+    broker = Broker(keyring)
+    token = broker.issue(grant, secret, NOW)
+    for changed in (token[: cut % len(token)], token + tail):
+        with pytest.raises((TokenMalformedError, TokenForgedError)):
+            broker.redeem(changed, wire, NOW)
+    assert broker.redeem(token, wire, NOW) is secret
+
+
+@given(data=st.data())
+def test_any_flipped_bit_is_forged(
+    keyring: Keyring, grant: Grant, secret: Secret, wire: Wire, data: st.DataObject
+) -> None:
+    """Of claims, signature or footer, below the encoding; nothing verifies but what was signed."""
+    broker = Broker(keyring)
+    token = broker.issue(grant, secret, NOW)
+    version, purpose, *parts = token.split(".")
+    which = data.draw(st.sampled_from([0, 1]))
+    raw = bytearray(base64.urlsafe_b64decode(parts[which] + "=" * (-len(parts[which]) % 4)))
+    bit = data.draw(st.integers(0, 8 * len(raw) - 1))
+    raw[bit // 8] ^= 1 << bit % 8
+    parts[which] = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    with pytest.raises((TokenMalformedError, TokenForgedError)):
+        broker.redeem(".".join([version, purpose, *parts]), wire, NOW)
+    assert broker.redeem(token, wire, NOW) is secret
+
+
+@given(seeds=st.lists(st.binary(min_size=32, max_size=32), min_size=2, max_size=2, unique=True))
+def test_a_footer_from_another_token_is_forged(
+    grant: Grant, secret: Secret, wire: Wire, seeds: list[bytes]
+) -> None:
+    """Both keys are on the ring, and yet each token stands under the name of its own."""
+    one, other = (SigningKey(seed) for seed in seeds)
+    broker = Broker(Keyring([other, one]))
+    token = broker.issue(grant, secret, NOW)
+    footer = Broker(Keyring([other])).issue(grant, secret, NOW).rpartition(".")[2]
+    for swapped in (f"{token.rpartition('.')[0]}.{footer}", token.rpartition(".")[0]):
+        with pytest.raises((TokenMalformedError, TokenForgedError)):
+            broker.redeem(swapped, wire, NOW)
     assert broker.redeem(token, wire, NOW) is secret
 
 

@@ -64,6 +64,7 @@ def test_show_tells_the_whole_story(lived_in: Terminal) -> None:
         f"allow  {allowed['decision_id']}",
         "research-agent (trusted)",
         'chat Model::"',
+        'access_secret Secret::"openai-api-key"',
         "sum up",
         "trusted-agents-use-models: An agent that a person vouched for",
         "openai-api-key for api.openai.com:443, token sct_",

@@ -123,6 +123,20 @@ class TestI1OneDestination:
                 assert client.get(f"http://{authority}/v1/models").status_code == 502
         assert upstream.heads == []
 
+    def test_a_binding_that_ends_after_the_decision_lets_nothing_out(
+        self, world: World, mode: Mode
+    ) -> None:
+        """The wire looks again: what a person took away in between does not leave.
+
+        Broken by leaving `_require_unchanged` out of `Governor.redeem`.
+        """
+        with Upstream(world.certificates) as other:
+            world.keep("short-lived", "sk-short-lived-0123456789", other.port)
+            with sabotaged(world, mode, "unbind_secret.py") as client:
+                answer = client.get(f"https://localhost:{other.port}/v1/models")
+            assert answer.status_code == (502 if mode is Mode.OBSERVE else 403)
+            assert other.received == []
+
 
 class TestI2DurableFirst:
     """No call that carries a credential leaves before its decision is durable."""

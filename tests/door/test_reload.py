@@ -1,4 +1,4 @@
-"""A signal makes the front door look at its policies at once, and never ends it."""
+"""What a running front door takes up: policies at a signal, keys when they were rotated."""
 
 import signal
 import time
@@ -6,7 +6,11 @@ from pathlib import Path
 
 import httpx
 
+from broker import kid_of, paseto
+from broker.claims import decode_footer
+from interlock.cli import rotation
 from interlock.model import Mode
+from tests.door.test_invariants import SABOTEURS, wait_for
 from tests.door.world import TRUSTED, World
 
 
@@ -35,3 +39,30 @@ def test_sighup_takes_up_changed_policies(world: World, tmp_path: Path) -> None:
         assert door.process.poll() is None
     sets = [row["body"]["policy_set"] for row in world.rows("policy_load")[loads:]]
     assert len(set(sets)) == 2
+
+
+def test_a_rotated_key_signs_without_a_restart(world: World) -> None:
+    """The next token names the new key, calls go on, and the old key stays for its tokens."""
+    door = world.door(Mode.OBSERVE, "-s", str(SABOTEURS / "show_token.py"), reverse=())
+    with (
+        door,
+        httpx.Client(
+            proxy=door.proxy(TRUSTED, world.keys[TRUSTED]),
+            verify=world.trust(Mode.OBSERVE),
+            trust_env=False,
+        ) as client,
+    ):
+
+        def signer() -> str:
+            answer = client.get(f"{world.openai}/v1/models")
+            assert answer.status_code == 200
+            token = answer.headers["x-token"].removeprefix("Bearer ")
+            return decode_footer(paseto.footer_of(token))
+
+        before = signer()
+        kept = world.change(lambda home: rotation._rotated(home, "sct"))
+        new = kid_of(kept[-1].key.verify_key)
+        wait_for(lambda: signer() == new, 20)
+        assert before != new
+        assert f"tokens are signed by key {new} from now on" in door.log
+        assert door.process.poll() is None
