@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 
 from addons.clearance import Clearance
+from addons.stage import Stage
 from interlock.calls.usage import UsageReader
 from interlock.governor import Governor
 from interlock.model import Authority
-from interlock.settings import AllowPrivate
+from interlock.settings import AllowPrivate, Limits
 from interlock.verdict import Verdict
 
 # An agent's name, None where only the key was given, and the key.
@@ -36,7 +37,10 @@ class Caller:
 
 @dataclass(slots=True)
 class Account:
-    """What became of one cleared call, filled in while it runs."""
+    """What became of one cleared call, filled in while it runs.
+
+    `inspectors` see its answer decoded, before it is scrubbed, and may change or refuse it.
+    """
 
     verdict: Verdict
     client: str
@@ -46,6 +50,7 @@ class Account:
     scrubbed: int = 0
     redeemed: bool = False
     usage: UsageReader | None = None
+    inspectors: list[Stage] = field(default_factory=list)
 
 
 class Door:
@@ -55,6 +60,7 @@ class Door:
         self.governor: Governor | None = None
         self.require_identity = True
         self.private: AllowPrivate = (frozenset(), ())
+        self.limits = Limits()
         self.tunnels: dict[str, Tunnel] = {}
         self.proofs: dict[str, set[Proof]] = {}
         self.callers: dict[str, Caller] = {}

@@ -14,6 +14,7 @@ from addons.cutoff import Cutoff  # noqa: E402
 from addons.dial import Dial  # noqa: E402
 from addons.door import Door  # noqa: E402
 from addons.gate import Gate  # noqa: E402
+from addons.head import Head  # noqa: E402
 from addons.honeytokens import Honeytokens  # noqa: E402
 from addons.identity import Identity  # noqa: E402
 from addons.inject import Inject  # noqa: E402
@@ -26,6 +27,7 @@ door = Door()
 
 # In the order in which a call meets them; Options last, because it closes the store at the end.
 addons = [
+    Head(door),
     Honeytokens(door),
     Identity(door),
     Gate(door),

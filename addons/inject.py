@@ -7,10 +7,12 @@ the real connection is known. Nothing passes here without a clearance from the g
 
 import logging
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from mitmproxy import connection, ctx, http
+from mitmproxy.net.http.http1 import assemble_response
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
@@ -20,6 +22,7 @@ from mitmproxy.proxy.layers.http import (
 )
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
+    HttpEvent,
     RequestData,
     RequestHeaders,
     RequestProtocolError,
@@ -27,14 +30,17 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
+    ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from addons import refusals
 from addons.clearance import Clearance, Refused, check_unchanged, is_verified
 from addons.door import Door
-from addons.passage import Credentialed, Guarded, Passage, broken
-from broker import BrokerError, Secret, Wire, token_in
+from addons.head import too_long
+from addons.passage import Credentialed, Passage, broken, stages_for
+from addons.stream import StreamLayer
+from broker import BrokerError, Mask, Secret, Wire, token_in
 from interlock.model import Authority
 from interlock.verdict import Capability
 
@@ -44,9 +50,12 @@ log = logging.getLogger(__name__)
 OURS = "Interlock: "
 # Where mitmproxy's log lines begin to quote.
 QUOTES = re.compile(r"[:'\"]")
-LONGEST_HEAD = 256 << 10
-# What went wrong behind us; the request itself was read to its end.
-EXPLAINED = (ErrorCode.CONNECT_FAILED, ErrorCode.GENERIC_SERVER_ERROR)
+# What we answer ourselves when mitmproxy gives up.
+EXPLAINED = {
+    ErrorCode.CONNECT_FAILED: 502,
+    ErrorCode.GENERIC_SERVER_ERROR: 502,
+    ErrorCode.REQUEST_TOO_LARGE: 413,
+}
 
 
 class BoundaryLayer(HttpLayer):
@@ -71,7 +80,11 @@ class BoundaryLayer(HttpLayer):
             yield commands.CloseConnection(self.context.client)
             return
         if isinstance(event, events.DataReceived) and self._head_is_too_long():
-            log.warning("a request head of more than %s bytes; connection closed", LONGEST_HEAD)
+            most = self.door.limits.header_bytes
+            log.warning("a request head of more than %s bytes; connection closed", most)
+            answer = too_long(most)
+            answer.headers["connection"] = "close"
+            yield commands.SendData(self.context.client, assemble_response(answer))
             yield commands.CloseConnection(self.context.client)
 
     def event_to_child(
@@ -104,7 +117,7 @@ class BoundaryLayer(HttpLayer):
         return (
             isinstance(agent, Http1Server)
             and agent.state == agent.read_headers
-            and len(agent.buf) > LONGEST_HEAD
+            and len(agent.buf) > self.door.limits.header_bytes
         )
 
     def _guarded(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
@@ -117,6 +130,8 @@ class BoundaryLayer(HttpLayer):
                 event = broken(event.stream_id, "the upstream sent an interim or upgrade answer")
             for passed in self._inward(child, event):
                 yield from super().event_to_child(child, passed)
+                if isinstance(passed, ResponseProtocolError) and passed is not event:
+                    yield from self._give_up(child, passed)
             return
         if isinstance(event, RequestHeaders):
             event = self._outward(event)
@@ -130,21 +145,40 @@ class BoundaryLayer(HttpLayer):
             return
         yield from super().event_to_child(child, event)
 
-    def _inward(self, stream: HttpStream, event: events.Event) -> list[events.Event]:
+    def _inward(self, stream: HttpStream, event: events.Event) -> Iterator[events.Event]:
         """What the stream gets to see in place of `event`."""
         if isinstance(event, GetHttpConnectionCompleted):
-            return [self._admit(stream, event)]
+            yield self._admit(stream, event)
+            return
         passage = self.passages.get(stream.stream_id)
-        if passage is None:
+        if passage is None or not isinstance(event, HttpEvent):
             # An answer that nobody is waiting for any more; unscrubbed, it reaches nobody.
-            return [] if isinstance(event, (ResponseHeaders, ResponseData)) else [event]
+            if not isinstance(event, (ResponseHeaders, ResponseData, ResponseTrailers)):
+                yield event
+            return
         if isinstance(event, ResponseEndOfMessage):
             del self.passages[stream.stream_id]
         elif isinstance(event, ResponseProtocolError):
             del self.passages[stream.stream_id]
             if not event.message.startswith(OURS):
                 event = broken(event.stream_id, "the upstream's answer broke off or is not HTTP")
-        return passage.inward(event)
+        for passed in passage.inward(event):
+            if isinstance(passed, ResponseProtocolError):
+                self.passages.pop(stream.stream_id, None)
+            yield passed
+
+    def _give_up(
+        self, stream: HttpStream, error: ResponseProtocolError
+    ) -> layer.CommandGenerator[None]:
+        """Tell the upstream that nobody reads the rest of an answer that was broken off."""
+        if upstream := self.connections.get(stream.flow.server_conn):
+            gone = RequestProtocolError(error.stream_id, error.message, ErrorCode.CANCEL)
+            yield from self.event_to_child(upstream, gone)
+
+    def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
+        """Have calls handled by a stream that keeps no large answer."""
+        self.streams[stream_id] = StreamLayer(self.context.fork(), stream_id)
+        yield from self.event_to_child(self.streams[stream_id], events.Start())
 
     def _outward(self, event: RequestHeaders) -> RequestHeaders:
         """What the server connection gets to see: the secret, in a copy of the request."""
@@ -157,18 +191,21 @@ class BoundaryLayer(HttpLayer):
         return passage
 
     def _explained(self, event: ResponseProtocolError) -> list[events.Event]:
-        """An error of the upstream, as an answer that the agent's SDK can read.
+        """An error, as an answer that the agent's SDK can read.
 
         Only where nothing of an answer has left yet; else the connection must break off.
         """
         stream = self.streams.get(event.stream_id)
         if stream is None or event.code not in EXPLAINED or stream.flow.response:
             return [event]
-        answer = refusals.broken_off(stream.flow, event.message)
+        answer = refusals.broken_off(stream.flow, event.message, status=EXPLAINED[event.code])
+        # Of a request that was not read to its end the rest is still to come: hang up.
+        unread = [event] if event.code is ErrorCode.REQUEST_TOO_LARGE else []
         return [
             ResponseHeaders(event.stream_id, answer),
             ResponseData(event.stream_id, answer.content or b""),
             ResponseEndOfMessage(event.stream_id),
+            *unread,
         ]
 
     def _admit(
@@ -203,11 +240,14 @@ class BoundaryLayer(HttpLayer):
             raise Refused("the governor is closed")
         account = self.door.accounts[flow.id]
         mask = self.door.governor.mask_at(clearance.authority)
+        ratio, speaks = self.door.limits.decompression_ratio, flow.request.http_version
         capability = clearance.verdict.capability
         if capability is None:
-            return Guarded(account, mask) if mask else Passage(account)
+            return Passage(account, stages_for(account, mask, ratio, speaks))
         secret = self._redeem(flow.request, clearance, capability, server)
-        return Credentialed(account, mask, flow.request, capability.recipe, secret)
+        recipe = capability.recipe
+        stages = stages_for(account, mask | Mask(recipe.forms(secret)), ratio, speaks)
+        return Credentialed(account, stages, flow.request, recipe, secret)
 
     def _redeem(
         self,

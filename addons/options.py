@@ -79,6 +79,13 @@ HELP = {
     "or loopback addresses (default: none).",
     "secret_cache": "Seconds for which a secret that was fetched from a store outside is kept in "
     "memory: 0 to 3600 (default 60; 0: fetch it for every call).",
+    "header_bytes": "The most bytes that the head of a request may have (default 262144).",
+    "header_count": "The most headers that a request may have (default 256).",
+    "decompression_ratio": "How many times an encoded answer may grow by decoding, beyond its "
+    "first MiB (default 100).",
+    "message_bytes": "The most bytes of one WebSocket or gRPC message (default 16777216).",
+    "message_rate": "The most messages a second that an agent may send over one WebSocket or "
+    "gRPC stream (default 200).",
 }
 
 
@@ -120,6 +127,7 @@ class Options:
             elif any(name.startswith("interlock_") for name in updated):
                 self._change(settings, self._door.governor)
             self._door.require_identity = settings.require_identity
+            self._door.limits = settings.limits
             self._door.private = parse_allow_private(settings.allow_private)
         except (InterlockError, BrokerError, sqlite3.Error, exceptions.OptionsError) as e:
             if self._door.governor is not None:

@@ -1,12 +1,14 @@
-"""One cleared call on the wire: what it takes along, and how its answer is scrubbed."""
+"""One cleared call on the wire: what it takes along, and what its answer passes on the way back."""
 
-import itertools
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from mitmproxy import http
 from mitmproxy.proxy import events
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
+    HttpEvent,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
@@ -15,17 +17,31 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from addons.door import Account
+from addons.stage import DIGESTS, Decode, Read, Scrub, Stage, Unreadable
 from broker import Mask, Outgoing, Recipe, Secret
 
-# What a request says about its body (RFC 1864, 3230, 9530): untrue once the body has changed.
-DIGESTS = ("content-md5", "digest", "content-digest", "repr-digest")
+
+def stages_for(account: Account, mask: Mask, ratio: int, agent_speaks: str) -> tuple[Stage, ...]:
+    """What an answer passes: decoded where somebody has to read it, scrubbed where it may leak.
+
+    No answer of a host that knows secrets of ours may bring one back, not even to a call that
+    took none along, for the host may have kept what another brought.
+    """
+    decode = Decode(ratio, chunked=agent_speaks == "HTTP/1.1")
+    return (
+        *([decode] if mask or account.inspectors else ()),
+        *([Read(account.usage)] if account.usage else ()),
+        *account.inspectors,
+        *([Scrub(mask)] if mask else ()),
+    )
 
 
 class Passage:
-    """A call whose answer cannot hold a secret of ours: it passes unchanged and is counted."""
+    """A call on its way, and its answer on the way back."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, stages: Sequence[Stage]) -> None:
         self._account = account
+        self._stages = stages
 
     def outward(self, request: http.Request) -> http.Request:
         """What the upstream gets in place of `request`."""
@@ -35,79 +51,46 @@ class Passage:
         """What the upstream gets in place of the body, which leaves in one piece."""
         return data
 
-    def inward(self, event: events.Event) -> list[events.Event]:
-        """What the flow gets in place of an event of the answer."""
-        if isinstance(event, ResponseData):
-            self._account.bytes_down += len(event.data)
-            if self._account.usage:
-                self._account.usage.feed(event.data)
-        return [event]
+    def inward(self, event: HttpEvent) -> Iterator[events.Event]:
+        """What the flow gets in place of an event of the answer, stage after stage."""
+        try:
+            for passed in self._passed(event):
+                self._account.scrubbed = sum(stage.masked for stage in self._stages)
+                yield passed
+        except Unreadable as e:
+            yield broken(event.stream_id, str(e))
 
-
-class Guarded(Passage):
-    """A call to a host that knows secrets of ours: no answer of it may bring one back.
-
-    Not even to a call that took none along, for the host may have kept what another brought.
-    """
-
-    def __init__(self, account: Account, mask: Mask) -> None:
-        super().__init__(account)
-        self._scrubber = mask.scrubber()
-
-    def inward(self, event: events.Event) -> list[events.Event]:
-        """Scrub whatever can carry bytes: reason, headers, body, trailers."""
-        super().inward(event)
+    def _passed(self, event: HttpEvent) -> Iterator[events.Event]:
         if isinstance(event, ResponseHeaders):
-            return [self._head(event)]
-        if isinstance(event, ResponseData):
-            return self._data(event.stream_id, self._scrubber.feed(event.data))
+            response = event.response
+            for stage in self._stages:
+                response = stage.head(response, empty=event.end_stream)
+            event = replace(event, response=response)
+        elif isinstance(event, ResponseData):
+            self._account.bytes_down += len(event.data)
+            yield from _data(event.stream_id, _fed(self._stages, event.data))
+            return
+        elif isinstance(event, (ResponseTrailers, ResponseEndOfMessage)):
+            yield from _data(event.stream_id, _flushed(self._stages))
         if isinstance(event, ResponseTrailers):
-            rest = self._data(event.stream_id, self._scrubber.flush())
-            self._scrub_headers(event.trailers)
-            return [*rest, event]
-        if isinstance(event, ResponseEndOfMessage):
-            return [*self._data(event.stream_id, self._scrubber.flush()), event]
-        return [event]
-
-    def _head(self, event: ResponseHeaders) -> events.Event:
-        response = event.response
-        if coding := _coding(response.headers, event.end_stream):
-            return broken(
-                event.stream_id,
-                f"the upstream answered in {coding[:40]!r} although asked for identity; "
-                "what cannot be read cannot be scrubbed",
-            )
-        self._scrub_headers(response.headers)
-        response.data.reason = self._whole(response.data.reason)
-        return event
-
-    def _scrub_headers(self, headers: http.Headers) -> None:
-        """Scrub all names and values in one go; masking keeps every length."""
-        parts = [part for field in headers.fields for part in field]
-        clean = self._whole(b"\n".join(parts))
-        cuts = itertools.accumulate((len(part) + 1 for part in parts), initial=0)
-        shown = [clean[cut : cut + len(part)] for cut, part in zip(cuts, parts, strict=False)]
-        headers.fields = tuple(zip(shown[::2], shown[1::2], strict=True))
-
-    def _whole(self, value: bytes) -> bytes:
-        """Scrub a value that is complete in itself."""
-        clean = self._scrubber.feed(value) + self._scrubber.flush()
-        self._account.scrubbed = self._scrubber.count
-        return clean
-
-    def _data(self, stream_id: int, clean: bytes) -> list[events.Event]:
-        self._account.scrubbed = self._scrubber.count
-        return [ResponseData(stream_id, clean)] if clean else []
+            for stage in self._stages:
+                stage.trailers(event.trailers)
+        yield event
 
 
-class Credentialed(Guarded):
+class Credentialed(Passage):
     """A call that takes a secret along."""
 
     def __init__(
-        self, account: Account, mask: Mask, request: http.Request, recipe: Recipe, secret: Secret
+        self,
+        account: Account,
+        stages: Sequence[Stage],
+        request: http.Request,
+        recipe: Recipe,
+        secret: Secret,
     ) -> None:
         """Put the secret on a copy of the request, in place of the token; raises RecipeError."""
-        super().__init__(account, mask | Mask(recipe.forms(secret)))
+        super().__init__(account, stages)
         account.redeemed = True
         before = outgoing_of(request).without(recipe.slot)
         after = recipe.apply(before, secret, time.time())
@@ -161,10 +144,20 @@ def broken(stream_id: int, why: str) -> ResponseProtocolError:
     return ResponseProtocolError(stream_id, f"Interlock: {why}", ErrorCode.GENERIC_SERVER_ERROR)
 
 
-def _coding(headers: http.Headers, is_empty: bool) -> str:
-    """The coding that keeps an answer from being read; empty for none."""
-    content = headers.get("content-encoding", "").strip().lower()
-    transfer = headers.get("transfer-encoding", "").strip().lower()
-    if content not in ("", "identity") and not is_empty:
-        return str(content)
-    return "" if transfer in ("", "chunked") else str(transfer)
+def _fed(stages: Sequence[Stage], data: bytes) -> Iterator[bytes]:
+    if not stages:
+        yield data
+        return
+    for piece in stages[0].feed(data):
+        yield from _fed(stages[1:], piece)
+
+
+def _flushed(stages: Sequence[Stage]) -> Iterator[bytes]:
+    """Flush each stage into those behind it."""
+    for at, stage in enumerate(stages, 1):
+        for piece in stage.flush():
+            yield from _fed(stages[at:], piece)
+
+
+def _data(stream_id: int, pieces: Iterable[bytes]) -> Iterator[events.Event]:
+    return (ResponseData(stream_id, piece) for piece in pieces)

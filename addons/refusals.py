@@ -60,9 +60,9 @@ def could_not_decide(flow: http.HTTPFlow) -> http.Response:
     return _response(503, "", "Interlock could not decide on this call, so it is refused", {})
 
 
-def broken_off(flow: http.HTTPFlow, error: str) -> http.Response:
+def broken_off(flow: http.HTTPFlow, error: str, *, status: int = 502) -> http.Response:
     """502: the call was cleared but did not come through; the message says where it ended."""
-    response = _response(502, flow.metadata.get("interlock_errors", ""), error, {})
+    response = _response(status, flow.metadata.get("interlock_errors", ""), error, {})
     for header, key in (
         (DECISION_HEADER, "interlock_decision"),
         (DECISION_ID_HEADER, "interlock_decision_id"),

@@ -1,6 +1,13 @@
 """Passes event streams on as they come, and tells the agent how its call was decided."""
 
 from mitmproxy import http
+from mitmproxy.flow import Error
+from mitmproxy.net.http.http1 import expected_http_body_size
+from mitmproxy.proxy import layer
+from mitmproxy.proxy.layers.http import HttpStream, SendHttp
+from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseData, ResponseProtocolError
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook
+from mitmproxy.utils import human
 
 from addons.door import Door
 from addons.refusals import DECISION_HEADER, DECISION_ID_HEADER
@@ -33,6 +40,46 @@ class Stream:
         response.headers[DECISION_ID_HEADER] = account.verdict.decision.id
         response.headers.pop("alt-svc", None)
         response.stream = _must_not_wait(response)
+
+
+class StreamLayer(HttpStream):
+    """mitmproxy's stream of one call, which says of a limit whose it is and keeps no large answer.
+
+    mitmproxy would give up an answer above `body_size_limit` even where it passes it on unkept.
+    """
+
+    def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
+        """Refuse a request above the limit; begin to pass on an answer that outgrows what we keep.
+
+        True when the call ended here.
+        """
+        response = self.flow.response
+        if request:
+            return (yield from self._check_request())
+        if response and len(self.response_body_buf) > KEPT_BYTES:
+            begun = bytes(self.response_body_buf)
+            self.response_body_buf.clear()
+            response.stream = True
+            yield from self.start_response_stream()
+            yield from self.handle_event(ResponseData(self.stream_id, begun))
+        return False
+
+    def _check_request(self) -> layer.CommandGenerator[bool]:
+        most = human.parse_size(self.context.options.body_size_limit)
+        said = expected_http_body_size(self.flow.request) or 0
+        size = max(said, len(self.request_body_buf))
+        if most is None or size <= most:
+            return False
+        if not self.request_body_buf:
+            yield HttpRequestHeadersHook(self.flow)
+        why = f"Interlock: the request body has more than {most} bytes (limit body_size_limit)"
+        self.flow.error = Error(why)
+        yield HttpErrorHook(self.flow)
+        error = ResponseProtocolError(self.stream_id, why, ErrorCode.REQUEST_TOO_LARGE)
+        yield SendHttp(error, self.context.client)
+        self.client_state = self.state_errored
+        self.flow.live = False
+        return True
 
 
 def _must_not_wait(response: http.Response) -> bool:

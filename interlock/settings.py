@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import tomllib
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,20 @@ type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 type AllowPrivate = tuple[frozenset[str], tuple[Network, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that is taken from anybody before a call or a connection ends; see `Settings`."""
+
+    header_bytes: int = 256 << 10
+    header_count: int = 256
+    decompression_ratio: int = 100
+    message_bytes: int = 16 << 20
+    message_rate: int = 200
+
+
+_DEFAULT = Limits()
+
+
 class Settings(BaseSettings):
     """Everything that can be set; the names are those of the options, without `interlock_`."""
 
@@ -38,6 +53,11 @@ class Settings(BaseSettings):
     require_identity: bool = False
     allow_private: str = ""
     secret_cache: float = Field(default=60, ge=0, le=3600)
+    header_bytes: int = Field(default=_DEFAULT.header_bytes, ge=1 << 10, le=1 << 20)
+    header_count: int = Field(default=_DEFAULT.header_count, ge=16, le=10_000)
+    decompression_ratio: int = Field(default=_DEFAULT.decompression_ratio, ge=1, le=1100)
+    message_bytes: int = Field(default=_DEFAULT.message_bytes, ge=1 << 10, le=1 << 30)
+    message_rate: int = Field(default=_DEFAULT.message_rate, ge=1, le=1_000_000)
 
     @field_validator("home", "policies", "shadow")
     @classmethod
@@ -71,6 +91,11 @@ class Settings(BaseSettings):
         home = given.get("home") or os.environ.get("INTERLOCK_HOME") or DEFAULT_HOME
         toml = TomlConfigSettingsSource(settings_cls, Path(home).expanduser() / "interlock.toml")
         return init_settings, env_settings, toml
+
+    @property
+    def limits(self) -> Limits:
+        """What of this bounds the traffic."""
+        return Limits(**{each.name: getattr(self, each.name) for each in fields(Limits)})
 
     @property
     def is_default_home(self) -> bool:

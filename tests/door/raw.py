@@ -5,11 +5,12 @@ import re
 import socket
 import ssl
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from interlock.model import Mode
+from interlock.model import Authority, Binding, Mode
 from tests.door.world import TRUSTED, World
 
 
@@ -53,13 +54,17 @@ def read_all(connection: socket.socket) -> bytes:
     return received
 
 
+type Answer = bytes | Callable[[bytes], bytes]
+
+
 class Scripted:
     """An upstream that answers every request head with given bytes, and keeps what it got.
 
-    `{key}` in the answer stands for the credential that came in the Authorization header.
+    `{key}` in the answer stands for the credential that came in the Authorization header; an
+    answer that depends on it in another way is a function of it.
     """
 
-    def __init__(self, world: World, answer: bytes, *, tls: bool = True) -> None:
+    def __init__(self, world: World, answer: Answer, *, tls: bool = True) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(world.certificates.chain, world.certificates.key)
         self._answer, self._tls = answer, tls
@@ -94,7 +99,9 @@ class Scripted:
             return
         self.heads.append(head)
         found = re.search(rb"(?i)authorization: Bearer (\S+)", head)
-        one.sendall(self._answer.replace(b"{key}", found[1] if found else b"none"))
+        key = found[1] if found else b"none"
+        answer = self._answer
+        one.sendall(answer.replace(b"{key}", key) if isinstance(answer, bytes) else answer(key))
 
     @staticmethod
     def _head(one: socket.socket) -> bytes:
@@ -102,6 +109,15 @@ class Scripted:
         while b"\r\n\r\n" not in received and (chunk := one.recv(65536)):
             received += chunk
         return received
+
+
+@contextmanager
+def bound(world: World, answer: Answer) -> Iterator[Scripted]:
+    """A scripted upstream that the OpenAI key is bound to."""
+    with Scripted(world, answer) as upstream:
+        authority = Authority("localhost", upstream.port)
+        world.also_bind(Binding("openai-api-key", authority, "bearer", service="openai"))
+        yield upstream
 
 
 def exchanged(port: int, ca: Path, request: bytes, *, wait: float = 1.5) -> bytes:

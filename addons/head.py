@@ -1,0 +1,46 @@
+"""Refuses a request whose head is out of bounds, before anything reads it."""
+
+from mitmproxy import http
+
+from addons import refusals
+from addons.door import Door
+from addons.fail_closed import fail_closed
+
+
+class Head:
+    """Stands first. A head that never ends is cut off by the wire boundary itself."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    @fail_closed
+    async def http_connect(self, flow: http.HTTPFlow) -> None:
+        """Measure the head of a CONNECT."""
+        self._measure(flow)
+
+    @fail_closed
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Measure the head of a request."""
+        self._measure(flow)
+
+    def _measure(self, flow: http.HTTPFlow) -> None:
+        limits, fields = self._door.limits, flow.request.headers.fields
+        size = len(flow.request.path) + sum(len(name) + len(value) + 4 for name, value in fields)
+        if len(fields) > limits.header_count:
+            flow.response = too_many(limits.header_count)
+        elif size > limits.header_bytes:
+            flow.response = too_long(limits.header_bytes)
+
+
+def too_many(most: int) -> http.Response:
+    """431 (RFC 6585, 5): too many headers."""
+    return refusals.plain(
+        431, f"the request has more than {most} headers (limit interlock_header_count)"
+    )
+
+
+def too_long(most: int) -> http.Response:
+    """431 (RFC 6585, 5): too many bytes."""
+    return refusals.plain(
+        431, f"the request head has more than {most} bytes (limit interlock_header_bytes)"
+    )
