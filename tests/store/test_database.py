@@ -121,6 +121,22 @@ class TestSpending:
             "newer",
         ]
 
+    def test_the_table_holds_the_last_minutes_and_no_more(self, database: Database) -> None:
+        """Five thousand tokens of 30 s in as many seconds leave those of 90 s."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            for second in range(5_000):
+                spend(connection, f"sct_{second}", second + 30.0, float(second))
+
+        database.write(work)
+        assert database.one("select count(*) from spent_tokens")[0] == 91
+
+    def test_forgetting_looks_at_nothing_that_stays(self, database: Database) -> None:
+        """It goes by an index, so that its cost is that of the few rows that go."""
+        plan = database.rows("explain query plan delete from spent_tokens where expires_at < 1.0")
+        assert "USING INDEX" in plan[0]["detail"]
+        assert "SCAN" not in plan[0]["detail"]
+
     def test_processes_that_race_spend_each_id_once(self, database: Database) -> None:
         """Four processes try the same fifty ids; fifty succeed."""
         context = multiprocessing.get_context("spawn")
