@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from interlock.cli import attestation, retention
+from interlock.cli import attestation, export, retention
 from interlock.cli.event import say_event, story
 from interlock.cli.home import Records, reading, settings_of
 from interlock.cli.printing import Json, say, say_fields, say_json, say_table
-from interlock.cli.table import say_csv
 from interlock.cli.words import parse_host, parse_moment, typed
 from interlock.errors import StoreError
 from interlock.ledger import Question
+from interlock.ledger.export import Sheet
 from interlock.model import Authority
 
 app = typer.Typer(help="The ledger: what was decided, for whom, and why.")
@@ -99,7 +99,7 @@ def query(
     with reading(settings_of(context)) as records:
         found = records.ledger.query(asked)
         if as_csv:
-            say_csv(found)
+            _say_sheet(found)
         else:
             _say_all(found, as_json)
 
@@ -128,6 +128,7 @@ def stats(
 for command in (attestation.verify, attestation.checkpoint, retention.hold):
     app.command()(command)
 app.command("prune")(retention.prune_)
+app.command("export")(export.export)
 
 
 def _follow(records: Records, seq: int, as_json: bool) -> None:
@@ -136,6 +137,14 @@ def _follow(records: Records, seq: int, as_json: bool) -> None:
         for event in records.ledger.after(records.database.node, seq):
             _say_all([event], as_json)
             seq = event["seq"]
+
+
+def _say_sheet(events: Iterable[Mapping[str, Any]]) -> None:
+    sheet = Sheet()
+    typer.echo(sheet.header)
+    for event in events:
+        for message in sheet.messages([event]):
+            typer.echo(message.text)
 
 
 def _say_all(events: Iterable[Mapping[str, Any]], as_json: bool) -> None:

@@ -92,14 +92,14 @@ class Ledger:
             "order by ts, seq",
             count,
         )
-        return [_public(row) for row in rows]
+        return [event_of(row) for row in rows]
 
-    def after(self, node: str, seq: int) -> list[dict[str, Any]]:
-        """The events of one node that follow `seq`, in the order of its chain."""
+    def after(self, node: str, seq: int, most: int = -1) -> list[dict[str, Any]]:
+        """The events of one node that follow `seq`, in the order of its chain; -1: all of them."""
         rows = self._database.rows(
-            "select * from events where node = ? and seq > ? order by seq", node, seq
+            "select * from events where node = ? and seq > ? order by seq limit ?", node, seq, most
         )
-        return [_public(row) for row in rows]
+        return [event_of(row) for row in rows]
 
     def of(self, reference: str) -> list[dict[str, Any]]:
         """Every event of one decision id, or the one event with that id, oldest first."""
@@ -108,11 +108,11 @@ class Ledger:
             reference,
             reference,
         )
-        return [_public(row) for row in rows]
+        return [event_of(row) for row in rows]
 
     def query(self, question: Question = ANYTHING) -> Iterator[dict[str, Any]]:
         """The decisions that a question asks for, oldest first; raises StoreError."""
-        return map(_public, ask(self._database.rows, question))
+        return map(event_of, ask(self._database.rows, question))
 
     def statistics(self, since: float, until: float) -> Statistics:
         """The ledger between two moments in figures; raises StoreError."""
@@ -143,6 +143,15 @@ class Ledger:
     def first(self, node: str) -> int:
         """The number of a node's oldest event here, 0 for none; raises StoreError."""
         return int(self._database.one("select min(seq) from events where node = ?", node)[0] or 0)
+
+    def before(self, node: str, ts: float) -> int:
+        """The number of a node's event before its first at or after `ts`; raises StoreError."""
+        row = self._database.one(
+            "select coalesce((select min(seq) - 1 from events where node = ? and ts >= ?), "
+            "(select max(seq) from events where node = ?))",
+            *(node, ts, node),
+        )
+        return int(row[0] or 0)
 
     def change[T](self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in a durable transaction and wait for it; raises StoreError."""
@@ -187,7 +196,7 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
-def _public(row: sqlite3.Row) -> dict[str, Any]:
+def event_of(row: sqlite3.Row | Mapping[str, Any]) -> dict[str, Any]:
     """A row as JSON values; raises StoreError for one that we did not write."""
     event = {name: row[name] for name in COLUMNS}
     try:

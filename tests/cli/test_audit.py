@@ -259,7 +259,7 @@ def test_query_prints_csv_that_no_spreadsheet_runs(lived_in: Terminal) -> None:
     """One line a decision under a header; a name that begins like a formula is text."""
     out = lived_in.does("audit", "query", "--csv").out
     header, *lines = csv.reader(out.splitlines())
-    assert header[:4] == ["when", "decision_id", "agent", "label"]
+    assert header[:4] == ["time", "decision_id", "agent", "label"]
     assert {line[2] for line in lines} == {"research-agent", "intern-agent"}
 
 
