@@ -23,7 +23,7 @@ from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder, Stand
 from interlock.calls import GENERIC_ACTIONS, Catalogue, Provider, describe
 from interlock.calls.hosts import parse_destination, parse_path_pattern
 from interlock.calls.usage import Usage
-from interlock.delegation import DelegationError, verify
+from interlock.delegation import DelegationError
 from interlock.errors import (
     ApprovalError,
     BindingError,
@@ -142,7 +142,7 @@ class Governor:
         declared = declare(agent, said)
         provider = self.provider_at(request.authority)
         call = self._located(describe(request, provider), now)
-        standing = self._standing(agent, declared, now)
+        standing = standing_in(self.installation, agent, declared, now)
         goal = _open_goal(agent, call, standing, now)
         choose = partial(self.installation.bindings.choose, agent, call, goal)
         binding, tie = _chosen(choose)
@@ -263,24 +263,6 @@ class Governor:
         server = self.installation.servers.at(call.request.authority, call.request.path, now)
         return replace(call, server=server) if server else call
 
-    def _standing(self, agent: Agent, declared: Declaration, now: float) -> Standing:
-        """Look up what a declaration names: the goal, and the chain of delegation."""
-        records = self.installation
-        goal = records.goals.get(declared.goal) if declared.goal else None
-        if not declared.delegation:
-            return Standing(goal)
-        known = records.delegations
-        try:
-            chain = verify(
-                declared.delegation, known.keys, known.revoked, agent=agent.name, now=now
-            )
-            records.registry.require_good_standing(
-                (actor.id for actor in chain.actors if actor.type == "Agent"), now
-            )
-        except (DelegationError, RegistryError) as e:
-            return Standing(goal, broken=str(e))
-        return Standing(goal, chain)
-
     def close(self, verdict: Verdict, outcome: Mapping[str, Any], usage: Usage | None) -> None:
         """Record what became of a call, and count what it used against its goal."""
         body = dict(outcome)
@@ -360,14 +342,28 @@ def _chosen(choose: Callable[[], Binding | None]) -> tuple[Binding | None, str]:
 
 
 def declare(agent: Agent, said: Mapping[str, str]) -> Declaration:
-    """Fill the gaps of what the agent said with what its registration says."""
+    """What holds of a declaration: what the session pins, what was said, what is registered."""
+    pinned = agent.pinned
     return Declaration(
-        intent=said.get("intent") or agent.intent,
-        intent_category=said.get("intent_category") or agent.intent_category,
-        goal=said.get("goal") or agent.goal,
-        delegation=said.get("delegation", ""),
+        intent=pinned.intent or said.get("intent") or agent.intent,
+        intent_category=pinned.intent_category
+        or said.get("intent_category")
+        or agent.intent_category,
+        goal=pinned.goal or said.get("goal") or agent.goal,
+        delegation=pinned.delegation or said.get("delegation", ""),
         approval=said.get("approval", ""),
     )
+
+
+def standing_in(records: Installation, agent: Agent, declared: Declaration, now: float) -> Standing:
+    """Look up what a declaration names: the goal, and the chain of delegation."""
+    goal = records.goals.get(declared.goal) if declared.goal else None
+    if not declared.delegation:
+        return Standing(goal)
+    try:
+        return Standing(goal, records.verify_delegation(agent.name, declared.delegation, now))
+    except (DelegationError, RegistryError) as e:
+        return Standing(goal, broken=str(e))
 
 
 def _too_late(verdict: Verdict, error: GoalClosedError | ApprovalError) -> Verdict:

@@ -22,10 +22,12 @@ from interlock.alerts.honeytokens import Honeytokens
 from interlock.alerts.outbox import tell
 from interlock.alerts.webhooks import Webhooks
 from interlock.calls import Catalogue
-from interlock.errors import SettingsError, StoreError
+from interlock.delegation import Chain, verify
+from interlock.errors import GoalError, SettingsError, StoreError
 from interlock.ledger import Ledger, Notary, Trail
-from interlock.model import Authority, Binding
-from interlock.registry import Registry, Servers
+from interlock.model import Authority, Binding, Declaration
+from interlock.registry import Registry, Servers, Sessions, Tokens
+from interlock.registry.sessions import Session
 from interlock.safe import Safe
 from interlock.settings import Settings, secure_home
 from interlock.store import Bindings, Database, Snapshot
@@ -57,6 +59,8 @@ class Installation:
         )
         self.registry = Registry(self.database, self.ledger.admin)
         self.servers = Servers(self.database, self.ledger.admin)
+        self.sessions = Sessions(self.database, self.ledger.admin)
+        self.tokens = Tokens(self.database, self.ledger.admin)
         self.bindings = Bindings(self.database)
         self.goals = Goals(self.database, self.ledger.admin)
         self.approvals = Approvals(self.database, self.ledger.admin)
@@ -82,6 +86,28 @@ class Installation:
         """Give back what secret stores have lent, write what is queued, close the database."""
         self.safe.close()
         self.database.close()
+
+    def start_session(
+        self, agent: str, pinned: Declaration, *, ttl: float, now: float
+    ) -> tuple[Session, str]:
+        """Start a session of `ttl` seconds, and answer it with its token, shown this once.
+
+        Raises RegistryError, GoalError or DelegationError for what could not let a call through.
+        """
+        self.registry.require_good_standing([agent], now)
+        if pinned.goal and self.goals.get(pinned.goal) is None:
+            raise GoalError(f"there is no goal {pinned.goal!r}")
+        if pinned.delegation:
+            self.verify_delegation(agent, pinned.delegation, now)
+        return self.sessions.start(agent, pinned, ttl=ttl, now=now)
+
+    def verify_delegation(self, agent: str, chain: str, now: float) -> Chain:
+        """The chain that lets an agent act now; raises DelegationError or RegistryError."""
+        known = self.delegations
+        found = verify(chain, known.keys, known.revoked, agent=agent, now=now)
+        actors = (actor.id for actor in found.actors if actor.type == "Agent")
+        self.registry.require_good_standing(actors, now)
+        return found
 
     def secret(self, name: str) -> Secret:
         """Open a secret, waiting for its store if need be; raises SecretUnavailableError."""

@@ -72,10 +72,22 @@ class Authority:
 
 
 @dataclass(frozen=True, slots=True)
+class Declaration:
+    """Why the agent says that it calls. A claim: it narrows what is allowed, never widens it."""
+
+    intent: str = ""
+    intent_category: str = ""
+    goal: str = ""
+    delegation: str = ""
+    approval: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     """Who calls: what the registry knows about the caller, and the defaults it declared there.
 
-    `lapsed` says that it has a lease and was not heard of for as long.
+    `lapsed` says that it has a lease and was not heard of for as long. `session` is the id of
+    the session by which it proved who it is, and `pinned` what it can declare nothing against.
     """
 
     name: str
@@ -86,6 +98,8 @@ class Agent:
     intent_category: str = ""
     goal: str = ""
     lapsed: bool = False
+    session: str = ""
+    pinned: Declaration = Declaration()
 
     @property
     def identified(self) -> bool:
@@ -157,17 +171,6 @@ class Request:
     source_ip: str = ""
     evidence: Evidence = Evidence()
     doubt: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """Why the agent says that it calls. A claim: it narrows what is allowed, never widens it."""
-
-    intent: str = ""
-    intent_category: str = ""
-    goal: str = ""
-    delegation: str = ""
-    approval: str = ""
 
 
 @dataclass(frozen=True, slots=True)

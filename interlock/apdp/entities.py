@@ -89,7 +89,7 @@ def context_of(
         "hour": moment.tm_hour,
         "weekday": moment.tm_wday + 1,
         "source_ip": request.source_ip,
-        "session": "",
+        "session": agent.session,
     }
 
 

@@ -29,6 +29,7 @@ def facts_of(decision: Decision, agent: Agent, call: Call, recorded_at: float) -
         "owner": agent.owner,
         "groups": list(agent.groups),
         "lapsed": agent.lapsed,
+        "session": agent.session,
         "secret": decision.secret,
         "stream": call.stream,
         "tools": [] if many else list(call.tools),

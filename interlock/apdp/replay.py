@@ -145,6 +145,7 @@ def _told(event: Mapping[str, Any], body: Mapping[str, Any], facts: Mapping[str,
         tuple(facts.get("groups", ())),
         Trust(body["trust"]),
         lapsed=facts.get("lapsed", False),
+        session=facts.get("session", ""),
     )
     call = replace(
         _call(body),

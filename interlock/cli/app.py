@@ -6,6 +6,7 @@ import typer
 
 from interlock.cli import (
     agent,
+    api_token,
     approval,
     audit,
     delegation,
@@ -18,8 +19,10 @@ from interlock.cli import (
     key,
     mode,
     policy,
+    run,
     secret,
     server,
+    session,
     version,
     webhook,
 )
@@ -47,7 +50,7 @@ def main(context: typer.Context, home: Home = None) -> None:
         typer.echo(context.get_help())
 
 
-for noun in (version, init, doctor, env, demo):
+for noun in (version, init, doctor, env, run, demo):
     app.command(noun.__name__.rpartition(".")[2])(noun.run)
 for noun in (
     agent,
@@ -55,6 +58,7 @@ for noun in (
     server,
     mode,
     goal,
+    session,
     approval,
     key,
     delegation,
@@ -64,3 +68,4 @@ for noun in (
     webhook,
 ):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
+app.add_typer(api_token.app, name="token")

@@ -81,8 +81,8 @@ def run(
     way = Way(
         agent,
         key,
-        _existing(settings.ca / CA_FILE),
-        _existing(settings.ca / JAVA_TRUST_STORE),
+        existing(settings.ca / CA_FILE),
+        existing(settings.ca / JAVA_TRUST_STORE),
         proxy or (None if base_url else DEFAULT_PROXY),
         tuple(base_url or ()),
     )
@@ -103,7 +103,8 @@ def _key(settings: Settings, agent: str) -> str:
     return key or KEY_LATER
 
 
-def _existing(path: Path) -> Path:
+def existing(path: Path) -> Path:
+    """Answer the path of a file that is there; raises SettingsError."""
     if not path.is_file():
         raise SettingsError(f"{path} does not exist: {START}")
     return path

@@ -10,7 +10,7 @@ from interlock.cli.reader import START, Reader
 from interlock.errors import SettingsError
 from interlock.installation import Installation
 from interlock.ledger import Ledger
-from interlock.registry import Registry, Servers
+from interlock.registry import Registry, Servers, Sessions, Tokens
 from interlock.settings import Settings
 from interlock.store import Bindings, Shelf
 from interlock.store.modes import Modes
@@ -24,6 +24,8 @@ class Records:
     ledger: Ledger
     registry: Registry
     servers: Servers
+    sessions: Sessions
+    tokens: Tokens
     bindings: Bindings
     modes: Modes
 
@@ -50,6 +52,8 @@ def reading(settings: Settings) -> Iterator[Records]:
             ledger,
             Registry(database, ledger.admin),
             Servers(database, ledger.admin),
+            Sessions(database, ledger.admin),
+            Tokens(database, ledger.admin),
             Bindings(database),
             Modes(database, ledger.admin),
         )

@@ -7,6 +7,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from interlock.errors import LedgerUnavailableError, StoreError
@@ -21,6 +23,7 @@ from interlock.store.database import Database
 from interlock.store.spent import spend
 
 ANYTHING = Question()
+_acting: ContextVar[str] = ContextVar("acting", default="")
 # A decision waits this long for the disk before its call is refused.
 DEADLINE_S = 5.0
 
@@ -82,7 +85,7 @@ class Ledger:
         self, connection: sqlite3.Connection, action: str, details: Mapping[str, Any]
     ) -> None:
         """Record an administrative change inside the transaction that makes it (`store.Audit`)."""
-        body = {"action": action, "actor": self._actor, **details}
+        body = {"action": action, "actor": _acting.get() or self._actor, **details}
         self.append(connection, [Event(new_id("adm"), time.time(), "admin", body=body)])
 
     def tail(self, count: int) -> list[dict[str, Any]]:
@@ -185,6 +188,16 @@ class Ledger:
         for event in events:
             append(connection, self._database.node, event)
             self._tell(connection, event)
+
+
+@contextmanager
+def acting(actor: str) -> Iterator[None]:
+    """Record the changes that are made in between as those of `actor`, such as `token:ops`."""
+    before = _acting.set(actor)
+    try:
+        yield
+    finally:
+        _acting.reset(before)
 
 
 def new_id(prefix: str) -> str:

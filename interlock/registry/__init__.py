@@ -4,5 +4,16 @@ from interlock.registry.leases import Lease
 from interlock.registry.profile import Profile
 from interlock.registry.registry import Registry
 from interlock.registry.servers import Registration, Servers
+from interlock.registry.sessions import Sessions
+from interlock.registry.tokens import Role, Tokens
 
-__all__ = ["Lease", "Profile", "Registration", "Registry", "Servers"]
+__all__ = [
+    "Lease",
+    "Profile",
+    "Registration",
+    "Registry",
+    "Role",
+    "Servers",
+    "Sessions",
+    "Tokens",
+]

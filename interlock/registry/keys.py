@@ -1,4 +1,4 @@
-"""Agent keys: shown once, kept as digests, recognised by their prefix."""
+"""Keys of agents, sessions and the API: shown once, kept as digests, known by their prefix."""
 
 import hashlib
 import re
@@ -6,12 +6,13 @@ import secrets
 
 PREFIX = "ilk_"
 SESSION_PREFIX = "ils_"
-_SHAPE = re.compile(r"ilk_[A-Za-z0-9_-]{43}")
+API_PREFIX = "ila_"
+_SHAPE = re.compile(r"il[ksa]_[A-Za-z0-9_-]{43}")
 
 
-def new_key() -> str:
-    """A new key: `ilk_` and 43 base64url characters, 256 bits."""
-    return PREFIX + secrets.token_urlsafe(32)
+def new_key(prefix: str = PREFIX) -> str:
+    """A new key: its prefix and 43 base64url characters, 256 bits."""
+    return prefix + secrets.token_urlsafe(32)
 
 
 def digest(key: str) -> bytes:
@@ -20,10 +21,10 @@ def digest(key: str) -> bytes:
 
 
 def is_ours(value: str) -> bool:
-    """True for anything that claims to be a key or session of ours, well formed or not."""
-    return value.startswith((PREFIX, SESSION_PREFIX))
+    """True for anything that claims to be a key of ours, whosever and well formed or not."""
+    return value.startswith((PREFIX, SESSION_PREFIX, API_PREFIX))
 
 
 def well_formed(key: str) -> bool:
-    """True for a string that has the shape of an agent key."""
+    """True for a string that has the shape of a key of ours."""
     return _SHAPE.fullmatch(key) is not None

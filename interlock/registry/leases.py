@@ -1,6 +1,7 @@
 """How long an agent is good for without being heard of."""
 
 import sqlite3
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 
@@ -15,6 +16,12 @@ class Lease:
     def ends_at(self) -> float:
         """When it lapses, if it is not renewed."""
         return self.renewed_at + self.seconds
+
+    def state(self, now: float) -> str:
+        """`live`; `stale` when a heartbeat is overdue, which belongs in every third; `lapsed`."""
+        if self.over(now):
+            return "lapsed"
+        return "live" if now < self.renewed_at + self.seconds * 2 / 3 else "stale"
 
     def over(self, now: float) -> bool:
         """Say whether it has lapsed."""
@@ -34,9 +41,19 @@ def insert_lease(connection: sqlite3.Connection, agent: str, seconds: float, now
     connection.execute("insert into leases values (?, ?, ?)", [agent, seconds, now])
 
 
-def renew(connection: sqlite3.Connection, agent: str, now: float) -> Lease:
-    """Begin the lease of an agent anew, in the caller's transaction."""
-    row = connection.execute(
-        "update leases set renewed_at = ? where agent = ? returning seconds", [now, agent]
-    ).fetchone()
-    return Lease(row["seconds"], now)
+def lapsed_among(
+    connection: sqlite3.Connection, beats: Mapping[str, float]
+) -> Iterator[tuple[str, Lease]]:
+    """The agents whose lease was over at the time that they were heard of again."""
+    for row in connection.execute("select agent, seconds, renewed_at from leases"):
+        lease = Lease(row["seconds"], row["renewed_at"])
+        if lease.over(beats.get(row["agent"], 0.0)):
+            yield row["agent"], lease
+
+
+def renew(connection: sqlite3.Connection, beats: Mapping[str, float]) -> None:
+    """Begin the leases of these agents anew, in the caller's transaction."""
+    connection.executemany(
+        "update leases set renewed_at = max(renewed_at, ?) where agent = ?",
+        ((now, agent) for agent, now in beats.items()),
+    )

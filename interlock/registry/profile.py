@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -108,11 +108,11 @@ def write_health(
     return True
 
 
-def touch(connection: sqlite3.Connection, kind: str, names: Iterable[str], now: float) -> int:
-    """Note that these holders were heard of, and answer how many of them there are."""
+def touch(connection: sqlite3.Connection, kind: str, beats: Mapping[str, float]) -> int:
+    """Note when these holders were heard of, and answer how many of them there are."""
     changed = connection.executemany(
-        "update profiles set last_seen = ? where kind = ? and name = ?",
-        ((now, kind, name) for name in names),
+        "update profiles set last_seen = max(last_seen, ?) where kind = ? and name = ?",
+        ((now, kind, name) for name, now in beats.items()),
     )
     return changed.rowcount
 

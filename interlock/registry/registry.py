@@ -6,16 +6,20 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from interlock.errors import IdentityError, RegistryError
 from interlock.model import UNIDENTIFIED, Agent, Binding, Trust
 from interlock.registry.keys import digest, new_key, well_formed
-from interlock.registry.leases import Lease, insert_lease, lease_of, renew
-from interlock.registry.trust import TRANSITIONS, require_move
+from interlock.registry.leases import Lease, insert_lease, lapsed_among, lease_of, renew
+from interlock.registry.profile import Profile, Seen, forget, read_profile, touch, write_profile
+from interlock.registry.sessions import Session, end_all, forget_sessions, open_sessions
+from interlock.registry.trust import FORGETTABLE, TRANSITIONS, require_move
 from interlock.store import Audit, Database, Snapshot
 from interlock.store.bindings import release
 
+KIND = "agent"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -33,6 +37,7 @@ class _Key:
 class _Known:
     agents: Mapping[str, Agent]
     keys: Mapping[bytes, _Key]
+    sessions: Mapping[bytes, Session]
     leased: frozenset[str]
 
 
@@ -47,15 +52,18 @@ class Registry:
     def prove(self, key: str, now: float, name: str | None = None) -> Agent:
         """Answer the agent whose key this is, and whose name it is too when one is given.
 
-        Raises IdentityError with the same words whatever is wrong, so that a guesser learns
-        nothing. Keys are looked up by digest: the time it takes tells nothing about them.
+        The token of a session is such a key; the agent then has what the session pins. Raises
+        IdentityError with the same words whatever is wrong, so that a guesser learns nothing.
+        Keys are looked up by digest: the time it takes tells nothing about them.
         """
         known = self._known.value
-        found = known.keys.get(digest(key))
+        session = known.sessions.get(digest(key))
+        found = session or known.keys.get(digest(key))
         proven = found is not None and found.holds(now) and well_formed(key)
         if found is None or not proven or name not in (None, found.agent):
             raise IdentityError("the agent name or key is not valid, or the key has expired")
-        return self._at(known.agents[found.agent], now)
+        agent = self._at(known.agents[found.agent], now)
+        return replace(agent, session=session.id, pinned=session.pinned) if session else agent
 
     def get(self, name: str, now: float | None = None) -> Agent:
         """Answer an agent by name; raises RegistryError.
@@ -79,9 +87,14 @@ class Registry:
         return self._database.read(lambda connection: lease_of(connection, name))
 
     def lapsed_since(self, since: float, now: float) -> bool:
-        """Say whether any lease ended in between."""
+        """Say whether any lease, key or session ended in between by the time that it had."""
+        known = self._known.value
+        keys = (key.expires_at for key in known.keys.values())
+        sessions = (session.expires_at for session in known.sessions.values())
+        if any(end is not None and since <= end <= now for end in chain(keys, sessions)):
+            return True
         sql = "select 1 from leases where renewed_at + seconds between ? and ? limit 1"
-        return bool(self._known.value.leased) and self._database.one(sql, since, now) is not None
+        return bool(known.leased) and self._database.one(sql, since, now) is not None
 
     def heartbeat(self, name: str, now: float) -> Lease:
         """Renew the lease of an agent; raises RegistryError for one that has none.
@@ -91,15 +104,42 @@ class Registry:
 
         def work(connection: sqlite3.Connection) -> Lease:
             self._trust_of(connection, name)
-            before = lease_of(connection, name)
-            if before is None:
+            lease = lease_of(connection, name)
+            if lease is None:
                 raise RegistryError(f"agent {name!r} has no lease and never lapses")
-            if before.over(now):
-                details = {"agent": name, "lapsed_at": before.ends_at}
-                self._audit(connection, "agent.back", details)
-            return renew(connection, name, now)
+            self._hear(connection, {name: now})
+            return Lease(lease.seconds, now)
 
         return self._database.write(work)
+
+    def heartbeats(self, beats: Mapping[str, float]) -> None:
+        """The same for many agents, heard of at these times, in one transaction.
+
+        A name that is not registered, or has no lease, is passed over.
+        """
+        self._database.write(lambda connection: self._hear(connection, beats))
+
+    def sweep(self, now: float, keep_s: float) -> list[str]:
+        """Forget the agents whose lease ended so long ago; those that are cut off stay."""
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            over = connection.execute(
+                "select name, trust from agents join leases on agent = name "
+                "where renewed_at + seconds <= ?",
+                [now - keep_s],
+            ).fetchall()
+            gone = [row["name"] for row in over if Trust(row["trust"]) in FORGETTABLE]
+            for name in gone:
+                self._remove(connection, name)
+            return gone
+
+        return self._database.write(work)
+
+    def _hear(self, connection: sqlite3.Connection, beats: Mapping[str, float]) -> None:
+        for name, lease in lapsed_among(connection, beats):
+            self._audit(connection, "agent.back", {"agent": name, "lapsed_at": lease.ends_at})
+        renew(connection, beats)
+        touch(connection, KIND, beats)
 
     def _at(self, agent: Agent, now: float) -> Agent:
         """The agent with what its lease says; only those that have one cost a look."""
@@ -118,7 +158,35 @@ class Registry:
         current = (key for key in keys if key.agent == name and key.revoked_at is None)
         return next((key.expires_at for key in current), None)
 
-    def add(self, agent: Agent, *, ttl: float | None = None, lease_s: float | None = None) -> str:
+    def seen(self, name: str) -> Seen:
+        """What is known of an agent beside who it is; little when nobody described it."""
+        return self._database.read(lambda connection: read_profile(connection, KIND, name))
+
+    def describe(self, name: str, profile: Profile, now: float) -> list[str]:
+        """Replace what is known of an agent, and name the fields that changed.
+
+        That it was seen now is noted, a change is recorded. Raises RegistryError.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            self._trust_of(connection, name)
+            changed = read_profile(connection, KIND, name).profile.changes(profile)
+            write_profile(connection, KIND, name, profile, now)
+            if changed:
+                details = {"agent": name, "source": profile.source, "changed": changed}
+                self._audit(connection, "agent.change", details)
+            return changed
+
+        return self._database.write(work)
+
+    def add(
+        self,
+        agent: Agent,
+        *,
+        ttl: float | None = None,
+        lease_s: float | None = None,
+        profile: Profile | None = None,
+    ) -> str:
         """Register an agent and return its first key, which is not stored and not shown again.
 
         `ttl` is the key's life in seconds, `lease_s` for how many it is good without being heard
@@ -156,6 +224,9 @@ class Registry:
             if lease_s is not None:
                 insert_lease(connection, agent.name, lease_s, time.time())
                 after["lease_s"] = lease_s
+            if profile:
+                write_profile(connection, KIND, agent.name, profile, time.time())
+                after["source"] = profile.source
             self._audit(connection, "agent.add", {"agent": agent.name, "after": after})
 
         self._database.write(work)
@@ -192,7 +263,7 @@ class Registry:
         return True
 
     def rotate_key(self, name: str, *, ttl: float | None = None) -> str:
-        """Revoke every key of the agent and return a new one, shown this once."""
+        """Revoke every key of the agent, end its sessions, and return a new key, shown once."""
         key = new_key()
 
         def work(connection: sqlite3.Connection) -> None:
@@ -201,6 +272,7 @@ class Registry:
                 "update agent_keys set revoked_at = ? where agent = ? and revoked_at is null",
                 [time.time(), name],
             )
+            end_all(connection, name, time.time())
             _insert_key(connection, name, key, ttl)
             self._audit(connection, "agent.rotate", {"agent": name})
 
@@ -213,19 +285,20 @@ class Registry:
         Its name leaves every binding too. Answers the bindings that ended with it, because they
         meant nobody else.
         """
+        return self._database.write(lambda connection: self._remove(connection, name))
 
-        def work(connection: sqlite3.Connection) -> list[Binding]:
-            before = self._trust_of(connection, name)
-            connection.execute("delete from leases where agent = ?", [name])
-            connection.execute("delete from agent_keys where agent = ?", [name])
-            connection.execute("delete from agents where name = ?", [name])
-            ended = release(connection, name)
-            unbound = {"unbound": list(map(str, ended))} if ended else {}
-            details = {"agent": name, "before": {"trust": before}} | unbound
-            self._audit(connection, "agent.rm", details)
-            return ended
-
-        return self._database.write(work)
+    def _remove(self, connection: sqlite3.Connection, name: str) -> list[Binding]:
+        before = self._trust_of(connection, name)
+        forget_sessions(connection, name)
+        forget(connection, KIND, name)
+        connection.execute("delete from leases where agent = ?", [name])
+        connection.execute("delete from agent_keys where agent = ?", [name])
+        connection.execute("delete from agents where name = ?", [name])
+        ended = release(connection, name)
+        unbound = {"unbound": list(map(str, ended))} if ended else {}
+        details = {"agent": name, "before": {"trust": before}} | unbound
+        self._audit(connection, "agent.rm", details)
+        return ended
 
     def _trust_of(self, connection: sqlite3.Connection, name: str) -> Trust:
         row = connection.execute("select trust from agents where name = ?", [name]).fetchone()
@@ -249,7 +322,7 @@ def _load(database: Database) -> _Known:
         for row in database.rows("select * from agent_keys")
     }
     leased = frozenset(row["agent"] for row in database.rows("select agent from leases"))
-    return _Known(agents, keys, leased)
+    return _Known(agents, keys, open_sessions(database), leased)
 
 
 def _agent(row: sqlite3.Row) -> Agent:

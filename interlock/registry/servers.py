@@ -22,7 +22,7 @@ from interlock.registry.profile import (
     write_health,
     write_profile,
 )
-from interlock.registry.trust import require_move
+from interlock.registry.trust import FORGETTABLE, require_move
 from interlock.store import Audit, Database, Snapshot
 
 KIND = "server"
@@ -141,12 +141,24 @@ class Servers:
 
         return self._database.write(work)
 
-    def heartbeat(self, names: Sequence[str], now: float) -> int:
-        """Note that servers live, and answer how many of these names are registered.
+    def heartbeats(self, beats: Mapping[str, float]) -> int:
+        """Note when servers were heard of, and answer how many of these are registered.
 
-        Nobody reads anything again because of it, and it is not recorded.
+        All in one transaction. Nobody reads anything again because of it; it is not recorded.
         """
-        return self._database.write(lambda connection: touch(connection, KIND, names, now))
+        return self._database.write(lambda connection: touch(connection, KIND, beats))
+
+    def sweep(self, now: float, keep_s: float) -> list[str]:
+        """Forget the servers whose lease ended so long ago; those that were judged stay."""
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            gone = [one for one in _all(connection) if one.lease and one.lease.over(now - keep_s)]
+            forgotten = [one.server for one in gone if one.server.trust in FORGETTABLE]
+            for server in forgotten:
+                self.remove_in(connection, server)
+            return [server.name for server in forgotten]
+
+        return self._database.write(work)
 
     def set_health(self, name: str, health: Health, now: float) -> None:
         """Note how a server was found; a change of it is recorded. Raises RegistryError."""

@@ -295,6 +295,41 @@ def _servers(tables: Tables) -> None:
     )
 
 
+def _access(tables: Tables) -> None:
+    """Sessions of agents, and tokens for the API. Of both only digests are kept."""
+    tables.table("sessions").create(
+        {
+            "id": str,
+            "digest": bytes,
+            "agent": str,
+            "intent": str,
+            "intent_category": str,
+            "goal": str,
+            "delegation": str,
+            "started_at": float,
+            "expires_at": float,
+            "ended_at": float,
+        },
+        pk="id",
+        not_null={"digest", "agent", "started_at", "expires_at"},
+        foreign_keys=[("agent", "agents", "name")],
+        if_not_exists=True,
+    )
+    tables.table("api_tokens").create(
+        {
+            "name": str,
+            "role": str,
+            "digest": bytes,
+            "created_at": float,
+            "expires_at": float,
+        },
+        pk="name",
+        not_null={"role", "digest", "created_at"},
+        if_not_exists=True,
+    )
+    _watch(tables, "sessions", "api_tokens")
+
+
 def _watch(
     tables: Tables, *names: str, verbs: tuple[str, ...] = ("insert", "update", "delete")
 ) -> None:
@@ -319,6 +354,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     _leases,
     _conditions,
     _servers,
+    _access,
 )
 
 

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,9 @@ class Writer:
         if self._closed:
             future.set_exception(sqlite3.ProgrammingError("the store is closed"))
             return future
-        self._jobs.put((work, future))
+        # So that the work knows on whose behalf it is done, as its caller does.
+        context = copy_context()
+        self._jobs.put((lambda connection: context.run(work, connection), future))
         return future
 
     def close(self) -> None:

@@ -111,7 +111,7 @@ def test_a_lease_lapses_and_a_heartbeat_brings_it_back(installation: Installatio
     servers.register(FILES, PROFILE, NOW, lease_s=90)
     change = installation.database.change
     assert [servers.get("files", NOW + at).lapsed for at in (89, 90)] == [False, True]
-    assert servers.heartbeat(["files", "nobody"], NOW + 90) == 1
+    assert servers.heartbeats({"files": NOW + 90, "nobody": NOW + 90}) == 1
     assert not servers.get("files", NOW + 91).cut_off
     assert installation.database.change == change
 
