@@ -52,6 +52,7 @@ class Cutoff:
         if governor is None:
             return
         records, now = governor.installation, time.time()
+        self._look_at_calls(governor, now)
         change = records.database.change
         lapsed = records.registry.lapsed_since(self._looked_at, now)
         self._looked_at = now
@@ -61,7 +62,15 @@ class Cutoff:
         for client_id, proofs in list(self._door.proofs.items()):
             if why := _ended(governor, proofs):
                 log.warning("connection cut: %s", why)
-                _cut(client_id)
+                cut(client_id)
+
+    def _look_at_calls(self, governor: Governor, now: float) -> None:
+        """Cut calls that run on and on, once what they rest on is gone."""
+        for account in list(self._door.accounts.values()):
+            if account.lasting and (why := governor.withdrawn(account.verdict, now)):
+                account.ended = f"Interlock: {why}"
+                log.warning("call cut: %s", why)
+                cut(account.client)
 
 
 def _ended(governor: Governor, proofs: Iterable[Proof]) -> str:
@@ -80,7 +89,7 @@ def _ended(governor: Governor, proofs: Iterable[Proof]) -> str:
     return ""
 
 
-def _cut(client_id: str) -> None:
+def cut(client_id: str) -> None:
     """Close the agent's side; mitmproxy then closes the upstream's."""
     handler = ctx.master.addons.get("proxyserver").connections.get(client_id)
     if handler is not None and handler.client in handler.transports:

@@ -39,7 +39,9 @@ class Caller:
 class Account:
     """What became of one cleared call, filled in while it runs.
 
-    `inspectors` see its answer decoded, before it is scrubbed, and may change or refuse it.
+    A `lasting` call may run for hours, and is cut off when what it rests on is taken away; `ended`
+    says why we ended it. `inspectors` see its answer decoded, before it is scrubbed, and may
+    change or refuse it.
     """
 
     verdict: Verdict
@@ -48,7 +50,11 @@ class Account:
     bytes_up: int = 0
     bytes_down: int = 0
     scrubbed: int = 0
+    messages_up: int = 0
+    messages_down: int = 0
     redeemed: bool = False
+    lasting: bool = False
+    ended: str = ""
     usage: UsageReader | None = None
     inspectors: list[Stage] = field(default_factory=list)
 

@@ -5,7 +5,7 @@ import time
 
 from mitmproxy import http
 
-from addons import refusals, views
+from addons import handshake, refusals, views
 from addons.clearance import Clearance
 from addons.door import Account, Door
 from addons.fail_closed import fail_closed
@@ -36,8 +36,8 @@ class Gate:
         if caller is None or flow.is_replay:
             flow.response = refusals.plain(403, "a recorded request cannot be sent again")
             return
-        if "upgrade" in flow.request.headers:
-            flow.response = refusals.plain(403, "protocol upgrades are not governed yet")
+        if "upgrade" in flow.request.headers and not handshake.is_handshake(flow.request):
+            flow.response = refusals.plain(403, "no upgrade but to a WebSocket is governed")
             return
         governor = self._door.governor
         if governor is None:
@@ -80,6 +80,8 @@ class Gate:
             ask_readable(request.headers)
         if verdict.capability:
             carry(request.headers, verdict.capability)
+        if verdict.call.request.upgrade:
+            handshake.plain(request.headers)
         self._door.dialable.setdefault(flow.client_conn.id, set()).add(authority)
         self._door.clearances[flow.id] = Clearance(
             verdict,

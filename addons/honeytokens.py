@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mitmproxy import http
 
 from addons import refusals, views
+from addons.cutoff import cut
 from addons.door import Door
 from addons.fail_closed import fail_closed
 from addons.identity import proof_in
@@ -20,6 +21,8 @@ from interlock.model import UNIDENTIFIED, Agent, Authority, Request
 
 log = logging.getLogger(__name__)
 
+# How much of a conversation stays to be looked at; mitmproxy would keep all of it.
+KEPT_MESSAGES = 16
 RAISED = "interlock_honeytoken"
 
 
@@ -59,6 +62,25 @@ class Honeytokens:
             sighting = await asyncio.to_thread(look_in_body, detector, body, coding)
         if sighting:
             await self._raise(governor, flow, sighting)
+
+    async def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """Look at a message of an agent; one that cannot be looked at does not pass either."""
+        messages = flow.websocket.messages if flow.websocket else []
+        message = messages[-1]
+        del messages[:-KEPT_MESSAGES]
+        if not message.from_client:
+            return
+        try:
+            governor, detector = self._watching()
+            if not detector or not (sighting := look_in_body(detector, message.content, "")):
+                return
+            account = self._door.accounts[flow.id]
+            await raise_alarm(governor, _request(flow), account.verdict.agent, sighting)
+            account.ended = "Interlock: a planted key in a message"
+        except Exception:
+            log.exception("a message could not be looked at; the WebSocket ends")
+        message.drop()
+        cut(flow.client_conn.id)
 
     async def _look_at_head(self, flow: http.HTTPFlow) -> None:
         governor, detector = self._watching()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from mitmproxy import connection, ctx, http
+from mitmproxy import connection, ctx
 from mitmproxy.net.http.http1 import assemble_response
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
@@ -35,14 +35,15 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from addons import refusals
-from addons.clearance import Clearance, Refused, check_unchanged, is_verified
+from addons.admission import admit
+from addons.clearance import Refused
+from addons.conversation import Breach, Conversation
 from addons.door import Door
+from addons.handshake import accepts
 from addons.head import too_long
-from addons.passage import Credentialed, Passage, broken, stages_for
+from addons.passage import Passage, broken
 from addons.stream import StreamLayer
-from broker import BrokerError, Mask, Secret, Wire, token_in
-from interlock.model import Authority
-from interlock.verdict import Capability
+from broker import BrokerError
 
 log = logging.getLogger(__name__)
 
@@ -123,11 +124,20 @@ class BoundaryLayer(HttpLayer):
     def _guarded(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
         """Guard every event between the stream (the flow's side) and a server connection."""
         if isinstance(child, HttpStream):
+            passage = self.passages.get(child.stream_id)
+            talk = passage.talk if passage else None
+            if talk and talk.open and isinstance(event, (RequestData, ResponseData)):
+                yield from self._relay(child, talk, event)
+                return
             if isinstance(event, ResponseHeaders) and event.response.status_code < 200:
+                if talk and accepts(event.response, child.flow.request):
+                    talk.open = True
                 # An interim answer that mitmproxy takes for the final one; the real one would
                 # then be the answer to the next request on this connection, whoever sends it.
-                yield commands.CloseConnection(child.flow.server_conn)
-                event = broken(event.stream_id, "the upstream sent an interim or upgrade answer")
+                else:
+                    yield commands.CloseConnection(child.flow.server_conn)
+                    why = "the upstream sent an interim or upgrade answer"
+                    event = broken(event.stream_id, why)
             for passed in self._inward(child, event):
                 yield from super().event_to_child(child, passed)
                 if isinstance(passed, ResponseProtocolError) and passed is not event:
@@ -145,6 +155,21 @@ class BoundaryLayer(HttpLayer):
             return
         yield from super().event_to_child(child, event)
 
+    def _relay(
+        self, stream: HttpStream, talk: Conversation, event: RequestData | ResponseData
+    ) -> layer.CommandGenerator[None]:
+        """Let the messages of an open WebSocket pass, or end it with a word to both sides."""
+        if talk.over:
+            return
+        try:
+            hear = talk.from_agent if isinstance(event, RequestData) else talk.from_server
+            passed = replace(event, data=hear(event.data))
+        except Breach as breach:
+            log.warning("a WebSocket ended: %s", breach.why)
+            passed = ResponseData(event.stream_id, talk.farewell(breach))
+        if passed.data:
+            yield from super().event_to_child(stream, passed)
+
     def _inward(self, stream: HttpStream, event: events.Event) -> Iterator[events.Event]:
         """What the stream gets to see in place of `event`."""
         if isinstance(event, GetHttpConnectionCompleted):
@@ -156,7 +181,7 @@ class BoundaryLayer(HttpLayer):
             if not isinstance(event, (ResponseHeaders, ResponseData, ResponseTrailers)):
                 yield event
             return
-        if isinstance(event, ResponseEndOfMessage):
+        if isinstance(event, ResponseEndOfMessage) and not (passage.talk and passage.talk.open):
             del self.passages[stream.stream_id]
         elif isinstance(event, ResponseProtocolError):
             del self.passages[stream.stream_id]
@@ -220,7 +245,7 @@ class BoundaryLayer(HttpLayer):
             return event
         clearance = self.door.clearances.pop(stream.flow.id, None)
         try:
-            self.passages[stream.stream_id] = self._pass(stream.flow, clearance, server)
+            self.passages[stream.stream_id] = admit(self.door, stream.flow, clearance, server)
         except (Refused, BrokerError) as e:
             log.warning("refused at the wire: %s", e)
             return GetHttpConnectionCompleted(event.command, (None, f"Interlock: {e}"))
@@ -228,51 +253,6 @@ class BoundaryLayer(HttpLayer):
             log.exception("the wire boundary failed; the call is refused")
             return GetHttpConnectionCompleted(event.command, (None, "Interlock: refused"))
         return event
-
-    def _pass(
-        self, flow: http.HTTPFlow, clearance: Clearance | None, server: connection.Server
-    ) -> Passage:
-        """Check that this is the very request that was judged; redeem its token."""
-        if clearance is None:
-            raise Refused("the request was not cleared, or was sent already")
-        check_unchanged(flow.request, clearance)
-        if self.door.governor is None:
-            raise Refused("the governor is closed")
-        account = self.door.accounts[flow.id]
-        mask = self.door.governor.mask_at(clearance.authority)
-        ratio, speaks = self.door.limits.decompression_ratio, flow.request.http_version
-        capability = clearance.verdict.capability
-        if capability is None:
-            return Passage(account, stages_for(account, mask, ratio, speaks))
-        secret = self._redeem(flow.request, clearance, capability, server)
-        recipe = capability.recipe
-        stages = stages_for(account, mask | Mask(recipe.forms(secret)), ratio, speaks)
-        return Credentialed(account, stages, flow.request, recipe, secret)
-
-    def _redeem(
-        self,
-        request: http.Request,
-        clearance: Clearance,
-        capability: Capability,
-        server: connection.Server,
-    ) -> Secret:
-        """Exchange the token that the flow carries; raises Refused or broker.BrokerError."""
-        governor = self.door.governor
-        if governor is None:
-            raise Refused("the governor is closed")
-        recipe = capability.recipe
-        values = request.headers.get_all(recipe.slot)
-        token = token_in(recipe.slot, values[0]) if len(values) == 1 else None
-        if token is None:
-            raise Refused(f"the token is missing from {recipe.slot}")
-        wire = Wire(
-            method=request.method,
-            authority=str(Authority(*server.address[:2])) if server.address else "",
-            path=request.path,
-            body_sha256=clearance.verdict.call.body_sha256,
-            verified=is_verified(server, clearance.authority),
-        )
-        return governor.redeem(clearance.verdict, capability, token, wire)
 
 
 class Inject:

@@ -31,7 +31,6 @@ PRESET = {
     "rawtcp": False,
     "http3": False,
     "onboarding": False,
-    "websocket": False,
     "body_size_limit": "64m",
 }
 
@@ -42,7 +41,7 @@ REQUIRED: dict[str, Any] = {
     "rawtcp": False,
     "http3": False,
     "onboarding": False,
-    "websocket": False,
+    "websocket": True,
     "ignore_hosts": [],
     "allow_hosts": [],
     "tcp_hosts": [],

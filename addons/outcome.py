@@ -12,6 +12,10 @@ from addons.door import Account, Door
 GRACE_S = 2.0
 
 
+# With what a WebSocket ends that nothing went wrong with (RFC 6455, 7.4.1).
+FAREWELLS = (1000, 1001, 1005)
+
+
 class Outcome:
     """Closes the account of a call, however it ends."""
 
@@ -35,8 +39,14 @@ class Outcome:
                 self._note(account, {"error": gone})
 
     async def response(self, flow: http.HTTPFlow) -> None:
-        """The answer is complete."""
-        self._close(flow, "")
+        """The answer is complete, unless it opens a WebSocket."""
+        if not flow.websocket:
+            self._close(flow, "")
+
+    async def websocket_end(self, flow: http.HTTPFlow) -> None:
+        """A WebSocket has ended."""
+        code = flow.websocket.close_code if flow.websocket else None
+        self._close(flow, "" if code in FAREWELLS else f"the WebSocket ended with code {code}")
 
     async def error(self, flow: http.HTTPFlow) -> None:
         """The call broke off: refused at the wire, upstream gone, agent gone, or killed."""
@@ -44,7 +54,7 @@ class Outcome:
 
     def _close(self, flow: http.HTTPFlow, error: str) -> None:
         if account := self._forget(flow.id):
-            self._note(account, {"error": error[:500], **_seen(flow)})
+            self._note(account, {"error": (account.ended or error)[:500], **_seen(flow)})
 
     def _forget(self, flow_id: str) -> Account | None:
         self._door.callers.pop(flow_id, None)
@@ -71,6 +81,7 @@ def _seen(flow: http.HTTPFlow) -> dict[str, Any]:
 
 
 def _outcome(account: Account, seen: dict[str, Any]) -> dict[str, Any]:
+    messages = {"messages_up": account.messages_up, "messages_down": account.messages_down}
     return {
         "status": None,
         "dialled": "",
@@ -80,6 +91,7 @@ def _outcome(account: Account, seen: dict[str, Any]) -> dict[str, Any]:
         "bytes_down": account.bytes_down,
         "scrubbed": account.scrubbed,
         "redeemed": account.redeemed,
+        **(messages if account.lasting else {}),
         "millis": round((time.time() - account.started) * 1000, 3),
         **seen,
     }

@@ -16,6 +16,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseTrailers,
 )
 
+from addons.conversation import Conversation
 from addons.door import Account
 from addons.stage import DIGESTS, Decode, Read, Scrub, Stage, Unreadable
 from broker import Mask, Outgoing, Recipe, Secret
@@ -39,7 +40,11 @@ def stages_for(account: Account, mask: Mask, ratio: int, agent_speaks: str) -> t
 class Passage:
     """A call on its way, and its answer on the way back."""
 
-    def __init__(self, account: Account, stages: Sequence[Stage]) -> None:
+    def __init__(
+        self, account: Account, stages: Sequence[Stage], talk: Conversation | None
+    ) -> None:
+        """`talk` is for a call that asks for a WebSocket."""
+        self.talk = talk
         self._account = account
         self._stages = stages
 
@@ -85,12 +90,13 @@ class Credentialed(Passage):
         self,
         account: Account,
         stages: Sequence[Stage],
+        talk: Conversation | None,
         request: http.Request,
         recipe: Recipe,
         secret: Secret,
     ) -> None:
         """Put the secret on a copy of the request, in place of the token; raises RecipeError."""
-        super().__init__(account, stages)
+        super().__init__(account, stages, talk)
         account.redeemed = True
         before = outgoing_of(request).without(recipe.slot)
         after = recipe.apply(before, secret, time.time())
@@ -105,7 +111,9 @@ class Credentialed(Passage):
         return sent
 
     def content(self, data: bytes) -> bytes:
-        """Answer the body of that copy, once."""
+        """Answer the body of that copy, once; what is said after a handshake is no body."""
+        if self.talk and self.talk.open:
+            return data
         body, self._body = self._body, None
         if body is None:
             raise RuntimeError("the body was put on the wire already")

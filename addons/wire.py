@@ -6,6 +6,7 @@ from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from addons.door import Tunnel
+from addons.handshake import is_handshake
 from interlock.calls import parse_authority
 from interlock.model import Authority, Evidence, Request
 
@@ -47,6 +48,7 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
             sni=_short(flow.client_conn.sni),
             host=_short(request.host_header),
         ),
+        upgrade="websocket" if is_handshake(request) else "",
         doubt=doubt
         or _odd_head(request)
         or ("" if is_reverse(flow) else _mismatch(flow, authority)),

@@ -82,6 +82,11 @@ class Mask:
     def __bool__(self) -> bool:
         return bool(self._forms)
 
+    @property
+    def longest(self) -> int:
+        """The bytes of the longest form; 0 when there is none."""
+        return max(map(len, self._forms), default=0)
+
     def __or__(self, other: "Mask") -> "Mask":
         both = Mask(())
         both._forms = tuple(dict.fromkeys((*self._forms, *other._forms)))

@@ -263,6 +263,19 @@ class Governor:
         server = self.installation.servers.at(call.request.authority, call.request.path, now)
         return replace(call, server=server) if server else call
 
+    def withdrawn(self, verdict: Verdict, now: float) -> str:
+        """Say why a call that runs on and on must end; empty when it may go on.
+
+        A goal that is used up has let this very call through, so it does not end it.
+        """
+        binds = self.mode_of(verdict.agent, verdict.call.service) is Mode.ENFORCE
+        goal = self.installation.goals.get(verdict.goal) if verdict.goal and binds else None
+        if goal is None:
+            return ""
+        status = goal.standing(verdict.agent.name, verdict.call.action, now)
+        ok = status in (Status.ACTIVE, Status.EXHAUSTED)
+        return "" if ok else f"the goal {goal.id} is {status}"
+
     def close(self, verdict: Verdict, outcome: Mapping[str, Any], usage: Usage | None) -> None:
         """Record what became of a call, and count what it used against its goal."""
         body = dict(outcome)

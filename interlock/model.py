@@ -159,7 +159,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it stands on the wire, free of any proxy's types."""
+    """One request as it stands on the wire, free of any proxy's types.
+
+    `upgrade` is `websocket` for the opening handshake of one, else empty.
+    """
 
     method: str
     scheme: str
@@ -171,6 +174,7 @@ class Request:
     source_ip: str = ""
     evidence: Evidence = Evidence()
     doubt: str = ""
+    upgrade: str = ""
 
 
 @dataclass(frozen=True, slots=True)

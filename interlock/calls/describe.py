@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import replace
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from interlock.calls.body import Facts, plain_name
 from interlock.calls.catalogue import Operation, Provider
@@ -20,7 +20,10 @@ _GENERIC = {
     "DELETE": "http_delete",
 }
 OTHER_METHOD = "http_other"
-GENERIC_ACTIONS = frozenset(_GENERIC.values()) | {OTHER_METHOD}
+CONNECT = "connect"
+GENERIC_ACTIONS = frozenset(_GENERIC.values()) | {OTHER_METHOD, CONNECT}
+# How the catalogue writes the opening handshake of a WebSocket, which is a GET on the wire.
+WEBSOCKET = "WEBSOCKET"
 
 
 def describe(request: Request, provider: Provider | None) -> Call:
@@ -30,9 +33,11 @@ def describe(request: Request, provider: Provider | None) -> Call:
     """
     # Decoded, because servers read `%3A` as `:`. What is decoded into a `/` is in doubt anyway.
     path = unquote(request.path.partition("?")[0])
-    operation = provider.operation(request.method, path) if provider else None
+    method = WEBSOCKET if request.upgrade else request.method
+    operation = provider.operation(method, path) if provider else None
     facts, doubt = _facts(request, provider, operation, path)
-    action = operation.action if operation else _GENERIC.get(request.method, OTHER_METHOD)
+    generic = CONNECT if request.upgrade else _GENERIC.get(request.method, OTHER_METHOD)
+    action = operation.action if operation else generic
     return Call(
         service=provider.service if provider else request.authority.short,
         action=action,
@@ -53,11 +58,20 @@ def _facts(
     if provider is None or operation is None or operation.resource != "model":
         return Facts(), ""
     try:
-        facts = facts_of(request, provider.body)
+        facts = _asked(request) if request.upgrade else facts_of(request, provider.body)
         model = plain_name(operation.model(path) or facts.model)
     except ValueError as e:
         return Facts(), f"ambiguous_body: {e}"
     return replace(facts, model=model, stream=facts.stream or operation.stream), ""
+
+
+def _asked(request: Request) -> Facts:
+    """The model of a conversation, which only its query names; raises ValueError."""
+    asked = parse_qs(request.path.partition("?")[2], keep_blank_values=True, errors="strict")
+    models = [model for name, found in asked.items() for model in found if name.lower() == "model"]
+    if len(models) > 1:
+        raise ValueError("the query names more than one model")
+    return Facts(model="".join(models), stream=True)
 
 
 def _resource(

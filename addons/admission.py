@@ -1,0 +1,63 @@
+"""The last look at a request before it leaves: is it what was judged, and its token redeemed."""
+
+from mitmproxy import connection, http
+
+from addons.clearance import Clearance, Refused, check_unchanged, is_verified
+from addons.conversation import Conversation
+from addons.door import Door
+from addons.passage import Credentialed, Passage, stages_for
+from broker import Mask, Secret, Wire, token_in
+from interlock.governor import Governor
+from interlock.model import Authority
+from interlock.verdict import Capability
+
+
+def admit(
+    door: Door, flow: http.HTTPFlow, clearance: Clearance | None, server: connection.Server
+) -> Passage:
+    """Give a request its passage on this connection; raises Refused or broker.BrokerError."""
+    governor = door.governor
+    if clearance is None:
+        raise Refused("the request was not cleared, or was sent already")
+    check_unchanged(flow.request, clearance)
+    if governor is None:
+        raise Refused("the governor is closed")
+    account = door.accounts[flow.id]
+    mask = governor.mask_at(clearance.authority)
+    capability = clearance.verdict.capability
+    secret = None
+    if capability:
+        secret = _redeem(governor, flow.request, clearance, capability, server)
+        mask = mask | Mask(capability.recipe.forms(secret))
+    ratio, speaks = door.limits.decompression_ratio, flow.request.http_version
+    stages = stages_for(account, mask, ratio, speaks)
+    talk = None
+    if clearance.verdict.call.request.upgrade:
+        account.lasting = True
+        talk = Conversation(account, mask, door.limits)
+    if capability and secret:
+        return Credentialed(account, stages, talk, flow.request, capability.recipe, secret)
+    return Passage(account, stages, talk)
+
+
+def _redeem(
+    governor: Governor,
+    request: http.Request,
+    clearance: Clearance,
+    capability: Capability,
+    server: connection.Server,
+) -> Secret:
+    """Exchange the token that the flow carries for the secret."""
+    recipe = capability.recipe
+    values = request.headers.get_all(recipe.slot)
+    token = token_in(recipe.slot, values[0]) if len(values) == 1 else None
+    if token is None:
+        raise Refused(f"the token is missing from {recipe.slot}")
+    wire = Wire(
+        method=request.method,
+        authority=str(Authority(*server.address[:2])) if server.address else "",
+        path=request.path,
+        body_sha256=clearance.verdict.call.body_sha256,
+        verified=is_verified(server, clearance.authority),
+    )
+    return governor.redeem(clearance.verdict, capability, token, wire)

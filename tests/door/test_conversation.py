@@ -1,0 +1,98 @@
+"""What a peer sends is understood however it is cut, and ends where a limit is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wsproto.frame_protocol import CloseReason, FrameProtocol
+
+from addons.conversation import Breach, Conversation, Pace
+from addons.door import Account
+from broker import Mask
+from interlock.settings import Limits
+
+KEY = b"sk-live-0123456789abcdef"
+
+
+def conversation(**limits: int) -> tuple[Conversation, Account]:
+    """A conversation that knows one secret, and its account."""
+    account = Account(None, "client", 0.0)  # type: ignore[arg-type]
+    return Conversation(account, Mask([KEY]), Limits(**limits), lambda: 0.0), account
+
+
+def heard(data: bytes) -> list[bytes]:
+    """The messages in what an agent gets."""
+    agent = FrameProtocol(client=True, extensions=[])
+    agent.receive_bytes(data)
+    return [
+        frame.payload.encode() if isinstance(frame.payload, str) else bytes(frame.payload)
+        for frame in agent.received_frames()
+        if not isinstance(frame.payload, tuple)
+    ]
+
+
+@given(st.lists(st.binary(max_size=200)), st.integers(1, 40), st.integers(1, 9))
+def test_any_cut_gives_the_same_messages(said: list[bytes], size: int, parts: int) -> None:
+    """Frames and the chunks of a connection have nothing to do with each other."""
+    server = FrameProtocol(client=False, extensions=[])
+    data = bytearray()
+    for message in said:
+        step = max(1, len(message) // parts)
+        cuts = range(0, max(1, len(message)), step)
+        for cut in cuts:
+            data += server.send_data(message[cut : cut + step], cut == cuts[-1])
+    talk, account = conversation()
+    shown = b"".join(
+        talk.from_server(bytes(data[cut : cut + size])) for cut in range(0, len(data), size)
+    )
+    assert heard(shown) == said
+    assert account.messages_down == len(said)
+
+
+@pytest.mark.parametrize("cut", range(1, len(KEY)))
+def test_a_key_is_masked_however_frames_and_messages_cut_it(cut: int) -> None:
+    """Over frames it is gone; over messages the part is that completes it."""
+    server = FrameProtocol(client=False, extensions=[])
+    frames = bytes(server.send_data(KEY[:cut], False) + server.send_data(KEY[cut:], True))
+    assert heard(conversation()[0].from_server(frames)) == [b"*" * len(KEY)]
+    messages = bytes(server.send_data(KEY[:cut]) + server.send_data(KEY[cut:]))
+    shown = heard(conversation()[0].from_server(messages))
+    assert shown == [KEY[:cut], b"*" * (len(KEY) - cut)]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        pytest.param(b"\x81\x05hello", CloseReason.PROTOCOL_ERROR, id="without a mask"),
+        pytest.param(b"\xc1\x80abcd", CloseReason.PROTOCOL_ERROR, id="a bit of an extension"),
+        pytest.param(b"GET / HTTP/1.1\r\n", CloseReason.PROTOCOL_ERROR, id="no WebSocket at all"),
+        pytest.param(
+            b"\x82\xff" + bytes([0] * 4 + [1] * 8) + b"x" * 1025,
+            CloseReason.MESSAGE_TOO_BIG,
+            id="the beginning of 16 MiB",
+        ),
+    ],
+)
+def test_what_breaks_the_rules_ends_the_conversation(data: bytes, code: CloseReason) -> None:
+    """Long before memory ends, and nothing of it passes."""
+    talk, account = conversation(message_bytes=1024)
+    with pytest.raises(Breach) as breach:
+        talk.from_agent(data)
+    assert breach.value.code is code
+    assert talk.farewell(breach.value)[0] == 0x88
+    assert talk.over
+    assert account.ended
+
+
+def test_a_pace_lets_so_many_pass_a_second() -> None:
+    """As many at once, and then as time goes by."""
+    now = 0.0
+    pace = Pace(10, lambda: now)
+    for _ in range(10):
+        pace.step()
+    with pytest.raises(Breach, match="interlock_message_rate"):
+        pace.step()
+    now = 0.5
+    for _ in range(5):
+        pace.step()
+    with pytest.raises(Breach):
+        pace.step()
