@@ -76,7 +76,7 @@ class Gate:
         if request.host != authority.host:
             request.host = authority.host
         frame(request, body)
-        if governor_guards(self._door, authority):
+        if verdict.call.mcp or governor_guards(self._door, authority):
             ask_readable(request.headers)
         if verdict.capability:
             carry(request.headers, verdict.capability)

@@ -18,6 +18,7 @@ from addons.head import Head  # noqa: E402
 from addons.honeytokens import Honeytokens  # noqa: E402
 from addons.identity import Identity  # noqa: E402
 from addons.inject import Inject  # noqa: E402
+from addons.mcp import Mcp  # noqa: E402
 from addons.options import Options  # noqa: E402
 from addons.outcome import Outcome  # noqa: E402
 from addons.stream import Stream  # noqa: E402
@@ -34,6 +35,7 @@ addons = [
     Dial(door),
     Inject(door),
     Stream(door),
+    Mcp(door),
     Outcome(door),
     Cutoff(door),
     Attestation(door),

@@ -5,6 +5,7 @@ from typing import Any
 
 from mitmproxy import http
 
+from interlock.calls import rpc
 from interlock.errors import IdentityError
 from interlock.model import Effect
 from interlock.verdict import Verdict
@@ -19,12 +20,29 @@ def refused(verdict: Verdict, *, status: int = 403) -> http.Response:
     """403 with the decision id and the reasons. 503 for what is no denial but a failure."""
     decision = verdict.decision
     failure = any(reason.policy_id in _FAILURES for reason in decision.reasons)
+    status = 503 if failure else status
+    if verdict.call.mcp:
+        response = _of_mcp(verdict, status)
+    else:
+        shape = verdict.provider.errors if verdict.provider else ""
+        response = _response(status, shape, _message(verdict), _details(verdict))
+    response.headers[DECISION_HEADER] = decision.label
+    response.headers[DECISION_ID_HEADER] = decision.id
+    return response
+
+
+def _message(verdict: Verdict) -> str:
+    decision, call = verdict.decision, verdict.call
     waiting = decision.effect is Effect.NEEDS_APPROVAL
     verb = "needs approval for" if waiting else "may not"
-    message = (
-        f"Interlock: {verdict.agent.name} {verb} {verdict.call.action} {verdict.call.resource}: "
+    return (
+        f"Interlock: {verdict.agent.name} {verb} {call.action} {call.resource}: "
         f"{decision.why} (decision {decision.id})"
     )
+
+
+def _details(verdict: Verdict) -> Shape:
+    decision = verdict.decision
     details: Shape = {
         "decision": decision.label,
         "decision_id": decision.id,
@@ -34,17 +52,19 @@ def refused(verdict: Verdict, *, status: int = 403) -> http.Response:
             for reason in decision.reasons
         ],
     }
-    if verdict.approval:
-        details["approval"] = verdict.approval
-    response = _response(
-        503 if failure else status,
-        verdict.provider.errors if verdict.provider else "",
-        message,
-        details,
-    )
-    response.headers[DECISION_HEADER] = decision.label
-    response.headers[DECISION_ID_HEADER] = decision.id
-    return response
+    return details | ({"approval": verdict.approval} if verdict.approval else {})
+
+
+def _of_mcp(verdict: Verdict, status: int) -> http.Response:
+    """A JSON-RPC error to each message. To a request it comes with 200, which clients read.
+
+    The MCP transport lets them give up on any other status before they look at the body.
+    """
+    parts = [one for one in (verdict, *verdict.beside) if one.call.mcp]
+    told = [rpc.error(one.call.mcp, _message(one), _details(one)) for one in parts if one.call.mcp]
+    asks = any(answer["id"] is not None for answer in told)
+    readable = 200 if asks and status == 403 else status
+    return _json(readable, rpc.errors(told, batch=bool(verdict.part_of)))
 
 
 def unproven(error: IdentityError, *, at_proxy: bool, shape: str = "") -> http.Response:
@@ -87,6 +107,10 @@ def _response(status: int, shape: str, message: str, details: Shape) -> http.Res
     body = _body(status, shape, message)
     if details:
         body["interlock"] = details
+    return _json(status, body)
+
+
+def _json(status: int, body: Any) -> http.Response:
     return http.Response.make(
         status,
         json.dumps(body),

@@ -42,6 +42,7 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
         body=request.raw_content or b"",
         content_type=_one(request, "content-type"),
         content_encoding=_one(request, "content-encoding").strip().lower(),
+        mcp_headers=_mcp_headers(request),
         source_ip=flow.client_conn.peername[0],
         evidence=Evidence(
             connect=str(tunnel.target) if tunnel and tunnel.target else "",
@@ -53,6 +54,12 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
         or _odd_head(request)
         or ("" if is_reverse(flow) else _mismatch(flow, authority)),
     )
+
+
+def _mcp_headers(request: http.Request) -> tuple[tuple[str, str], ...]:
+    """Every header whose name begins with `mcp-`, in lower case."""
+    fields = [(name.lower(), value) for name, value in request.headers.items(multi=True)]
+    return tuple(field for field in fields if field[0].startswith("mcp-"))
 
 
 def _odd_head(request: http.Request) -> str:

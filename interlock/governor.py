@@ -1,5 +1,6 @@
 """The one use case: identify, describe, decide, record, issue a token. Read this first."""
 
+import asyncio
 import logging
 import sqlite3
 import time
@@ -20,8 +21,10 @@ from broker import (
     parse_recipe,
 )
 from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder, Standing
+from interlock.batch import together
 from interlock.calls import GENERIC_ACTIONS, Catalogue, Provider, describe
 from interlock.calls.hosts import parse_destination, parse_path_pattern
+from interlock.calls.mcp import ACTIONS as MCP_ACTIONS
 from interlock.calls.usage import Usage
 from interlock.delegation import DelegationError
 from interlock.errors import (
@@ -48,6 +51,7 @@ from interlock.model import (
     Request,
     Stage,
 )
+from interlock.offers import Offers
 from interlock.shadow import Shadow
 from interlock.store.approvals import spend as use
 from interlock.store.goals import Status, settle, spend
@@ -64,6 +68,7 @@ from interlock.verdict import (
 log = logging.getLogger(__name__)
 
 TOKEN_TTL_S = 30
+LARGE_BYTES = 64 << 10
 
 
 class Governor:
@@ -141,7 +146,7 @@ class Governor:
         now = time.time()
         declared = declare(agent, said)
         provider = self.provider_at(request.authority)
-        call = self._located(describe(request, provider), now)
+        call = await self._described(request, provider, now)
         standing = standing_in(self.installation, agent, declared, now)
         goal = _open_goal(agent, call, standing, now)
         choose = partial(self.installation.bindings.choose, agent, call, goal)
@@ -149,18 +154,30 @@ class Governor:
 
         ask = partial(
             DecisionPoint.decide,
-            id_=new_id("dec"),
             agent=agent,
-            call=call,
             declared=declared,
             secret=binding.secret if binding else "",
             mode=self.mode_of(agent, call.service),
             now=now,
             standing=standing,
         )
-        decision = ask(self._decision_point)
-        shadow = tuple(self._shadow.differences(decision, ask))
-        verdict = Verdict(decision, call, agent, provider, goal, shadow)
+
+        def judge(call: Call, goal: str, part_of: str = "") -> Verdict:
+            asked = partial(ask, id_=new_id("dec"), call=call)
+            decision = asked(self._decision_point)
+            shadow = tuple(self._shadow.differences(decision, asked))
+            return Verdict(
+                decision, call, agent, provider, goal, shadow, declared=declared, part_of=part_of
+            )
+
+        verdict = judge(call, goal)
+        if call.batch:
+            first = verdict.decision.id
+            beside = [
+                judge(one, _open_goal(agent, one, standing, now), first) for one in call.batch
+            ]
+            verdict = together(replace(verdict, part_of=first, beside=tuple(beside)))
+        decision = verdict.decision
         if decision.refused and decision.effect is Effect.NEEDS_APPROVAL:
             verdict = await self._hold.settle(verdict, self.policies.current, declared.approval)
             now = time.time()
@@ -181,8 +198,9 @@ class Governor:
         self, verdict: Verdict, declared: Declaration, credential: Credential | None, now: float
     ) -> Verdict:
         """Make the decision durable; then, and only then, issue the token."""
+        verdict = together(verdict)
         grant = grant_for(verdict, credential, TOKEN_TTL_S) if credential else None
-        events = [decision_event(verdict, declared, now)]
+        events = [decision_event(one, declared, now) for one in (verdict, *verdict.beside)]
         if grant:
             events.append(access_event(verdict, grant, now))
         try:
@@ -219,7 +237,16 @@ class Governor:
         return secret
 
     def _effects(self, verdict: Verdict, now: float) -> Callable[[sqlite3.Connection], None]:
-        """What a decision changes, in its transaction: a call uses up, a denial may cut off."""
+        """What decisions change, in their transaction: a call uses up, a denial may cut off."""
+        parts = [self._effect(one, now) for one in (verdict, *verdict.beside)]
+
+        def work(connection: sqlite3.Connection) -> None:
+            for part in parts:
+                part(connection)
+
+        return work
+
+    def _effect(self, verdict: Verdict, now: float) -> Callable[[sqlite3.Connection], None]:
         agent, call, decision = verdict.agent.name, verdict.call, verdict.decision
 
         def work(connection: sqlite3.Connection) -> None:
@@ -258,10 +285,42 @@ class Governor:
         if binding not in records.bindings.at(authority):
             raise SecretUnavailableError(binding.secret, "it is not bound like that any more")
 
-    def _located(self, call: Call, now: float) -> Call:
-        """The call with the registered server that it goes to, if it goes to one."""
-        server = self.installation.servers.at(call.request.authority, call.request.path, now)
-        return replace(call, server=server) if server else call
+    async def _described(self, request: Request, provider: Provider | None, now: float) -> Call:
+        """What the request is, with the registered server that it goes to, if it goes to one."""
+        servers, at = self.installation.servers, request.authority
+        here = servers.at(at, request.path, now)
+        read = partial(describe, request, provider, here or servers.alone_at(at, now))
+        # Reading a large body takes a while, during which the others go on.
+        large = len(request.body) > LARGE_BYTES
+        call = await asyncio.to_thread(read) if large else read()
+        if here and not call.server:
+            call = replace(call, server=here)
+        if call.mcp and not call.server and servers.named(call.mcp.server):
+            return replace(call, doubt="ambiguous_host: a registered server has this name")
+        pinned = [self._pinned(one) for one in call.batch]
+        return replace(self._pinned(call), batch=tuple(pinned))
+
+    def _pinned(self, call: Call) -> Call:
+        """The call with how its tool stands to what was pinned."""
+        if not (call.mcp and call.mcp.tool and call.server):
+            return call
+        pin = self.installation.pins.of(call.server.name, call.mcp.tool)
+        return replace(call, mcp=replace(call.mcp, pin=pin))
+
+    def offers(self, verdict: Verdict) -> Offers:
+        """What reads the answer to a call to an MCP server."""
+        now = time.time()
+        judge = partial(
+            self._decision_point.decide,
+            new_id("dec"),
+            verdict.agent,
+            declared=verdict.declared,
+            secret=verdict.decision.secret,
+            mode=verdict.decision.mode,
+            now=now,
+            standing=standing_in(self.installation, verdict.agent, verdict.declared, now),
+        )
+        return Offers(verdict, self.installation, lambda call: judge(call=call))
 
     def withdrawn(self, verdict: Verdict, now: float) -> str:
         """Say why a call that runs on and on must end; empty when it may go on.
@@ -320,7 +379,7 @@ class Governor:
 
 def require_coverage(policies: Policies, catalogue: Catalogue) -> None:
     """Raise PolicyError when there are calls that a policy set has no words for (I7)."""
-    possible = {"access_secret"} | catalogue.actions | GENERIC_ACTIONS
+    possible = {"access_secret"} | catalogue.actions | GENERIC_ACTIONS | MCP_ACTIONS
     if missing := possible - policies.action_names:
         raise PolicyError(
             f"{policies.folder}: the schema does not declare {', '.join(sorted(missing))}: "

@@ -26,7 +26,7 @@ from interlock.delegation import Chain, verify
 from interlock.errors import GoalError, SettingsError, StoreError
 from interlock.ledger import Ledger, Notary, Trail
 from interlock.model import Authority, Binding, Declaration
-from interlock.registry import Registry, Servers, Sessions, Tokens
+from interlock.registry import Pins, Registry, Servers, Sessions, Tokens
 from interlock.registry.sessions import Session
 from interlock.safe import Safe
 from interlock.settings import Settings, secure_home
@@ -61,6 +61,7 @@ class Installation:
         self.servers = Servers(self.database, self.ledger.admin)
         self.sessions = Sessions(self.database, self.ledger.admin)
         self.tokens = Tokens(self.database, self.ledger.admin)
+        self.pins = Pins(self.database, self.ledger.admin)
         self.bindings = Bindings(self.database)
         self.goals = Goals(self.database, self.ledger.admin)
         self.approvals = Approvals(self.database, self.ledger.admin)

@@ -162,6 +162,7 @@ class Request:
     """One request as it stands on the wire, free of any proxy's types.
 
     `upgrade` is `websocket` for the opening handshake of one, else empty.
+    `mcp_headers` are those that repeat what stands in a body of that protocol, in lower case.
     """
 
     method: str
@@ -171,6 +172,7 @@ class Request:
     body: bytes = b""
     content_type: str = ""
     content_encoding: str = ""
+    mcp_headers: tuple[tuple[str, str], ...] = ()
     source_ip: str = ""
     evidence: Evidence = Evidence()
     doubt: str = ""
@@ -189,12 +191,38 @@ class Entity:
         return f'{self.type}::"{escaped}"'
 
 
+class Pin(StrEnum):
+    """How a tool stands to what it was when it was first seen, or when a person last looked."""
+
+    UNSEEN = "unseen"
+    SAME = "same"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One JSON-RPC message of the Model Context Protocol (MCP), or what goes around them.
+
+    `server` is the name of a registered server, else the host. `id` is None for what expects no
+    answer: a notification, an answer of the agent, a request without a body. `tool` is the name
+    of the tool that is called, empty for any other message.
+    """
+
+    server: str
+    method: str
+    id: str | int | float | None = None
+    tool: str = ""
+    pin: Pin = Pin.UNSEEN
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """What the agent is about to do, in the vocabulary of the policies.
 
     `doubt` is empty, or says why what was read here may not be what the upstream will read.
-    `server` is the registered server that it goes to, None for any other destination.
+    `server` is the registered server that it goes to, None for any other destination. `mcp` is
+    None for what is no message of that protocol; of several messages in one body, the others
+    are the `batch` of the first.
     """
 
     service: str
@@ -208,6 +236,8 @@ class Call:
     max_tokens: int = 0
     doubt: str = ""
     server: Server | None = None
+    mcp: Message | None = None
+    batch: tuple["Call", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What the governor answers, and the rows that record it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from broker import Grant, Recipe, Secret, Wire
@@ -38,7 +38,10 @@ class Verdict:
 
     `goal` is the active goal that the call counts against, empty for none. `shadow` holds what
     other policy sets would have answered, where it differs. `approval` is the one that was asked
-    for or is spent. `capability` is None for a call that needs no credential or gets none.
+    for or is spent. `declared` is why the agent says that it calls. `part_of` is the id of the
+    decision on the call with which this one came, empty for what came alone; `beside` holds the
+    verdicts on the other messages of a batch. `capability` is None for a call that needs no
+    credential or gets none.
     """
 
     decision: Decision
@@ -48,7 +51,10 @@ class Verdict:
     goal: str = ""
     shadow: tuple[dict[str, Any], ...] = ()
     approval: str = ""
+    declared: Declaration = field(default_factory=Declaration)
+    beside: tuple["Verdict", ...] = ()
     capability: Capability | None = None
+    part_of: str = ""
 
 
 def assertion_of(call: Call) -> bytes:
@@ -118,6 +124,10 @@ def decision_event(verdict: Verdict, declared: Declaration, now: float) -> Event
         body["quarantine"] = decision.quarantine
     if verdict.approval:
         body["approval"] = verdict.approval
+    if call.mcp:
+        body["mcp"] = call.mcp.method
+    if verdict.part_of:
+        body["part_of"] = verdict.part_of
     if verdict.shadow:
         body["shadow"] = list(verdict.shadow)
     return Event(new_id("evt"), now, "decision", verdict.agent.name, decision.id, body)

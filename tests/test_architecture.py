@@ -18,6 +18,8 @@ ORDER = (
     ("addons",),
     (
         "interlock.governor",
+        "interlock.batch",
+        "interlock.offers",
         "interlock.hold",
         "interlock.shadow",
         "interlock.verdict",

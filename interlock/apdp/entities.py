@@ -7,7 +7,7 @@ gives `__entity` and `__extn` keys a meaning that an agent must not be able to u
 import time
 from typing import Any
 
-from interlock.model import Agent, Authority, Call, Declaration, Entity, Mode, Server, Why
+from interlock.model import Agent, Authority, Call, Declaration, Entity, Mode, Pin, Server, Why
 
 
 def uid(entity: Entity) -> dict[str, str]:
@@ -26,6 +26,7 @@ def entities_of(
     """The agent with its groups, the resource with its service, and the secret if there is one."""
     service = Entity("Service", at)
     groups = _groups(agent)
+    within = _server_of(resource, server)
     found = [
         _entity(Entity("Agent", agent.name), {"owner": agent.owner, "trust": agent.trust}, groups),
         *map(_entity, dict.fromkeys((*groups, *_groups(server)))),
@@ -36,7 +37,8 @@ def entities_of(
         found.append(_server(resource, server, service))
     elif resource != service:
         attributes = {"Model": {"service": at}, "Endpoint": host}.get(resource.type)
-        found.append(_entity(resource, attributes, [service]))
+        found.append(_entity(resource, attributes, [service, *within]))
+        found += [_server(itself, server, service) for itself in within]
     if secret:
         found.append(_entity(Entity("Secret", secret), host, [service]))
     return found
@@ -44,11 +46,10 @@ def entities_of(
 
 def line_of(resource: Entity, at: str, server: Server | None) -> tuple[Entity, ...]:
     """A resource, followed by everything that it is in; a policy may name any of it."""
-    service = Entity("Service", at)
-    known = (
-        server if server and (resource.type, resource.id) == ("McpServer", server.name) else None
-    )
-    return tuple(dict.fromkeys((resource, service, *_groups(known))))
+    itself = (resource.type, resource.id) == ("McpServer", server.name) if server else False
+    within = _server_of(resource, server)
+    groups = _groups(server) if itself or within else []
+    return tuple(dict.fromkeys((resource, *within, Entity("Service", at), *groups)))
 
 
 def entities_of_call(agent: Agent, call: Call, secret: str) -> list[dict[str, Any]]:
@@ -64,6 +65,7 @@ def context_of(
     moment = time.gmtime(now)
     why = why or Why(actors=(str(Entity("Agent", agent.name)),))
     request = call.request
+    pin = call.mcp.pin if call.mcp else Pin.UNSEEN
     return {
         "intent": declared.intent,
         "intent_category": why.intent_category,
@@ -85,6 +87,9 @@ def context_of(
         "tools": list(call.tools),
         "max_tokens": call.max_tokens,
         "body_bytes": len(request.body),
+        "server_trust": str(call.server.trust) if call.server else "",
+        "tool_pinned": pin is Pin.SAME,
+        "tool_changed": pin is Pin.CHANGED,
         "now": int(now),
         "hour": moment.tm_hour,
         "weekday": moment.tm_wday + 1,
@@ -98,6 +103,12 @@ def _server(resource: Entity, server: Server | None, service: Entity) -> dict[st
     known = server if server and server.name == resource.id else Server(resource.id)
     attributes = {name: str(getattr(known, name)) for name in ("owner", "trust", "health", "url")}
     return _entity(resource, attributes, [service, *_groups(known)])
+
+
+def _server_of(resource: Entity, server: Server | None) -> list[Entity]:
+    """The server that a tool or a document is in; none for what nobody registered."""
+    offered = server is not None and resource.type in ("Tool", "Document")
+    return [Entity("McpServer", server.name)] if server and offered else []
 
 
 def _groups(holder: Agent | Server | None) -> list[Entity]:

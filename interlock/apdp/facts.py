@@ -37,6 +37,7 @@ def facts_of(decision: Decision, agent: Agent, call: Call, recorded_at: float) -
         "max_tokens": call.max_tokens,
         "doubt": call.doubt,
         "server": asdict(call.server) if call.server else None,
+        "pin": str(call.mcp.pin) if call.mcp and call.mcp.tool else "",
         "category": why.intent_category,
         "matches": why.intent_matches,
         "goal_status": "" if why.goal_status == NO_GOAL else why.goal_status,

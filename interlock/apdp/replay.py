@@ -24,7 +24,9 @@ from interlock.model import (
     Decision,
     Declaration,
     Effect,
+    Message,
     Mode,
+    Pin,
     Reason,
     Request,
     Stage,
@@ -154,6 +156,7 @@ def _told(event: Mapping[str, Any], body: Mapping[str, Any], facts: Mapping[str,
         max_tokens=facts.get("max_tokens", 0),
         doubt=facts.get("doubt", ""),
         server=server_of(facts),
+        mcp=Message("", "", pin=Pin(facts["pin"])) if "pin" in facts else None,
     )
     return Situation(
         agent,

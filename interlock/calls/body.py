@@ -15,6 +15,8 @@ MOST_TOKENS = 2**53
 LONGEST_NAME = 256
 MOST_TOOLS = 1024
 MOST_BYTES = 16 << 20
+# Values are what takes time and memory, not characters. Commas in texts are counted too.
+MOST_VALUES = 500_000
 
 
 # The one media type, with no parameter but the one charset that JSON has (RFC 8259, 8.1).
@@ -44,20 +46,27 @@ def read_facts(request: Request) -> Facts:
 
 def read_object(request: Request) -> dict[str, Any]:
     """Read a body that is one JSON object; raises ValueError."""
-    if request.content_encoding not in ("", "identity"):
-        raise ValueError(f"the body is encoded as {request.content_encoding[:40]!r}")
-    if not _JSON.fullmatch(request.content_type):
-        raise ValueError("the body of a model call must be application/json, in UTF-8")
-    if len(request.body) > MOST_BYTES:
-        raise ValueError(f"the body of a model call is larger than {MOST_BYTES >> 20} MiB")
-    data = parse_json(request.body)
+    data = read_json(request)
     if not isinstance(data, dict):
         raise ValueError("the body must be a JSON object")
     return data
 
 
+def read_json(request: Request) -> Any:
+    """Read a body that says that it is JSON; raises ValueError."""
+    if request.content_encoding not in ("", "identity"):
+        raise ValueError(f"the body is encoded as {request.content_encoding[:40]!r}")
+    if not _JSON.fullmatch(request.content_type):
+        raise ValueError("the body of such a call must be application/json, in UTF-8")
+    if len(request.body) > MOST_BYTES:
+        raise ValueError(f"the body is larger than {MOST_BYTES >> 20} MiB")
+    return parse_json(request.body)
+
+
 def parse_json(body: bytes) -> Any:
     """Parse JSON that every parser reads the same way (RFC 8259, 4); raises ValueError."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ValueError(f"the body holds more than {MOST_VALUES} values")
     try:
         return json.loads(
             body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
@@ -77,10 +86,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def plain_name(text: str) -> str:
+def plain_name(text: str, longest: int = LONGEST_NAME) -> str:
     """A name that can stand in a policy, a log line and the ledger."""
-    if len(text) > LONGEST_NAME or not text.isprintable():
-        raise ValueError(f"a name in the body is not {LONGEST_NAME} printable characters")
+    if len(text) > longest or not text.isprintable():
+        raise ValueError(f"a name in the body is not {longest} printable characters")
     return text
 
 

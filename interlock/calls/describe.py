@@ -6,9 +6,10 @@ from urllib.parse import parse_qs, unquote
 
 from interlock.calls.body import Facts, plain_name
 from interlock.calls.catalogue import Operation, Provider
+from interlock.calls.mcp import read_messages
 from interlock.calls.path import path_doubt
 from interlock.calls.shapes import facts_of
-from interlock.model import Call, Entity, Request
+from interlock.model import Call, Entity, Message, Request, Server
 
 _GENERIC = {
     "GET": "http_get",
@@ -26,9 +27,10 @@ GENERIC_ACTIONS = frozenset(_GENERIC.values()) | {OTHER_METHOD, CONNECT}
 WEBSOCKET = "WEBSOCKET"
 
 
-def describe(request: Request, provider: Provider | None) -> Call:
+def describe(request: Request, provider: Provider | None, server: Server | None = None) -> Call:
     """Say what a request is. `provider` is the API that its host speaks, None when unknown.
 
+    `server` is the MCP server that it goes to if it is a message of MCP, None when unknown.
     Never raises: what cannot be read for sure comes back as a generic call with `doubt`.
     """
     # Decoded, because servers read `%3A` as `:`. What is decoded into a `/` is in doubt anyway.
@@ -38,7 +40,7 @@ def describe(request: Request, provider: Provider | None) -> Call:
     facts, doubt = _facts(request, provider, operation, path)
     generic = CONNECT if request.upgrade else _GENERIC.get(request.method, OTHER_METHOD)
     action = operation.action if operation else generic
-    return Call(
+    call = Call(
         service=provider.service if provider else request.authority.short,
         action=action,
         resource=_resource(request, provider, operation, facts),
@@ -50,6 +52,30 @@ def describe(request: Request, provider: Provider | None) -> Call:
         max_tokens=facts.max_tokens,
         doubt=request.doubt or path_doubt(request.path) or doubt,
     )
+    return call if operation or request.upgrade else _of_mcp(call, server)
+
+
+def _of_mcp(call: Call, server: Server | None) -> Call:
+    """The call as a message of MCP, with the others of its batch, if it is one."""
+    name = server.name if server else call.request.authority.short
+    try:
+        asked = read_messages(call.request, server)
+    except ValueError as e:
+        doubt = call.doubt or f"ambiguous_body: {e}"
+        return replace(call, doubt=doubt, mcp=Message(name, call.request.method))
+    service = server.name if server else call.service
+    first, *others = [
+        replace(
+            call,
+            service=service,
+            action=one.action,
+            resource=one.resource,
+            server=server,
+            mcp=one.message,
+        )
+        for one in asked
+    ] or [call]
+    return replace(first, batch=tuple(others))
 
 
 def _facts(

@@ -10,7 +10,7 @@ from interlock.cli.reader import START, Reader
 from interlock.errors import SettingsError
 from interlock.installation import Installation
 from interlock.ledger import Ledger
-from interlock.registry import Registry, Servers, Sessions, Tokens
+from interlock.registry import Pins, Registry, Servers, Sessions, Tokens
 from interlock.settings import Settings
 from interlock.store import Bindings, Shelf
 from interlock.store.modes import Modes
@@ -26,6 +26,7 @@ class Records:
     servers: Servers
     sessions: Sessions
     tokens: Tokens
+    pins: Pins
     bindings: Bindings
     modes: Modes
 
@@ -54,6 +55,7 @@ def reading(settings: Settings) -> Iterator[Records]:
             Servers(database, ledger.admin),
             Sessions(database, ledger.admin),
             Tokens(database, ledger.admin),
+            Pins(database, ledger.admin),
             Bindings(database),
             Modes(database, ledger.admin),
         )

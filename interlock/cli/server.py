@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from interlock.calls.url import parse_url
+from interlock.cli import server_tools
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, moment, say, say_fields, say_json, say_table
 from interlock.cli.words import parse_duration, parse_text, typed
@@ -148,6 +149,10 @@ def rm(context: typer.Context, name: Name, as_json: Json = False) -> None:
         say_json({"name": name, "removed": True})
         return
     say(f"Server {name} is removed.")
+
+
+app.command("pin")(server_tools.pin)
+app.command("diff")(server_tools.diff)
 
 
 def read_capabilities(path: Path) -> dict[str, Any]:

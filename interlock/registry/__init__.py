@@ -1,6 +1,7 @@
 """Who and what is there: agents, the keys that prove them, and servers, as far as is known."""
 
 from interlock.registry.leases import Lease
+from interlock.registry.pins import Pins
 from interlock.registry.profile import Profile
 from interlock.registry.registry import Registry
 from interlock.registry.servers import Registration, Servers
@@ -9,6 +10,7 @@ from interlock.registry.tokens import Role, Tokens
 
 __all__ = [
     "Lease",
+    "Pins",
     "Profile",
     "Registration",
     "Registry",

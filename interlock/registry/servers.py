@@ -90,6 +90,16 @@ class Servers:
         best = max(found, key=lambda server: len(server.url), default=None)
         return best and self._at(best, now)
 
+    def named(self, name: str) -> bool:
+        """Say whether there is a server of this name."""
+        return name in self._known.value.servers
+
+    def alone_at(self, authority: Authority, now: float) -> Server | None:
+        """The server at a destination where there is one only, whatever the path."""
+        known = self._known.value.servers.values()
+        found = [server for server in known if _is_at(server.url, authority)]
+        return self._at(found[0], now) if len(found) == 1 else None
+
     def show(self, name: str) -> Registration:
         """Answer all that is known of a server, by name or id; raises RegistryError."""
         return self._database.read(lambda connection: _require(connection, name))
@@ -231,11 +241,14 @@ class Servers:
 
 def _serves(url: str, authority: Authority, path: str) -> bool:
     """Say whether a request goes to the endpoint of a URL, or below it."""
+    base = urlsplit(url).path.rstrip("/")
+    return _is_at(url, authority) and (path == base or path.startswith(f"{base}/"))
+
+
+def _is_at(url: str, authority: Authority) -> bool:
     parts = urlsplit(url)
-    if (parts.hostname, parts.port or PORTS.get(parts.scheme)) != (authority.host, authority.port):
-        return False
-    base = parts.path.rstrip("/")
-    return path == base or path.startswith(f"{base}/")
+    at = (parts.hostname, parts.port or PORTS.get(parts.scheme))
+    return at == (authority.host, authority.port)
 
 
 def _changes(before: Registration, server: Server, profile: Profile) -> list[str]:

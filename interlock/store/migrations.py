@@ -330,6 +330,28 @@ def _access(tables: Tables) -> None:
     _watch(tables, "sessions", "api_tokens")
 
 
+def _tools(tables: Tables) -> None:
+    """What the tools of MCP servers were when they were first seen; they go with their server."""
+    tables.table("server_tools").create(
+        {
+            "server": str,
+            "tool": str,
+            "pinned": str,
+            "seen": str,
+            "first_seen": float,
+            "changed_at": float,
+        },
+        pk=("server", "tool"),
+        not_null={"pinned", "seen"},
+        if_not_exists=True,
+    )
+    _watch(tables, "server_tools")
+    tables.conn.execute(
+        "create trigger if not exists server_tools_gone after delete on servers "
+        "begin delete from server_tools where server = old.name; end"
+    )
+
+
 def _watch(
     tables: Tables, *names: str, verbs: tuple[str, ...] = ("insert", "update", "delete")
 ) -> None:
@@ -355,6 +377,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     _conditions,
     _servers,
     _access,
+    _tools,
 )
 
 

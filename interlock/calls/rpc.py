@@ -1,0 +1,22 @@
+"""The answer to messages that are refused, as JSON-RPC 2.0 errors that a client shows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from interlock.model import Message
+
+# Of the codes that a server may define for itself (JSON-RPC 2.0, 5.1).
+REFUSED = -32001
+
+
+def error(message: Message, text: str, data: dict[str, Any]) -> dict[str, Any]:
+    """One error with the id of the message that it answers; null for what has none."""
+    told = {"code": REFUSED, "message": text, "data": data}
+    return {"jsonrpc": "2.0", "id": message.id, "error": told}
+
+
+def errors(answers: Sequence[dict[str, Any]], *, batch: bool) -> Any:
+    """The body of an answer: a single error, or for a batch those of its requests."""
+    return (
+        [one for one in answers if one["id"] is not None] or [answers[0]] if batch else answers[0]
+    )
