@@ -64,7 +64,9 @@ def _of_mcp(verdict: Verdict, status: int) -> http.Response:
     told = [rpc.error(one.call.mcp, _message(one), _details(one)) for one in parts if one.call.mcp]
     asks = any(answer["id"] is not None for answer in told)
     readable = 200 if asks and status == 403 else status
-    return _json(readable, rpc.errors(told, batch=bool(verdict.part_of)))
+    return _json(
+        readable, rpc.errors(told, batch=verdict.call.request.body.lstrip().startswith(b"["))
+    )
 
 
 def unproven(error: IdentityError, *, at_proxy: bool, shape: str = "") -> http.Response:

@@ -15,8 +15,7 @@ def error(message: Message, text: str, data: dict[str, Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": message.id, "error": told}
 
 
-def errors(answers: Sequence[dict[str, Any]], *, batch: bool) -> Any:
-    """The body of an answer: a single error, or for a batch those of its requests."""
-    return (
-        [one for one in answers if one["id"] is not None] or [answers[0]] if batch else answers[0]
-    )
+def errors(told: Sequence[dict[str, Any]], *, batch: bool) -> Any:
+    """The body of an answer: one error, or for a batch those to its requests."""
+    answers = [one for one in told if one["id"] is not None]
+    return answers if batch and answers else told[0]

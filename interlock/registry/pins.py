@@ -79,6 +79,8 @@ class Pins:
     def _current(self, server: str, tool: str) -> Tool | None:
         """A tool as it was last seen, here or by another front door."""
         known, noticed = self._tools.value.get((server, tool)), self._noticed.get((server, tool))
+        if known is None and noticed and time.time() - noticed.first_seen > ON_ITS_WAY_S:
+            return None  # it was not kept, or its server is gone
         return replace(known, seen=noticed.seen) if known and noticed else known or noticed
 
     def pin(self, server: str, tools: Iterable[str] = ()) -> list[str]:

@@ -274,7 +274,8 @@ def test_a_loaded_set_selects_by_the_groups_of_its_schema() -> None:
     """`chat` is in `execute`, so of the shipped policies the one on deleting is left out."""
     policies = load_policies(shipped())
     deletion = (("delete_file", (Entity("Service", "openai"),)),)
-    assert policies.select(ANN, chat("gpt-4o")).ids == {"trusted-agents-use-models"}
+    of_models = {"trusted-agents-use-models", "trusted-agents-use-trusted-servers"}
+    assert policies.select(ANN, chat("gpt-4o")).ids == of_models
     assert policies.select(ANN, deletion).ids == {"deleting-is-administration"}
 
 

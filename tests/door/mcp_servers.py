@@ -2,6 +2,7 @@
 
 import json
 import logging
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from interlock.demo.front_door import FrontDoor
 from interlock.demo.upstream import Upstream
-from interlock.model import Mode, Server, Trust
+from interlock.model import Server, Trust
 from interlock.registry import Profile
 from tests.door.world import TRUSTED, World
 
@@ -117,11 +119,11 @@ def served(
                 world.change(lambda home: home.servers.remove(name))
 
 
-def agent_client(world: World, mode: Mode, **more: Any) -> httpx.AsyncClient:
+def agent_client(world: World, door: FrontDoor, **more: Any) -> httpx.AsyncClient:
     """An asynchronous client of a trusted agent through the proxy."""
     return httpx.AsyncClient(
-        proxy=world.doors[mode].proxy(TRUSTED, world.keys[TRUSTED]),
-        verify=world.trust(mode),
+        proxy=door.proxy(TRUSTED, world.keys[TRUSTED]),
+        verify=ssl.create_default_context(cafile=door.ca),
         trust_env=False,
         timeout=30,
         **more,
