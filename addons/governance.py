@@ -12,6 +12,7 @@ if str(_HERE.parent) not in sys.path:
 from addons.attestation import Attestation  # noqa: E402
 from addons.cutoff import Cutoff  # noqa: E402
 from addons.dial import Dial  # noqa: E402
+from addons.dispatch import FastDispatch  # noqa: E402
 from addons.door import Door  # noqa: E402
 from addons.gate import Gate  # noqa: E402
 from addons.head import Head  # noqa: E402
@@ -28,6 +29,7 @@ door = Door()
 
 # In the order in which a call meets them; Options last, because it closes the store at the end.
 addons = [
+    FastDispatch(),
     Head(door),
     Honeytokens(door),
     Identity(door),

@@ -225,4 +225,5 @@ def _served(mode: ProxyMode) -> bool:
 
 
 def _unset(name: str) -> bool:
-    return bool(getattr(ctx.options, name) == ctx.options.default(name))
+    """True for an option that this program has, and that nobody set."""
+    return name in ctx.options and getattr(ctx.options, name) == ctx.options.default(name)

@@ -19,11 +19,13 @@ from interlock.cli import (
     key,
     mode,
     policy,
+    proxy,
     run,
     secret,
     server,
     session,
     version,
+    web,
     webhook,
 )
 from interlock.cli.exits import Commands
@@ -50,7 +52,7 @@ def main(context: typer.Context, home: Home = None) -> None:
         typer.echo(context.get_help())
 
 
-for noun in (version, init, doctor, env, run, demo):
+for noun in (version, init, doctor, env, run, demo, proxy, web):
     app.command(noun.__name__.rpartition(".")[2])(noun.run)
 for noun in (
     agent,

@@ -37,7 +37,8 @@ class FrontDoor:
         self.home = home
         self.ports = free_ports(1 + len(reverse))
         modes = ["regular", *(f"reverse:{url}" for url in reverse)]
-        self.command = [str(Path(sys.executable).parent / program), "-s", str(SCRIPT)]
+        self.command = [str(Path(sys.executable).parent / program)]
+        self.command += ["proxy"] if program == "interlock" else ["-s", str(SCRIPT)]
         self.command += ["--set", f"interlock_home={home}", *options]
         for mode, port in zip(modes, self.ports, strict=True):
             self.command += ["--mode", f"{mode}@127.0.0.1:{port}"]

@@ -1,0 +1,140 @@
+"""The front door as a program of its own: the addons that a governed proxy needs, and no others."""
+
+import asyncio
+import gc
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from mitmproxy import exceptions, http, log, options
+from mitmproxy.addons import (
+    core,
+    disable_h2c,
+    errorcheck,
+    next_layer,
+    proxyserver,
+    save,
+    script,
+    tlsconfig,
+)
+from mitmproxy.master import Master
+from mitmproxy.tools.web.master import WebMaster
+
+from addons import governance
+from addons.dispatch import Dispatch
+from addons.drain import Drain
+from addons.plan import Plan
+
+BAD_INPUT = 2
+
+
+class ProxyMaster(Master):
+    """mitmproxy's core under our dispatch, governed from the first byte.
+
+    Scripts of the user come before governance, so that what is judged is what they made of a
+    request.
+    """
+
+    def __init__(self, opts: options.Options) -> None:
+        super().__init__(opts, with_termlog=True)
+        Dispatch.take_over(self.addons)
+        self.addons.add(
+            core.Core(),
+            disable_h2c.DisableH2C(),
+            proxyserver.Proxyserver(),
+            script.ScriptLoader(),
+            next_layer.NextLayer(),
+            save.Save(),
+            tlsconfig.TlsConfig(),
+            *governance.addons,
+            errorcheck.ErrorCheck(),
+        )
+
+    async def running(self) -> None:
+        """Keep the collector off what is loaded for good, and the type checks off every call.
+
+        mitmproxy leaves these checks out itself when Python runs with -O.
+        """
+        await super().running()
+        checked: Any = http.MessageData
+        checked.__post_init__ = lambda _: None
+        gc.collect()
+        gc.freeze()
+
+
+class GovernedWebMaster(WebMaster):
+    """mitmweb under our dispatch, with governance in it."""
+
+    def __init__(self, opts: options.Options) -> None:
+        super().__init__(opts)
+        Dispatch.take_over(self.addons)
+        self.addons.add(*governance.addons)
+
+
+class JsonLines(log.MitmLogHandler):
+    """Log lines as JSON, for programs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one object on one line."""
+        said = {"time": record.created, "level": record.levelname.lower()}
+        sys.stdout.write(json.dumps(said | {"message": record.getMessage()}) + "\n")
+        sys.stdout.flush()
+
+
+async def serve(
+    plan: Plan,
+    master_class: type[Master] = ProxyMaster,
+    ready: Callable[[], None] = lambda: None,
+) -> int:
+    """Run a front door until a signal ends it; answer the exit code.
+
+    SIGTERM and SIGINT let calls under way end, a second one stops at once. `ready` is called
+    when it serves.
+    """
+    logging.getLogger().setLevel(logging.INFO)
+    opts = options.Options()
+    master = master_class(opts)
+    if plan.as_json:
+        _log_json(master)
+    drain = Drain(plan.drain_s)
+    master.addons.add(drain, Announcement(ready))
+    try:
+        _configure(opts, plan)
+    except (exceptions.OptionsError, ValueError) as e:
+        sys.stderr.write(f"interlock: {e}\n")
+        return BAD_INPUT
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, drain.begin)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    await master.run()
+    return 0
+
+
+class Announcement:
+    """Says that the front door serves."""
+
+    def __init__(self, ready: Callable[[], None]) -> None:
+        self._ready = ready
+
+    def running(self) -> None:
+        """Everything is up."""
+        self._ready()
+
+
+def _configure(opts: options.Options, plan: Plan) -> None:
+    """Set the options of a plan at once; raises OptionsError for one unknown or misspelled."""
+    said = [f"mode={mode}" for mode in plan.modes] + [f"scripts={one}" for one in plan.scripts]
+    said += [f"save_stream_file={plan.save}"] if plan.save else []
+    opts.set(f"listen_host={plan.listen_host}", *said, *plan.options, defer=True)
+    if unknown := opts.deferred:
+        raise exceptions.OptionsError(f"--set {', '.join(unknown)}: there is no such option")
+
+
+def _log_json(master: Any) -> None:
+    master._termlog_addon.uninstall()
+    lines: Any = JsonLines
+    lines().install()

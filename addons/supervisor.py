@@ -1,0 +1,159 @@
+"""Keeps the processes of one front door alive, and ends them together."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import Process
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from addons import listeners
+from addons.plan import Plan
+from addons.worker import READY
+
+log = logging.getLogger(__name__)
+
+START_S = 60.0
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 30.0
+# Who lived so long was sound; its end says nothing about the next.
+SOUND_S = 60.0
+# Beyond what draining may take, to close the ledger.
+GRACE_S = 10.0
+BAD_START = 2
+
+
+@dataclass(slots=True)
+class Worker:
+    """One process, and our end of the channel to it."""
+
+    process: Process
+    channel: socket.socket
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Supervisor:
+    """Starts workers that share listening sockets, and replaces one that dies."""
+
+    def __init__(self, plan: Plan, count: int) -> None:
+        self._plan = plan
+        self._count = count
+        self._sockets: listeners.Sockets = {}
+        self._workers: dict[int, Worker] = {}
+        self._stopping = asyncio.Event()
+
+    @property
+    def ready(self) -> int:
+        """How many workers serve now."""
+        return sum(worker.ready.is_set() for worker in self._workers.values())
+
+    @property
+    def count(self) -> int:
+        """How many workers should serve."""
+        return self._count
+
+    @property
+    def stopping(self) -> bool:
+        """True from the first signal to end."""
+        return self._stopping.is_set()
+
+    async def run(self) -> int:
+        """Run until a signal ends it; answer the exit code. Raises OSError when nothing listens.
+
+        The first worker has to serve before the others are started, so that what is wrong with
+        the settings is said once.
+        """
+        self._sockets = listeners.open_sockets(self._plan.modes, self._plan.listen_host)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        loop.add_signal_handler(signal.SIGHUP, self._forward, signal.SIGHUP)
+        try:
+            if not await self._start(0):
+                return 0 if self.stopping else BAD_START
+            await asyncio.gather(*(self._keep(slot) for slot in range(self._count)))
+            return 0
+        finally:
+            listeners.close(self._sockets)
+
+    async def _keep(self, slot: int) -> None:
+        """Keep one place filled."""
+        loop = asyncio.get_running_loop()
+        pause = FIRST_PAUSE_S
+        while not self.stopping:
+            began = loop.time()
+            if slot not in self._workers:
+                await self._start(slot)
+            if worker := self._workers.get(slot):
+                code = await worker.process.wait()
+                self._forget(slot)
+                if not self.stopping:
+                    log.error("worker %s ended with %s; starting another", slot, code)
+            pause = FIRST_PAUSE_S if loop.time() - began > SOUND_S else pause * 2
+            if not self.stopping:
+                await self._sleep(min(pause, LONGEST_PAUSE_S))
+
+    async def _start(self, slot: int) -> bool:
+        """Start a worker and wait until it serves; False when it did not."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *command(self._plan, self._sockets, theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), *_handles(self._sockets)),
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                # Ctrl-C at a terminal reaches the whole group; the workers are told by us.
+                start_new_session=True,
+            )
+        worker = self._workers[slot] = Worker(process, ours)
+        ours.setblocking(False)
+        loop = asyncio.get_running_loop()
+        try:
+            said = await asyncio.wait_for(loop.sock_recv(ours, len(READY)), START_S)
+        except (TimeoutError, OSError):
+            said = b""
+        if said == READY:
+            worker.ready.set()
+            return True
+        if said:
+            process.kill()
+        await process.wait()
+        self._forget(slot)
+        return False
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _forget(self, slot: int) -> None:
+        if worker := self._workers.pop(slot, None):
+            worker.channel.close()
+
+    def _end(self) -> None:
+        """Have every worker drain; asked again, or when that takes too long, cut it short."""
+        again = self.stopping
+        self._stopping.set()
+        self._forward(signal.SIGKILL if again else signal.SIGTERM)
+        limit = self._plan.drain_s + GRACE_S
+        asyncio.get_running_loop().call_later(limit, self._forward, signal.SIGKILL)
+
+    def _forward(self, number: signal.Signals) -> None:
+        for worker in self._workers.values():
+            if worker.process.returncode is None:
+                worker.process.send_signal(number)
+
+
+def command(plan: Plan, sockets: listeners.Sockets, channel: int) -> Sequence[str]:
+    """The command line of a worker."""
+    handles = json.dumps(listeners.handles_of(sockets))
+    return (sys.executable, "-m", "addons.worker", plan.dump(), handles, str(channel))
+
+
+def _handles(sockets: listeners.Sockets) -> list[int]:
+    return [one.fileno() for listening in sockets.values() for one in listening]

@@ -1,0 +1,242 @@
+"""`interlock proxy`: processes behind one port, replaced when they die, drained at the end."""
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from interlock.demo.front_door import FrontDoor, free_ports
+from interlock.model import Mode
+from tests.door.test_invariants import SABOTEURS, wait_for
+from tests.door.world import CHAT, OPENAI_KEY, TRUSTED, World
+
+INTERLOCK = str(Path(sys.executable).parent / "interlock")
+
+
+def proxy(world: World, *options: str, mode: Mode = Mode.ENFORCE) -> FrontDoor:
+    """A front door of two workers over this home, not started yet."""
+    given = ("--workers", "2", *options)
+    return world.door(mode, *given, program="interlock", reverse=(world.openai,))
+
+
+def client(world: World, door: FrontDoor, **more: object) -> httpx.Client:
+    """A client of the trusted agent, through the proxy."""
+    return httpx.Client(
+        proxy=door.proxy(TRUSTED, world.keys[TRUSTED]),
+        verify=ssl.create_default_context(cafile=door.ca),
+        trust_env=False,
+        timeout=30,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def workers_of(door: FrontDoor) -> list[int]:
+    """The processes that serve, by their ids."""
+    found = Path(f"/proc/{door.process.pid}/task/{door.process.pid}/children").read_text()
+    return [int(pid) for pid in found.split()]
+
+
+def is_connected(pid: int, port: int) -> bool:
+    """Tell whether a process has connections on a port that it also listens on."""
+    wanted = f":{port:04X} "
+    inodes = {
+        line.split()[9]
+        for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+        if wanted in line and line.split()[3] == "01"
+    }
+    links = Path(f"/proc/{pid}/fd").iterdir()
+    held = {str(link.readlink()) for link in links if link.is_symlink()}
+    return any(f"socket:[{inode}]" in held for inode in inodes)
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    """Wait for something that takes a while."""
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def door(_world: World) -> FrontDoor:
+    """One front door of two workers for all tests that leave it alive."""
+    with proxy(_world) as started:
+        eventually(lambda: started.log.count("enforce mode") == 2)
+        yield started
+
+
+def test_every_worker_serves_and_puts_the_key_in(world: World, door: FrontDoor) -> None:
+    """Connections are spread over the processes; each call gets the key, and no agent sees it."""
+    clients = [client(world, door) for _ in range(12)]
+    try:
+        for one in clients:
+            answer = one.post(f"{world.openai}/v1/chat/completions", json=CHAT)
+            assert answer.status_code == 200
+            assert OPENAI_KEY not in answer.text
+        assert all(is_connected(pid, door.ports[0]) for pid in workers_of(door))
+    finally:
+        for one in clients:
+            one.close()
+    assert len(world.received()) == 12
+
+
+def test_a_base_url_is_served_too(world: World, door: FrontDoor) -> None:
+    """Every mode has its socket, and every worker accepts from it."""
+    answer = httpx.post(
+        f"https://127.0.0.1:{door.ports[1]}/v1/chat/completions",
+        json=CHAT,
+        headers={"Authorization": f"Bearer {world.keys[TRUSTED]}"},
+        verify=ssl.create_default_context(cafile=door.ca),
+        timeout=30,
+    )
+    assert answer.status_code == 200
+    world.carried(OPENAI_KEY)
+
+
+def test_a_denied_call_does_not_leave(world: World, door: FrontDoor) -> None:
+    """Governance is the same as under mitmdump."""
+    with client(world, door) as one:
+        assert one.delete(f"{world.openai}/v1/files/file-1").status_code == 403
+    assert world.received() == []
+
+
+def test_a_worker_that_dies_is_replaced(world: World, door: FrontDoor) -> None:
+    """Others serve in the meantime, and soon there are as many as before."""
+    before = workers_of(door)
+    os.kill(before[0], signal.SIGKILL)
+    with client(world, door) as one:
+        assert one.get(f"{world.openai}/v1/models").status_code == 200
+    eventually(lambda: door.log.count("enforce mode") == 3)
+    after = workers_of(door)
+    assert len(after) == 2
+    assert before[1] in after
+    assert before[0] not in after
+
+
+def test_a_stream_under_way_ends_before_the_door_does(world: World) -> None:
+    """SIGTERM closes the port at once, lets the stream run to its end, and loses no outcome."""
+    door = proxy(world, mode=Mode.OBSERVE)
+    with door, client(world, door) as one:
+        with one.stream("GET", f"{world.openai}/ticks?count=40&interval=50") as stream:
+            events = stream.iter_raw()
+            first = next(events)
+            door.process.send_signal(signal.SIGTERM)
+            eventually(lambda: not _accepts(door))
+            rest = first + b"".join(events)
+        assert rest.count(b"data:") == 40
+        assert door.process.wait(30) == 0
+    outcome = world.outcome(stream.headers["interlock-decision-id"])
+    assert outcome["status"] == 200
+    assert outcome["error"] == ""
+
+
+def test_what_takes_too_long_is_cut(world: World) -> None:
+    """Draining has a limit."""
+    door = proxy(world, "--drain", "0.5", mode=Mode.OBSERVE)
+    with door, client(world, door) as one:
+        with one.stream("GET", f"{world.openai}/ticks?count=1000&interval=50") as stream:
+            door.process.send_signal(signal.SIGTERM)
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(stream.iter_raw())
+        assert door.process.wait(30) == 0
+
+
+def test_the_workers_end_when_their_supervisor_is_killed(world: World) -> None:
+    """Nothing goes on that nobody could end."""
+    with proxy(world, "--drain", "0") as door:
+        eventually(lambda: door.log.count("enforce mode") == 2)
+        left = workers_of(door)
+        door.process.kill()
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
+
+
+@pytest.mark.parametrize("program", ["interlock", "mitmdump"])
+@pytest.mark.parametrize("where", ["requestheaders", "responseheaders", "response"])
+def test_a_hook_of_a_user_that_fails_is_a_refusal(world: World, program: str, where: str) -> None:
+    """mitmproxy would log it and go on."""
+    script = str(SABOTEURS / "fail_hooks.py")
+    door = world.door(Mode.OBSERVE, "-s", script, program=program, reverse=())
+    with door, client(world, door) as one:
+        try:
+            status = one.get(f"{world.openai}/fail/{where}").status_code
+        except httpx.RemoteProtocolError:
+            status = 0
+        assert status == (0 if where == "responseheaders" else 503)
+        assert one.get(f"{world.openai}/v1/models").status_code == 200
+    assert (len(world.received()) == 1) == (where == "requestheaders")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        pytest.param(["--set", "nope=1"], "--set nope: there is no such option", id="an option"),
+        pytest.param(["--set", "interlock_mode=no"], "interlock_mode", id="a setting"),
+        pytest.param(["--mode", "foo"], "--mode: unknown mode", id="a mode"),
+        pytest.param(["--mode", "socks5"], "'socks5' is refused", id="a mode we do not govern"),
+        pytest.param(["--set", "ssl_insecure=true"], "ssl_insecure", id="an insecure option"),
+        pytest.param(["-s", "nope.py"], "nope.py", id="a script"),
+        pytest.param(["--workers", "0"], "--workers", id="no worker"),
+        pytest.param(["--mode", "regular@TAKEN"], "cannot listen on 127.0.0.1:TAKEN", id="a port"),
+    ],
+)
+def test_bad_input_is_named_once(words: list[str], said: str, tmp_path: Path) -> None:
+    """One line says what is wrong, the exit code is 2, and there is no traceback."""
+    (port,) = free_ports(1)
+    default = [] if "--mode" in words else ["--mode", f"regular@{port}"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = str(taken.getsockname()[1])
+        given = [word.replace("TAKEN", number) for word in words]
+        command = [INTERLOCK, "--home", str(tmp_path / "home"), "proxy", *default, *given]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    text = ended.stdout + ended.stderr
+    assert ended.returncode == 2
+    assert text.count(said.replace("TAKEN", number)) == 1
+    assert "Traceback" not in text
+
+
+def _accepts(door: FrontDoor) -> bool:
+    try:
+        httpx.get(f"http://{door.address}", timeout=5, trust_env=False)
+    except httpx.ConnectError:
+        return False
+    except httpx.HTTPError:
+        return True
+    return True
+
+
+def test_the_web_page_is_governed_too(world: World) -> None:
+    """`interlock web` serves calls, and its page holds no key."""
+    (port,) = free_ports(1)
+    options = ("--set", "web_password=letmein", "--web-port", str(port))
+    door = world.door(Mode.ENFORCE, *options, program="interlock", reverse=())
+    door.command[1] = "web"
+    with door, client(world, door) as one:
+        answer = one.post(f"{world.openai}/v1/chat/completions", json=CHAT)
+        assert answer.status_code == 200
+        page = httpx.get(
+            f"http://127.0.0.1:{port}/flows",
+            headers={"Authorization": "Bearer letmein"},
+            trust_env=False,
+            timeout=30,
+        )
+    assert page.status_code == 200
+    assert "v4.public." in page.text
+    assert OPENAI_KEY not in page.text
+
+
+def test_log_lines_are_json_for_programs(world: World) -> None:
+    """With --json each line is an object."""
+    with proxy(world, "--json") as door, client(world, door) as one:
+        one.get(f"{world.openai}/v1/models")
+        wait_for(lambda: "allow" in door.log)
+        lines = [json.loads(line) for line in door.log.splitlines()]
+    assert {"time", "level", "message"} == set().union(*lines)

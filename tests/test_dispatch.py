@@ -1,0 +1,106 @@
+"""The index of hooks always fits the chain of addons."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from mitmproxy import hooks
+from mitmproxy.master import Master
+from mitmproxy.options import Options
+from mitmproxy.test import tflow
+
+from addons.dispatch import Dispatch
+
+
+class Heard:
+    """An addon that notes what it is told."""
+
+    def __init__(self, name: str, heard: list[str]) -> None:
+        self.name = name
+        self._heard = heard
+
+    def running(self) -> None:
+        """Note it."""
+        self._heard.append(self.name)
+
+
+class Parent:
+    """An addon that has another below it, which may be exchanged."""
+
+    def __init__(self, *addons: Any) -> None:
+        self.addons = list(addons)
+
+
+@pytest.fixture
+async def master() -> Iterator[Master]:
+    """A master without addons, under our dispatch."""
+    made = Master(Options())
+    Dispatch.take_over(made.addons)
+    return made
+
+
+async def told(master: Master, heard: list[str]) -> list[str]:
+    """Who hears of an event now."""
+    heard.clear()
+    await master.addons.trigger_event(hooks.RunningHook())
+    return list(heard)
+
+
+async def test_hooks_are_called_in_the_order_of_the_chain(master: Master) -> None:
+    """Parents come before what is below them, and what was added first comes first."""
+    heard: list[str] = []
+    first, inner, last = (Heard(name, heard) for name in ("first", "inner", "last"))
+    master.addons.add(first, Parent(inner), last)
+    assert await told(master, heard) == ["first", "inner", "last"]
+
+
+async def test_who_is_added_or_removed_later_is_noticed(master: Master) -> None:
+    """The index is made anew whenever the chain has changed."""
+    heard: list[str] = []
+    stays, comes = Heard("stays", heard), Heard("comes", heard)
+    master.addons.add(stays)
+    assert await told(master, heard) == ["stays"]
+    master.addons.add(comes)
+    assert await told(master, heard) == ["stays", "comes"]
+    master.addons.remove(stays)
+    assert await told(master, heard) == ["comes"]
+
+
+async def test_what_a_parent_exchanges_while_it_is_configured_is_noticed(master: Master) -> None:
+    """Scripts come, go and change places in `configure`."""
+    heard: list[str] = []
+    old, new = Heard("old", heard), Heard("new", heard)
+
+    class Exchanging(Parent):
+        def configure(self, updated: set[str]) -> None:
+            if "listen_host" in updated:
+                self.addons = [new]
+
+    master.addons.add(Exchanging(old))
+    assert await told(master, heard) == ["old"]
+    master.options.update(listen_host="127.0.0.1")
+    assert await told(master, heard) == ["new"]
+
+
+async def test_a_hook_that_fails_does_not_keep_others_from_theirs(master: Master) -> None:
+    """Its flow is refused, and everybody else still hears of it."""
+    seen = []
+
+    class Broken:
+        def request(self, flow: Any) -> None:
+            raise ZeroDivisionError("sabotage")
+
+    class Sound:
+        async def request(self, flow: Any) -> None:
+            seen.append(flow.response.status_code)
+
+    master.addons.add(Broken(), Sound())
+    flow = tflow.tflow()
+    await master.addons.handle_lifecycle(_request(flow))
+    assert seen == [503]
+
+
+def _request(flow: Any) -> hooks.Hook:
+    from mitmproxy.proxy.layers.http import HttpRequestHook
+
+    return HttpRequestHook(flow)
