@@ -1,11 +1,15 @@
 """The last look at a request before it leaves: is it what was judged, and its token redeemed."""
 
+from functools import partial
+
 from mitmproxy import connection, http
 
 from addons.clearance import Clearance, Refused, check_unchanged, is_verified
 from addons.conversation import Conversation
 from addons.door import Door
+from addons.honeytokens import sound
 from addons.passage import Credentialed, Passage, stages_for
+from addons.rpc import Upload
 from broker import Mask, Secret, Wire, token_in
 from interlock.governor import Governor
 from interlock.model import Authority
@@ -29,15 +33,21 @@ def admit(
     if capability:
         secret = _redeem(governor, flow.request, clearance, capability, server)
         mask = mask | Mask(capability.recipe.forms(secret))
-    ratio, speaks = door.limits.decompression_ratio, flow.request.http_version
-    stages = stages_for(account, mask, ratio, speaks)
-    talk = None
-    if clearance.verdict.call.request.upgrade:
-        account.lasting = True
-        talk = Conversation(account, mask, door.limits)
+    stages = stages_for(account, mask, door.limits, flow.request)
+    talk = upload = None
+    match clearance.verdict.call.request.protocol:
+        case "websocket":
+            talk = Conversation(account, mask, door.limits)
+        case "grpc":
+            if server.alpn != b"h2":
+                raise Refused("the upstream does not speak HTTP/2, which gRPC needs")
+            detector = governor.installation.honeytokens.detector
+            alarm = partial(sound, governor, clearance.verdict)
+            upload = Upload(account, door.limits, detector, alarm)
+    account.lasting = bool(talk or upload)
     if capability and secret:
-        return Credentialed(account, stages, talk, flow.request, capability.recipe, secret)
-    return Passage(account, stages, talk)
+        return Credentialed(account, stages, flow.request, capability.recipe, secret, talk, upload)
+    return Passage(account, stages, talk, upload)
 
 
 def _redeem(

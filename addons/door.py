@@ -1,6 +1,9 @@
 """What the addons of one front door share: the governor, and the calls that are under way."""
 
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from mitmproxy import http
 
 from addons.clearance import Clearance
 from addons.stage import Stage
@@ -72,4 +75,5 @@ class Door:
         self.callers: dict[str, Caller] = {}
         self.clearances: dict[str, Clearance] = {}
         self.accounts: dict[str, Account] = {}
+        self.refused: WeakKeyDictionary[http.HTTPFlow, http.Response] = WeakKeyDictionary()
         self.dialable: dict[str, set[Authority]] = {}

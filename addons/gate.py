@@ -10,6 +10,7 @@ from addons.clearance import Clearance
 from addons.door import Account, Door
 from addons.fail_closed import fail_closed
 from addons.identity import KEY_SLOTS
+from addons.rpc import in_rpc, is_rpc
 from addons.wire import request_of
 from broker import carrier
 from interlock.calls.usage import UsageReader
@@ -28,8 +29,28 @@ class Gate:
         self._door = door
 
     @fail_closed
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Decide on a call of gRPC at its head: either side may speak first, and for hours."""
+        if flow.error or not is_rpc(flow.request):
+            return
+        flow.request.stream = not flow.response
+        if flow.request.stream:
+            await self._decide(flow)
+        if flow.response:
+            # Set on the flow, it would be sent only after all that the agent has to say.
+            self._door.refused[flow] = in_rpc(flow.response)
+            flow.response = None
+        flow.request.stream = True
+
+    @fail_closed
     async def request(self, flow: http.HTTPFlow) -> None:
-        """Decide on a request once its body is complete."""
+        """Decide on any other request once its body is complete."""
+        if flow.request.stream:  # of gRPC, here at its end; with no body, before it leaves
+            flow.response = self._door.refused.pop(flow, flow.response)
+            return
+        await self._decide(flow)
+
+    async def _decide(self, flow: http.HTTPFlow) -> None:
         caller = self._door.callers.pop(flow.id, None)
         if flow.response or flow.error:
             return
@@ -80,8 +101,12 @@ class Gate:
             ask_readable(request.headers)
         if verdict.capability:
             carry(request.headers, verdict.capability)
-        if verdict.call.request.upgrade:
-            handshake.plain(request.headers)
+        match verdict.call.request.protocol:
+            case "websocket":
+                handshake.plain(request.headers)
+            case "grpc":
+                request.headers["te"] = "trailers"
+                request.headers["grpc-accept-encoding"] = "identity"
         self._door.dialable.setdefault(flow.client_conn.id, set()).add(authority)
         self._door.clearances[flow.id] = Clearance(
             verdict,
@@ -102,7 +127,7 @@ def frame(request: http.Request, body: bytes) -> None:
     """
     request.headers.pop("transfer-encoding", None)
     request.headers.pop("content-length", None)
-    if body or request.method in ("POST", "PUT", "PATCH"):
+    if not request.stream and (body or request.method in ("POST", "PUT", "PATCH")):
         request.headers["content-length"] = str(len(body))
     request.trailers = None
     # We have answered it, and an interim answer of the upstream would be taken for the final one.

@@ -18,6 +18,7 @@ from interlock.alerts.sighting import Place, Sighting, look_in_body, look_in_hea
 from interlock.errors import IdentityError
 from interlock.governor import Governor
 from interlock.model import UNIDENTIFIED, Agent, Authority, Request
+from interlock.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,20 @@ class Honeytokens:
             return governor.identify(proof[1], proof[0]) if proof else UNIDENTIFIED
         except IdentityError:
             return UNIDENTIFIED
+
+
+def sound(governor: Governor, verdict: Verdict, honeytoken: str) -> None:
+    """Raise the alarm for a message of a running call; whoever calls lets none of it pass."""
+    alarm = raise_alarm(
+        governor, verdict.call.request, verdict.agent, Sighting(honeytoken, "message")
+    )
+    task = asyncio.get_running_loop().create_task(alarm)
+    _SOUNDING.add(task)
+    task.add_done_callback(_SOUNDING.discard)
+
+
+# The loop itself holds tasks weakly.
+_SOUNDING: set[asyncio.Task[Verdict]] = set()
 
 
 def _target(flow: http.HTTPFlow) -> Iterator[Place]:

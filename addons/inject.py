@@ -42,6 +42,7 @@ from addons.door import Door
 from addons.handshake import accepts
 from addons.head import too_long
 from addons.passage import Passage, broken
+from addons.rpc import in_rpc, is_rpc
 from addons.stream import StreamLayer
 from broker import BrokerError
 
@@ -100,7 +101,13 @@ class BoundaryLayer(HttpLayer):
     def get_connection(
         self, event: GetHttpConnection, *, reuse: bool = True
     ) -> layer.CommandGenerator[None]:
-        """Forget connections that ended, which mitmproxy keeps as long as the agent's."""
+        """Give a refused call none; forget those that ended, which mitmproxy would keep."""
+        asks = self.command_sources.get(event)
+        if isinstance(asks, HttpStream) and asks.flow in self.door.refused:
+            del self.command_sources[event]
+            completed = GetHttpConnectionCompleted(event, (None, OURS + "refused"))
+            yield from self.event_to_child(asks, completed)
+            return
         used = {stream.context.server for stream in self.streams.values()}
         for ended in [
             known
@@ -146,7 +153,11 @@ class BoundaryLayer(HttpLayer):
         if isinstance(event, RequestHeaders):
             event = self._outward(event)
         elif isinstance(event, RequestData):
-            event = replace(event, data=self._passage(event).content(event.data))
+            try:
+                event = replace(event, data=self._passage(event).content(event.data))
+            except Breach as breach:
+                yield from self._break(child, event.stream_id, breach)
+                return
         elif isinstance(event, RequestProtocolError):
             self.passages.pop(event.stream_id, None)
         elif isinstance(event, ResponseProtocolError):
@@ -169,6 +180,18 @@ class BoundaryLayer(HttpLayer):
             passed = ResponseData(event.stream_id, talk.farewell(breach))
         if passed.data:
             yield from super().event_to_child(stream, passed)
+
+    def _break(
+        self, upstream: layer.Layer, stream_id: int, breach: Breach
+    ) -> layer.CommandGenerator[None]:
+        """End a call over what the agent said, and tell both sides."""
+        why = OURS + breach.why
+        log.warning("a call ended: %s", breach.why)
+        gone = RequestProtocolError(stream_id, why, ErrorCode.CANCEL)
+        yield from self.event_to_child(upstream, gone)
+        if stream := self.streams.get(stream_id):
+            error = ResponseProtocolError(stream_id, why, ErrorCode.REQUEST_TOO_LARGE)
+            yield from self.event_to_child(stream, error)
 
     def _inward(self, stream: HttpStream, event: events.Event) -> Iterator[events.Event]:
         """What the stream gets to see in place of `event`."""
@@ -223,12 +246,16 @@ class BoundaryLayer(HttpLayer):
         stream = self.streams.get(event.stream_id)
         if stream is None or event.code not in EXPLAINED or stream.flow.response:
             return [event]
-        answer = refusals.broken_off(stream.flow, event.message, status=EXPLAINED[event.code])
+        answer = self.door.refused.pop(stream.flow, None)
+        if answer is None:
+            answer = refusals.broken_off(stream.flow, event.message, status=EXPLAINED[event.code])
+            if is_rpc(stream.flow.request):
+                answer = in_rpc(answer)
         # Of a request that was not read to its end the rest is still to come: hang up.
         unread = [event] if event.code is ErrorCode.REQUEST_TOO_LARGE else []
         return [
-            ResponseHeaders(event.stream_id, answer),
-            ResponseData(event.stream_id, answer.content or b""),
+            ResponseHeaders(event.stream_id, answer, end_stream=not answer.raw_content),
+            ResponseData(event.stream_id, answer.raw_content or b""),
             ResponseEndOfMessage(event.stream_id),
             *unread,
         ]

@@ -18,17 +18,23 @@ from mitmproxy.proxy.layers.http._events import (
 
 from addons.conversation import Conversation
 from addons.door import Account
+from addons.rpc import RpcScrub, Upload
 from addons.stage import DIGESTS, Decode, Read, Scrub, Stage, Unreadable
 from broker import Mask, Outgoing, Recipe, Secret
+from interlock.settings import Limits
 
 
-def stages_for(account: Account, mask: Mask, ratio: int, agent_speaks: str) -> tuple[Stage, ...]:
+def stages_for(
+    account: Account, mask: Mask, limits: Limits, request: http.Request
+) -> tuple[Stage, ...]:
     """What an answer passes: decoded where somebody has to read it, scrubbed where it may leak.
 
     No answer of a host that knows secrets of ours may bring one back, not even to a call that
     took none along, for the host may have kept what another brought.
     """
-    decode = Decode(ratio, chunked=agent_speaks == "HTTP/1.1")
+    decode = Decode(limits.decompression_ratio, chunked=request.http_version == "HTTP/1.1")
+    if request.stream:
+        return (decode, *account.inspectors, RpcScrub(account, mask, limits.message_bytes))
     return (
         *([decode] if mask or account.inspectors else ()),
         *([Read(account.usage)] if account.usage else ()),
@@ -41,10 +47,15 @@ class Passage:
     """A call on its way, and its answer on the way back."""
 
     def __init__(
-        self, account: Account, stages: Sequence[Stage], talk: Conversation | None
+        self,
+        account: Account,
+        stages: Sequence[Stage],
+        talk: Conversation | None = None,
+        upload: Upload | None = None,
     ) -> None:
-        """`talk` is for a call that asks for a WebSocket."""
+        """`talk` is for a call that asks for a WebSocket, `upload` for one of gRPC."""
         self.talk = talk
+        self._upload = upload
         self._account = account
         self._stages = stages
 
@@ -53,8 +64,8 @@ class Passage:
         return request
 
     def content(self, data: bytes) -> bytes:
-        """What the upstream gets in place of the body, which leaves in one piece."""
-        return data
+        """What the upstream gets in place of a piece of the body; raises Breach."""
+        return self._upload.take(data) if self._upload else data
 
     def inward(self, event: HttpEvent) -> Iterator[events.Event]:
         """What the flow gets in place of an event of the answer, stage after stage."""
@@ -90,13 +101,14 @@ class Credentialed(Passage):
         self,
         account: Account,
         stages: Sequence[Stage],
-        talk: Conversation | None,
         request: http.Request,
         recipe: Recipe,
         secret: Secret,
+        talk: Conversation | None = None,
+        upload: Upload | None = None,
     ) -> None:
         """Put the secret on a copy of the request, in place of the token; raises RecipeError."""
-        super().__init__(account, stages, talk)
+        super().__init__(account, stages, talk, upload)
         account.redeemed = True
         before = outgoing_of(request).without(recipe.slot)
         after = recipe.apply(before, secret, time.time())
@@ -111,9 +123,9 @@ class Credentialed(Passage):
         return sent
 
     def content(self, data: bytes) -> bytes:
-        """Answer the body of that copy, once; what is said after a handshake is no body."""
-        if self.talk and self.talk.open:
-            return data
+        """Answer the body of that copy, once; or what is said later, of which we know nothing."""
+        if self._upload or (self.talk and self.talk.open):
+            return super().content(data)
         body, self._body = self._body, None
         if body is None:
             raise RuntimeError("the body was put on the wire already")

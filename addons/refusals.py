@@ -99,6 +99,12 @@ def plain(status: int, message: str, shape: str = "") -> http.Response:
     return _response(status, shape, f"Interlock: {message}", {})
 
 
+def message_of(response: http.Response) -> str:
+    """What a refusal of ours says, whatever its shape."""
+    body = json.loads(response.content or b"{}")
+    return str(body.get("error", body).get("message", ""))
+
+
 _FAILURES = ("ledger_unavailable", "secret_unavailable")
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 503: "server_error"}
 _GOOGLE_STATUS = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}

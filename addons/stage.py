@@ -140,7 +140,9 @@ class Scrub(Stage):
 
     def _whole(self, value: bytes) -> bytes:
         """Scrub a value that is complete in itself."""
-        return b"".join([*self.feed(value), *self.flush()])
+        clean = self._scrubber.feed(value) + self._scrubber.flush()
+        self.masked = self._scrubber.count
+        return clean
 
     def _shown(self, clean: bytes) -> Iterator[bytes]:
         self.masked = self._scrubber.count

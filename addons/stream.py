@@ -36,8 +36,9 @@ class Stream:
             return
         for name in [name for name in response.headers if name.lower().startswith("interlock-")]:
             del response.headers[name]
-        response.headers[DECISION_HEADER] = account.verdict.decision.label
-        response.headers[DECISION_ID_HEADER] = account.verdict.decision.id
+        decision = account.verdict.decision
+        for name, value in ((DECISION_HEADER, decision.label), (DECISION_ID_HEADER, decision.id)):
+            response.headers[name.lower() if response.is_http2 else name] = value
         response.headers.pop("alt-svc", None)
         response.stream = _must_not_wait(response)
 

@@ -7,6 +7,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from addons.door import Tunnel
 from addons.handshake import is_handshake
+from addons.rpc import is_rpc
 from interlock.calls import parse_authority
 from interlock.model import Authority, Evidence, Request
 
@@ -49,7 +50,7 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
             sni=_short(flow.client_conn.sni),
             host=_short(request.host_header),
         ),
-        upgrade="websocket" if is_handshake(request) else "",
+        protocol=protocol_of(request),
         doubt=doubt
         or _odd_head(request)
         or ("" if is_reverse(flow) else _mismatch(flow, authority)),
@@ -60,6 +61,13 @@ def _mcp_headers(request: http.Request) -> tuple[tuple[str, str], ...]:
     """Every header whose name begins with `mcp-`, in lower case."""
     fields = [(name.lower(), value) for name, value in request.headers.items(multi=True)]
     return tuple(field for field in fields if field[0].startswith("mcp-"))
+
+
+def protocol_of(request: http.Request) -> str:
+    """What is spoken over HTTP: `websocket`, `grpc`, or nothing of its own."""
+    if is_rpc(request):
+        return "grpc"
+    return "websocket" if is_handshake(request) else ""
 
 
 def _odd_head(request: http.Request) -> str:

@@ -26,6 +26,11 @@ class Detector:
     def __bool__(self) -> bool:
         return bool(self._forms)
 
+    @property
+    def overlap(self) -> int:
+        """How much of the stream so far a search of what comes next has to begin with."""
+        return self._overlap
+
     def __repr__(self) -> str:
         return f"Detector({len(self._forms)} forms)"
 

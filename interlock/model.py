@@ -161,7 +161,8 @@ class Evidence:
 class Request:
     """One request as it stands on the wire, free of any proxy's types.
 
-    `upgrade` is `websocket` for the opening handshake of one, else empty.
+    `protocol` is what is spoken over HTTP: `websocket` for the opening handshake of one, `grpc`
+    for a call of which only the head was read, else empty.
     `mcp_headers` are those that repeat what stands in a body of that protocol, in lower case.
     """
 
@@ -176,7 +177,7 @@ class Request:
     source_ip: str = ""
     evidence: Evidence = Evidence()
     doubt: str = ""
-    upgrade: str = ""
+    protocol: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,9 @@ _GENERIC = {
     "DELETE": "http_delete",
 }
 OTHER_METHOD = "http_other"
-CONNECT = "connect"
-GENERIC_ACTIONS = frozenset(_GENERIC.values()) | {OTHER_METHOD, CONNECT}
-# How the catalogue writes the opening handshake of a WebSocket, which is a GET on the wire.
-WEBSOCKET = "WEBSOCKET"
+# What a call is over a protocol of its own; the catalogue writes its name for the method.
+_PROTOCOLS = {"websocket": "connect", "grpc": "call_method"}
+GENERIC_ACTIONS = frozenset(_GENERIC.values()) | {OTHER_METHOD} | set(_PROTOCOLS.values())
 
 
 def describe(request: Request, provider: Provider | None, server: Server | None = None) -> Call:
@@ -35,11 +34,14 @@ def describe(request: Request, provider: Provider | None, server: Server | None 
     """
     # Decoded, because servers read `%3A` as `:`. What is decoded into a `/` is in doubt anyway.
     path = unquote(request.path.partition("?")[0])
-    method = WEBSOCKET if request.upgrade else request.method
+    method = request.protocol.upper() or request.method
     operation = provider.operation(method, path) if provider else None
     facts, doubt = _facts(request, provider, operation, path)
-    generic = CONNECT if request.upgrade else _GENERIC.get(request.method, OTHER_METHOD)
+    generic = _PROTOCOLS.get(request.protocol) or _GENERIC.get(request.method, OTHER_METHOD)
     action = operation.action if operation else generic
+    known = server or (provider and provider.operation(request.method, path))
+    if request.protocol == "grpc" and known:
+        doubt = "ambiguous_body: what this operation reads is no gRPC"
     call = Call(
         service=provider.service if provider else request.authority.short,
         action=action,
@@ -52,7 +54,7 @@ def describe(request: Request, provider: Provider | None, server: Server | None 
         max_tokens=facts.max_tokens,
         doubt=request.doubt or path_doubt(request.path) or doubt,
     )
-    return call if operation or request.upgrade else _of_mcp(call, server)
+    return call if operation or request.protocol else _of_mcp(call, server)
 
 
 def _of_mcp(call: Call, server: Server | None) -> Call:
@@ -84,7 +86,7 @@ def _facts(
     if provider is None or operation is None or operation.resource != "model":
         return Facts(), ""
     try:
-        facts = _asked(request) if request.upgrade else facts_of(request, provider.body)
+        facts = _asked(request) if request.protocol else facts_of(request, provider.body)
         model = plain_name(operation.model(path) or facts.model)
     except ValueError as e:
         return Facts(), f"ambiguous_body: {e}"
