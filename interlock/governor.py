@@ -23,6 +23,7 @@ from broker import (
 from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder, Standing
 from interlock.batch import together
 from interlock.calls import GENERIC_ACTIONS, Catalogue, Provider, describe
+from interlock.calls.fields import values_of
 from interlock.calls.hosts import parse_destination, parse_path_pattern
 from interlock.calls.mcp import ACTIONS as MCP_ACTIONS
 from interlock.calls.usage import Usage
@@ -200,7 +201,10 @@ class Governor:
         """Make the decision durable; then, and only then, issue the token."""
         verdict = together(verdict)
         grant = grant_for(verdict, credential, TOKEN_TTL_S) if credential else None
-        events = [decision_event(one, declared, now) for one in (verdict, *verdict.beside)]
+        events = [
+            decision_event(one, declared, now, self._arguments(one))
+            for one in (verdict, *verdict.beside)
+        ]
         if grant:
             events.append(access_event(verdict, grant, now))
         try:
@@ -235,6 +239,13 @@ class Governor:
         authority = verdict.call.request.authority
         self._require_unchanged(capability.binding, verdict.agent, authority)
         return secret
+
+    def _arguments(self, verdict: Verdict) -> dict[str, Any]:
+        """The values that the policies of a decision want to have on record, secrets masked."""
+        settled = (reason.policy_id for reason in verdict.decision.reasons)
+        fields = self.policies.current.recorded(settled)
+        request = verdict.call.request
+        return values_of(request, fields, self.mask_at(request.authority)) if fields else {}
 
     def _effects(self, verdict: Verdict, now: float) -> Callable[[sqlite3.Connection], None]:
         """What decisions change, in their transaction: a call uses up, a denial may cut off."""

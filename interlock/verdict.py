@@ -1,14 +1,18 @@
 """What the governor answers, and the rows that record it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from broker import Grant, Recipe, Secret, Wire
 from interlock.apdp.facts import facts_of
 from interlock.calls import Provider
+from interlock.calls.fields import names_of
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
 from interlock.model import Agent, Binding, Call, Decision, Declaration
+
+NO_ARGUMENTS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +92,16 @@ def grant_for(verdict: Verdict, credential: Credential, ttl_s: int) -> Grant:
     )
 
 
-def decision_event(verdict: Verdict, declared: Declaration, now: float) -> Event:
-    """The ledger row of a decision: everything that it rests on, no value that is secret."""
+def decision_event(
+    verdict: Verdict,
+    declared: Declaration,
+    now: float,
+    arguments: Mapping[str, Any] = NO_ARGUMENTS,
+) -> Event:
+    """The ledger row of a decision: everything that it rests on, no value that is secret.
+
+    Of the values of the request it holds `arguments` alone, which a policy asked for.
+    """
     decision, call = verdict.decision, verdict.call
     request = call.request
     body: dict[str, Any] = {
@@ -119,7 +131,10 @@ def decision_event(verdict: Verdict, declared: Declaration, now: float) -> Event
         "host": request.evidence.host,
         "source_ip": request.source_ip,
         "facts": facts_of(decision, verdict.agent, call, now),
+        **names_of(request),
     }
+    if arguments:
+        body["arguments"] = dict(arguments)
     if decision.quarantine:
         body["quarantine"] = decision.quarantine
     if verdict.approval:

@@ -3,6 +3,7 @@
 `python tests/test_docs.py > docs/commands.md` writes the reference of the commands anew.
 """
 
+import ast
 import re
 import sys
 from collections.abc import Iterator
@@ -15,9 +16,12 @@ from typer.testing import CliRunner
 
 from addons.options import HELP
 from interlock.cli import app
+from interlock.ledger.kinds import KINDS
 from interlock.settings import Settings
+from interlock.store.views import VIEWS
 
 ROOT = Path(__file__).resolve().parent.parent
+LEDGER = ROOT / "docs" / "ledger.md"
 COMMANDS = ROOT / "docs" / "commands.md"
 SETTINGS = ROOT / "docs" / "settings.md"
 
@@ -108,6 +112,51 @@ def environment() -> set[str]:
     return set(found) | {f"INTERLOCK_{name.upper()}" for name in Settings.model_fields}
 
 
+def written() -> Iterator[tuple[str, ast.AST]]:
+    """Every construction of an event of the ledger, with the kind that it is of."""
+    kinds = ast.parse((ROOT / "interlock" / "ledger" / "notary.py").read_text())
+    constant = {n.targets[0].id: n.value for n in ast.walk(kinds) if _is_name(n)}
+    for path in [*(ROOT / "interlock").rglob("*.py"), *(ROOT / "addons").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Event":
+                kind = node.args[2] if len(node.args) > 2 else None
+                kind = constant.get(getattr(kind, "id", ""), kind)
+                if isinstance(kind, ast.Constant):
+                    yield str(kind.value), node
+
+
+def _is_name(node: ast.AST) -> bool:
+    return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+
+
+def fields() -> set[str]:
+    """Every field of a decision, an outcome, an access, an alert and a gap, as the code has it."""
+    rows = {
+        "interlock/verdict.py": ("decision_event", "access_event"),
+        "interlock/apdp/facts.py": ("facts_of",),
+        "interlock/calls/fields.py": ("names_of",),
+        "interlock/governor.py": ("close", "change_mode", "_adopt"),
+        "interlock/hold.py": ("_ask",),
+        "interlock/alerts/alarm.py": ("_alert",),
+        "interlock/ledger/gap.py": ("_event",),
+        "interlock/ledger/notary.py": ("_event",),
+        "interlock/ledger/settlement.py": ("_unknown",),
+        "addons/outcome.py": ("_outcome", "_seen", "_note"),
+    }
+    return {key for path, names in rows.items() for key in _keys(ROOT / path, names)}
+
+
+def _keys(path: Path, names: tuple[str, ...]) -> Iterator[str]:
+    """The keys of the dictionaries that some functions of a file write."""
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, ast.FunctionDef) and function.name in names:
+            for node in ast.walk(function):
+                keys = node.keys if isinstance(node, ast.Dict) else ()
+                if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+                    keys = (node.slice,)
+                yield from (str(k.value) for k in keys if isinstance(k, ast.Constant))
+
+
 def vocabulary() -> Iterator[str]:
     """Every action and every attribute of the context in the schema."""
     schema = re.sub(r"//.*", "", (ROOT / "policies" / "schema.cedarschema").read_text())
@@ -177,6 +226,31 @@ def test_every_word_of_the_policies_is_documented(word: str) -> None:
     """An action or attribute that a policy may use is named and explained."""
     pages = [*(ROOT / "docs").glob("*.md"), ROOT / "policies" / "README.md"]
     assert any(mentions(page.read_text(), word) for page in pages if page.is_file())
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_of_event_is_documented(kind: str) -> None:
+    """A kind has a row of its own on the page of the ledger."""
+    assert re.search(rf"^\| `{kind}` \|", LEDGER.read_text(), re.MULTILINE)
+
+
+def test_every_kind_that_is_written_is_known() -> None:
+    """What the code writes can be asked for by `--kind`, and stands on the page."""
+    found = {kind for kind, _ in written()}
+    assert {"decision", "outcome", "alert", "gap", "checkpoint", "admin"} <= found
+    assert found - {"test"} <= KINDS.keys()  # the test of a webhook is sent, not recorded
+
+
+@pytest.mark.parametrize("name", sorted(fields()))
+def test_every_field_of_an_event_is_documented(name: str) -> None:
+    """Whoever reads a row finds its words on the page."""
+    assert mentions(LEDGER.read_text(), name), f"docs/ledger.md: add `{name}` to the table"
+
+
+@pytest.mark.parametrize("name", sorted(VIEWS))
+def test_every_view_is_documented(name: str) -> None:
+    """So that it is found by those who do not read schemas."""
+    assert mentions(LEDGER.read_text(), name)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import cedarpy
 
 from interlock.apdp.place import Fault, Statement
 from interlock.apdp.policies import EFFECTS, TIMEOUT
+from interlock.apdp.recording import parse_fields
 
-MEANT = ("id", "description", "effect", "timeout")
+MEANT = ("id", "description", "effect", "timeout", "record_arguments")
 
 
 def annotation_faults(statement: Statement) -> Iterator[tuple[bool, str, Fault]]:
@@ -23,6 +24,11 @@ def annotation_faults(statement: Statement) -> Iterator[tuple[bool, str, Fault]]
         yield True, "annotation", _at(statement, "effect", f"{effect!r} is not one of {known}")
     if not TIMEOUT.fullmatch(timeout):
         yield True, "annotation", _at(statement, "timeout", f"{timeout!r} is not like 60s")
+    if "record_arguments" in notes:
+        try:
+            parse_fields(notes["record_arguments"])
+        except ValueError as e:
+            yield True, "annotation", _at(statement, "record_arguments", str(e))
     for name in notes.keys() - MEANT:
         if near := get_close_matches(name, MEANT, 1, 0.75):
             yield False, "annotation", _at(statement, name, f"means nothing; @{near[0]} does")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import cedarpy
 from interlock.apdp.limits import read_bounded
 from interlock.apdp.links import LINKS, fill, parse_links
 from interlock.apdp.place import Fault, policy_fault, schema_fault, syntax_faults
+from interlock.apdp.recording import parse_fields
 from interlock.apdp.selection import Line, Question, Selected, Selection, action_lines
 from interlock.apdp.validation import Validator, slots_of
 from interlock.errors import PolicyError
@@ -33,6 +34,7 @@ class Policy:
     forbids: bool
     effect: str = ""
     timeout_s: int = 60
+    recorded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,11 @@ class Policies:
     def select(self, principal: Line, questions: tuple[Question, ...]) -> Selected:
         """Only the policies that can apply to the questions: they answer like all of them."""
         return self.selection.select(principal, questions)
+
+    def recorded(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """The fields of a body that some of the policies want to have on record."""
+        known = (self.by_id[id_].recorded for id_ in ids if id_ in self.by_id)
+        return tuple(dict.fromkeys(field for fields in known for field in fields))
 
     def text(self, id_: str) -> str:
         """One policy in the engine's own layout."""
@@ -189,6 +196,11 @@ def _wrong_note(body: Mapping[str, Any]) -> str:
         return f"unknown @effect({effect!r}); known: {', '.join(EFFECTS)}"
     if effect == "quarantine" and body["effect"] != "forbid":
         return "@effect('quarantine') stands on a permit; only a forbid can put into quarantine"
+    if "record_arguments" in notes:
+        try:
+            parse_fields(notes["record_arguments"] or "")
+        except ValueError as e:
+            return str(e)
     timeout = notes.get("timeout", "60s")
     return "" if TIMEOUT.fullmatch(timeout or "") else f"@timeout({timeout!r}) is not like 60s"
 
@@ -236,6 +248,7 @@ def _policy(id_: str, body: Mapping[str, Any]) -> Policy:
         body["effect"] == "forbid",
         notes.get("effect") or "",
         int(notes.get("timeout", "60s").removesuffix("s")),
+        parse_fields(recorded) if (recorded := notes.get("record_arguments")) else (),
     )
 
 

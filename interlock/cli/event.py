@@ -37,14 +37,22 @@ def _decision(event: Event) -> Iterator[Field]:
     yield "decision", f"{body.get('label')}  {event['decision_id']}"
     yield "when", moment(event["ts"])
     yield "who", f"{event['agent']} ({body.get('trust')}) from {body.get('source_ip') or '-'}"
+    facts = body.get("facts") or {}
+    if facts.get("owner") or facts.get("actors"):
+        yield "on authority of", " > ".join(facts.get("actors") or [facts["owner"]])
     yield "what", f"{body.get('action')} {body.get('resource')}"
-    if secret := (body.get("facts") or {}).get("secret"):
+    if secret := facts.get("secret"):
         yield "and", f'access_secret Secret::"{secret}"'
     yield "request", f"{body.get('method')} {body.get('authority')}{body.get('path')}"
     yield "body", f"{body.get('body_bytes')} bytes, sha256 {body.get('body_sha256')}"
+    for name, field in (("query", "query_fields"), ("fields", "body_fields")):
+        if body.get(field):
+            yield name, ", ".join(body[field])
+    for name, value in body.get("arguments", {}).items():
+        yield "argument", f"{name} = {json.dumps(value)}"
     for name, field in (("intent", "intent"), ("category", "intent_category"), ("goal", "goal")):
         yield name, body.get(field) or "-"
-    if facts := body.get("facts"):
+    if facts:
         yield "facts", ", ".join(f"{name} {_short(value)}".strip() for name, value in facts.items())
     for policy_id, description in body.get("reasons") or [["", "no policy permits it"]]:
         yield "because", f"{policy_id}: {description}" if policy_id else description

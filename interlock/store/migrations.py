@@ -7,6 +7,8 @@ from functools import cache
 
 from sqlite_utils import Database as Tables
 
+from interlock.store.views import create_views
+
 EVENT_VIEWS = {
     "decisions": ("decision",),
     "outcomes": ("outcome",),
@@ -378,6 +380,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     _servers,
     _access,
     _tools,
+    create_views,
 )
 
 

@@ -151,6 +151,16 @@ def test_a_file_that_exists_is_not_added_to_by_chance(tmp_path: Path) -> None:
     assert path.read_text() == "something else\n"
 
 
+def test_two_exports_do_not_write_one_file(tmp_path: Path) -> None:
+    """They would cut each other's lines; when one is done the other may."""
+    path = tmp_path / "events.jsonl"
+    first = opened(str(path))
+    with pytest.raises(ExportError, match="another export"):
+        opened(str(path))
+    first.close()
+    opened(str(path)).close()
+
+
 @pytest.mark.parametrize("cut", [1, 40, 100_000], ids=["begun", "torn", "whole"])
 @pytest.mark.parametrize("name", ["jsonl", "csv"])
 def test_what_a_killed_run_left_is_not_there_twice(tmp_path: Path, name: str, cut: int) -> None:

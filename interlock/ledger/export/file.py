@@ -1,5 +1,6 @@
 """Exports into a file, which a run that was killed goes on with as if it had not been."""
 
+import fcntl
 import os
 import stat
 from collections.abc import Sequence
@@ -33,9 +34,10 @@ class FileDestination:
             raise ExportError(f"{path}: {e.strerror}") from None
         found = os.fstat(self._handle)
         self._regular = stat.S_ISREG(found.st_mode)
-        if self._regular and found.st_size and not goes_on:
+        problem = self._problem(found.st_size, goes_on) if self._regular else ""
+        if problem:
             os.close(self._handle)
-            raise ExportError(f"{path}: exists; name a cursor to go on, or take another file")
+            raise ExportError(f"{path}: {problem}")
 
     def begin(self, mark: Mark) -> Mark:
         """Go on from a mark of this very file; any other file is only appended to."""
@@ -61,6 +63,16 @@ class FileDestination:
     def close(self) -> None:
         """Close the file."""
         os.close(self._handle)
+
+    def _problem(self, size: int, goes_on: bool) -> str:
+        """Say why a file may not be written; two at a time would cut each other's lines."""
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return "another export is writing to it"
+        if size and not goes_on:
+            return "exists; name a cursor to go on, or take another file"
+        return ""
 
     def _repair(self, data: bytes) -> bytes:
         """Take back what an unfinished batch left; answer what is to be appended."""
