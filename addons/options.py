@@ -78,6 +78,9 @@ HELP = {
     "or loopback addresses (default: none).",
     "secret_cache": "Seconds for which a secret that was fetched from a store outside is kept in "
     "memory: 0 to 3600 (default 60; 0: fetch it for every call).",
+    "broker": "Where the broker that has the secrets listens: the path of its socket, or "
+    "tls://HOST:PORT (default: none, this process opens them itself).",
+    "broker_tls": "Folder with ca.pem, cert.pem and key.pem, for a broker at tls://HOST:PORT.",
     "header_bytes": "The most bytes that the head of a request may have (default 262144).",
     "header_count": "The most headers that a request may have (default 256).",
     "decompression_ratio": "How many times an encoded answer may grow by decoding, beyond its "
@@ -94,6 +97,7 @@ class Options:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._poll: asyncio.Task[None] | None = None
+        self._follow: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
         self._configured = False
 
@@ -142,14 +146,17 @@ class Options:
         export_ca(settings)
         loop = asyncio.get_running_loop()
         self._poll = loop.create_task(self._watch(governor))
+        self._follow = loop.create_task(governor.custody.follow())
         loop.add_signal_handler(signal.SIGHUP, self._look.set)
         log.info("interlock: %s mode, home %s", governor.mode, settings.home)
 
     def done(self) -> None:
         """Close the store. When the script alone is unloaded, stop the proxy: I5."""
-        if self._poll:
-            self._poll.cancel()
+        for task in (self._poll, self._follow):
+            if task:
+                task.cancel()
         if self._door.governor:
+            self._door.governor.custody.close()
             self._door.governor.installation.close()
             self._door.governor = None
         if not ctx.master.should_exit.is_set():
@@ -173,7 +180,7 @@ class Options:
     def _change(self, settings: Settings, governor: Governor) -> None:
         """Take over what may change while running; raise OptionsError for what may not."""
         was = governor.installation.settings
-        for name in ("home", "store", "policies", "shadow", "secret_cache"):
+        for name in ("home", "store", "policies", "shadow", "secret_cache", "broker", "broker_tls"):
             if getattr(settings, name) != getattr(was, name):
                 raise exceptions.OptionsError(f"interlock_{name} cannot change while running")
         if settings.mode is not governor.mode:

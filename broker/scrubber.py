@@ -79,6 +79,18 @@ class Mask:
         """`values` are the plain strings whose appearance would reveal a secret."""
         self._forms = tuple(dict.fromkeys(form for value in values for form in forms_of(value)))
 
+    @classmethod
+    def of(cls, forms: Iterable[bytes]) -> "Mask":
+        """Make a mask of forms that were worked out before."""
+        mask = cls(())
+        mask._forms = tuple(dict.fromkeys(forms))
+        return mask
+
+    @property
+    def forms(self) -> tuple[bytes, ...]:
+        """The forms themselves, which reveal the secrets: for another process that scrubs."""
+        return self._forms
+
     def __bool__(self) -> bool:
         return bool(self._forms)
 
@@ -88,9 +100,7 @@ class Mask:
         return max(map(len, self._forms), default=0)
 
     def __or__(self, other: "Mask") -> "Mask":
-        both = Mask(())
-        both._forms = tuple(dict.fromkeys((*self._forms, *other._forms)))
-        return both
+        return Mask.of((*self._forms, *other._forms))
 
     def __repr__(self) -> str:
         return f"Mask({len(self._forms)} forms)"

@@ -11,7 +11,6 @@ from typing import Any
 
 from broker import (
     Broker,
-    Exchange,
     KeyFolder,
     Keyring,
     Mask,
@@ -27,6 +26,7 @@ from interlock.calls.fields import values_of
 from interlock.calls.hosts import parse_destination, parse_path_pattern
 from interlock.calls.mcp import ACTIONS as MCP_ACTIONS
 from interlock.calls.usage import Usage
+from interlock.custody import custody_of
 from interlock.delegation import DelegationError
 from interlock.errors import (
     ApprovalError,
@@ -83,11 +83,12 @@ class Governor:
         self.policies = PolicyFolder(settings.policies)
         self._keyring = Keyring.open(settings.keys, "sct")
         self.broker = Broker(self._keyring)
-        self._exchange = Exchange(installation.replace_secret)
         self._shadow = Shadow(settings.shadow)
         self._hold = Hold(installation)
         self._decision_point: DecisionPoint
-        require_sound(installation.bindings.all(), installation.catalogue)
+        sound = partial(require_sound, catalogue=installation.catalogue)
+        self.custody = custody_of(installation, sound)
+        sound(installation.bindings.all())
         installation.bindings.require_distinct()
         self._adopt(self.policies.current, self.policies.intents)
 
@@ -131,10 +132,7 @@ class Governor:
 
     def mask_at(self, authority: Authority) -> Mask:
         """Everything that an answer of a destination must not bring back: secrets and tokens."""
-        names = [binding.secret for binding in self.installation.bindings.at(authority)]
-        tokens = self._exchange.mask(names, time.time())
-        known = self.installation.mask_at(authority)
-        return known | tokens if tokens else known
+        return self.custody.mask_at(authority)
 
     async def govern(self, request: Request, agent: Agent, said: Mapping[str, str]) -> Verdict:
         """Decide one request, make the decision durable, and issue the token that it needs.
@@ -144,6 +142,7 @@ class Governor:
         exist. What fails on the way comes back as an enforced denial, never as an exception
         that could let the call pass.
         """
+        unknown = await self._unknown(request.authority)
         now = time.time()
         declared = declare(agent, said)
         provider = self.provider_at(request.authority)
@@ -187,6 +186,8 @@ class Governor:
         credential = None
         if tie:
             binding, verdict = None, self._refuse(verdict, Reason("ambiguous_binding", tie))
+        if unknown and not verdict.decision.refused:
+            verdict = self._refuse(verdict, Reason("secret_unavailable", unknown))
         if binding and not verdict.decision.refused:
             try:
                 credential = await self._fetch(binding, agent, request.authority)
@@ -226,7 +227,13 @@ class Governor:
             return verdict
         if not (grant and credential):
             return verdict
-        token = self.broker.issue(grant, credential.secret, now)
+        bound = replace(credential.binding, authority=verdict.call.request.authority)
+        try:
+            secret = credential.secret or await self.custody.release(grant, bound)
+        except SecretUnavailableError as e:
+            self.close(verdict, {"error": f"secret_unavailable: {e.why}"}, None)
+            return self._refuse(verdict, Reason("secret_unavailable", str(e)))
+        token = self.broker.issue(grant, secret, now)
         capability = Capability(token, credential.recipe, credential.binding)
         return replace(verdict, capability=capability)
 
@@ -275,14 +282,20 @@ class Governor:
 
         return work
 
+    async def _unknown(self, authority: Authority) -> str:
+        """Why answers of a destination could not be scrubbed; empty when they can."""
+        try:
+            await self.custody.know(authority)
+        except SecretUnavailableError as e:
+            return str(e)
+        return ""
+
     async def _fetch(self, binding: Binding, agent: Agent, authority: Authority) -> Credential:
         """What will travel: the secret, wherever it is kept, or the token it is exchanged for.
 
         Raises SecretUnavailableError.
         """
-        secret = await self.installation.fetch(replace(binding, authority=authority))
-        recipe = parse_recipe(binding.recipe)
-        ready = await self._exchange.ready(binding.secret, recipe, secret, time.time())
+        ready = await self.custody.ready(replace(binding, authority=authority))
         self._require_unchanged(binding, agent, authority)
         return Credential(binding, *ready)
 

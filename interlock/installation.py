@@ -17,7 +17,9 @@ from broker import (
     SecretUnavailableError,
     master_key,
 )
+from broker.keyfile import load_key
 from broker.stores import Reference, parse_reference
+from broker.vault import MASTER_KEY_VARIABLE
 from interlock.alerts.honeytokens import Honeytokens
 from interlock.alerts.outbox import tell
 from interlock.alerts.webhooks import Webhooks
@@ -45,12 +47,9 @@ class Installation:
         """Raises SettingsError or StoreError with one line that names the file."""
         self.settings = settings
         secure_home(settings.home)
-        try:
-            key = master_key(settings.keys, os.environ)
-        except (KeyFileError, ValueError) as e:
-            raise SettingsError(str(e)) from e
+        key = _own_key(settings)
         self.database = Database(settings.database)
-        self.safe = Safe(self.database, key, settings.secret_cache)
+        self.safe = Safe(self.database, key, settings.secret_cache, elsewhere=settings.broker)
         self.ledger = Ledger(self.database, actor=_actor(), tell=tell)
         self.notary = Notary(
             self.ledger,
@@ -210,12 +209,47 @@ class Installation:
 
         self.database.write(work)
 
+    def mirror(self, bindings: Sequence[Binding]) -> None:
+        """Put the bindings of a broker in the place of those here; raises StoreError."""
+        if list(bindings) == self.bindings.all():
+            return
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("delete from bindings")
+            for binding in bindings:
+                bind(connection, binding)
+            after = [f"{b.secret} {b} {b.recipe}" for b in bindings]
+            self.ledger.admin(connection, "broker.bindings", {"after": after})
+
+        self.database.write(work)
+
     def _put(self, connection: sqlite3.Connection, name: str, secret: Secret | Reference) -> None:
         vault = self.safe.vault(connection)
         if isinstance(secret, Reference):
             vault.point(name, secret.text)
         else:
             vault.seal(name, secret)
+
+
+def _own_key(settings: Settings) -> bytes:
+    """The key that seals what this process opens itself; raises SettingsError.
+
+    Beside a broker that is no master key, which must not even lie here: it seals planted keys
+    and what signs webhooks, and opens no stored secret.
+    """
+    kept = settings.keys / "master.key"
+    try:
+        if not settings.broker:
+            return master_key(settings.keys, os.environ)
+        if kept.exists() or MASTER_KEY_VARIABLE in os.environ:
+            where = kept if kept.exists() else MASTER_KEY_VARIABLE
+            raise SettingsError(
+                f"{where}: with interlock_broker no master key may be here: "
+                "give the broker a home of its own, and the key to it alone"
+            )
+        return load_key(settings.keys / "door.key")
+    except (KeyFileError, ValueError) as e:
+        raise SettingsError(str(e)) from e
 
 
 def _origin(secret: Secret | Reference) -> dict[str, str]:

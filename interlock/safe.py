@@ -19,6 +19,7 @@ from broker import (
     parse_recipe,
 )
 from broker.stores import Cache, Fetched, Flight, Reference, Stores, parse_reference
+from interlock.errors import SettingsError
 from interlock.model import Authority, Binding
 from interlock.store import Database, Shelf
 
@@ -26,7 +27,11 @@ from interlock.store import Database, Shelf
 class Safe:
     """Opens what is sealed at once, waits for what is fetched, and remembers what it gave out."""
 
-    def __init__(self, database: Database, master_key: bytes, cache_s: float) -> None:
+    def __init__(
+        self, database: Database, master_key: bytes, cache_s: float, elsewhere: str = ""
+    ) -> None:
+        """`elsewhere` names the broker that has the secrets, in which case none is here."""
+        self._elsewhere = elsewhere
         self._database = database
         self._master_key = master_key
         self._stores = Stores(os.environ)
@@ -34,7 +39,14 @@ class Safe:
         self._traces = Traces()
 
     def vault(self, connection: sqlite3.Connection) -> Vault:
-        """The sealed rows, on a connection whose transaction belongs to the caller."""
+        """The sealed rows, on a connection whose transaction belongs to the caller.
+
+        Raises SettingsError when a broker has the secrets.
+        """
+        if self._elsewhere:
+            raise SettingsError(
+                f"the secrets are kept by the broker at {self._elsewhere}: work on them in its home"
+            )
         return Vault(Shelf(connection), self._master_key)
 
     def look(self, name: str) -> Secret | Pointer:

@@ -53,13 +53,15 @@ class Settings(BaseSettings):
     require_identity: bool = False
     allow_private: str = ""
     secret_cache: float = Field(default=60, ge=0, le=3600)
+    broker: str = ""
+    broker_tls: Path | None = None
     header_bytes: int = Field(default=_DEFAULT.header_bytes, ge=1 << 10, le=1 << 20)
     header_count: int = Field(default=_DEFAULT.header_count, ge=16, le=10_000)
     decompression_ratio: int = Field(default=_DEFAULT.decompression_ratio, ge=1, le=1100)
     message_bytes: int = Field(default=_DEFAULT.message_bytes, ge=1 << 10, le=1 << 30)
     message_rate: int = Field(default=_DEFAULT.message_rate, ge=1, le=1_000_000)
 
-    @field_validator("home", "policies", "shadow")
+    @field_validator("home", "policies", "shadow", "broker_tls")
     @classmethod
     def _expand(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else path

@@ -29,11 +29,14 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A secret on its way to the wire, with the recipe that puts it there."""
+    """A secret on its way to the wire, with the recipe that puts it there.
+
+    `secret` is None while a broker elsewhere keeps it, which it does until the decision is on disk.
+    """
 
     binding: Binding
     recipe: Recipe
-    secret: Secret
+    secret: Secret | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ ORDER = (
         "interlock.verdict",
         "interlock.installation",
         "interlock.alerts",
+        "interlock.custody",
         "interlock.safe",
     ),
     (

@@ -9,6 +9,7 @@ from interlock.cli import (
     api_token,
     approval,
     audit,
+    broker,
     delegation,
     demo,
     doctor,
@@ -66,6 +67,7 @@ for noun in (
     delegation,
     policy,
     audit,
+    broker,
     honeytoken,
     webhook,
 ):

@@ -1,0 +1,149 @@
+"""The secrets are in a broker's process: each crosses for one grant, whose decision is on disk.
+
+This process then holds it until the token is redeemed at the wire, where nothing may wait.
+"""
+
+import asyncio
+import base64
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from broker import (
+    BrokerError,
+    Grant,
+    Mask,
+    Recipe,
+    Secret,
+    SecretUnavailableError,
+    StoreRefusalError,
+    Traces,
+    parse_recipe,
+)
+from broker.remote import Client
+from interlock.custody.speech import as_binding, said_of, said_of_grant
+from interlock.errors import InterlockError
+from interlock.installation import Installation
+from interlock.model import Authority, Binding
+
+log = logging.getLogger(__name__)
+
+FOLLOW_S = 0.5
+MASK_S = 60.0
+KEPT_S = 900.0  # for how long a replaced mask still counts, as in broker.traces
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    mask: Mask
+    asked_at: float
+    change: int
+
+
+class RemoteCustody:
+    """Asks the broker, and mirrors its bindings in the database of this installation."""
+
+    def __init__(
+        self,
+        installation: Installation,
+        client: Client,
+        require_sound: Callable[[Sequence[Binding]], None],
+    ) -> None:
+        """`require_sound` raises BindingError for bindings that must not come into force."""
+        self._installation = installation
+        self._client = client
+        self._require_sound = require_sound
+        self._change = -1
+        self._tried = asyncio.Event()
+        self._known: dict[Authority, _Known] = {}
+        self._former: list[tuple[Authority, float, Mask]] = []
+        self._traces = Traces()
+
+    async def ready(self, binding: Binding) -> tuple[Recipe, None]:
+        """How the secret of a binding will travel; raises SecretUnavailableError.
+
+        The secret stays where it is.
+        """
+        answer = await self._ask(binding.secret, "ready", **said_of(binding))
+        return parse_recipe(answer["recipe"]), None
+
+    async def release(self, grant: Grant, binding: Binding) -> Secret:
+        """The secret of a grant whose decision is on disk; raises SecretUnavailableError."""
+        asked = said_of(binding) | {"grant": said_of_grant(grant)}
+        answer = await self._ask(binding.secret, "release", **asked)
+        secret = Secret(base64.b64decode(answer["value"]))
+        recipe = parse_recipe(answer["recipe"])
+        source = (binding.secret, binding.recipe)
+        try:
+            self._traces.note(binding.authority, source, secret, recipe.forms, time.monotonic())
+        except ValueError as e:
+            raise SecretUnavailableError(binding.secret, str(e)) from None
+        return secret
+
+    async def know(self, authority: Authority) -> None:
+        """Have at hand what answers of a destination must not bring back.
+
+        Raises SecretUnavailableError: what cannot be scrubbed must not come through.
+        """
+        await self._first_try()
+        bound = self._installation.bindings.at(authority)
+        known, now = self._known.get(authority), time.monotonic()
+        if not bound or (known and known.change == self._change and now < known.asked_at + MASK_S):
+            return
+        answer = await self._ask(bound[0].secret, "mask", authority=str(authority))
+        mask = Mask.of(base64.b64decode(form) for form in answer["forms"])
+        self._former = [one for one in self._former if now < one[1]]
+        if known and known.mask.forms != mask.forms:
+            self._former.append((authority, now + KEPT_S, known.mask))
+        self._known[authority] = _Known(mask, now, self._change)
+
+    def mask_at(self, authority: Authority) -> Mask:
+        """What the broker named, what was before, and what was released here."""
+        now = time.monotonic()
+        mask = self._traces.at(authority, now)
+        if known := self._known.get(authority):
+            mask |= known.mask
+        for place, ends, one in self._former:
+            if place == authority and now < ends:
+                mask |= one
+        return mask
+
+    async def follow(self) -> None:
+        """Keep up with the bindings of the broker, for as long as the front door runs."""
+        told = ""
+        while True:
+            try:
+                await self.look()
+                told = ""
+            except (BrokerError, InterlockError) as e:
+                if str(e) != told:
+                    told = str(e)
+                    log.error("bindings NOT renewed, the last good ones stay in force: %s", e)
+            await asyncio.sleep(FOLLOW_S)
+
+    async def look(self) -> None:
+        """Take up the bindings of the broker; raises StoreRefusalError or InterlockError."""
+        try:
+            answer = await self._client.ask("bindings", change=self._change)
+            if (listed := answer.get("bindings")) is not None:
+                bindings = [as_binding(each) for each in listed]
+                self._require_sound(bindings)
+                await asyncio.to_thread(self._installation.mirror, bindings)
+            self._change = int(answer["change"])
+        finally:
+            self._tried.set()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
+
+    async def _first_try(self) -> None:
+        """Wait until the broker was asked once, or is known not to answer."""
+        await self._tried.wait()
+
+    async def _ask(self, name: str, what: str, **said: object) -> dict[str, str]:
+        try:
+            return await self._client.ask(what, **said)
+        except StoreRefusalError as e:
+            raise SecretUnavailableError(name, e.why) from None

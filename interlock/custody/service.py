@@ -1,0 +1,92 @@
+"""What a broker answers to the front doors that it serves."""
+
+import base64
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from broker import Grant, SecretUnavailableError, parse_recipe
+from broker.capability import MAX_TTL
+from interlock.calls.hosts import parse_destination
+from interlock.custody.local import LocalCustody
+from interlock.custody.speech import as_binding, as_grant, said_of
+from interlock.errors import LedgerUnavailableError
+from interlock.installation import Installation
+from interlock.ledger import Event
+from interlock.ledger.ledger import new_id
+from interlock.model import Authority, Binding
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """Releases a secret once for each grant, to a host that it is bound to, and records that."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._custody = LocalCustody(installation)
+
+    async def answer(self, question: Mapping[str, Any], who: str) -> Mapping[str, Any]:
+        """Answer one question (`broker.remote.Answer`); raises BrokerError for a refusal."""
+        match question["ask"]:
+            case "ready":
+                return await self._ready(self._bound(as_binding(question)))
+            case "release":
+                binding = self._bound(as_binding(question))
+                return await self._release(as_grant(question["grant"]), binding, who)
+            case "mask":
+                return self._mask(parse_destination(str(question["authority"])))
+            case "bindings":
+                return self._bindings(int(question["change"]))
+        raise ValueError("there is no such question")
+
+    async def _ready(self, binding: Binding) -> dict[str, str]:
+        recipe, _ = await self._custody.ready(binding)
+        return {"recipe": recipe.text}
+
+    async def _release(self, grant: Grant, binding: Binding, who: str) -> dict[str, str]:
+        """Hand a secret over, once it is on disk that this grant had it."""
+        if (grant.secret, grant.authority) != (binding.secret, str(binding.authority)):
+            raise SecretUnavailableError(binding.secret, "the grant is for another one")
+        recipe, secret = await self._custody.ready(binding)
+        await self._record(grant, who)
+        log.info("%s for %s to %s [%s]", grant.secret, grant.authority, who, grant.decision_id)
+        value = base64.b64encode(secret.reveal()).decode()
+        return {"value": value, "recipe": recipe.text}
+
+    async def _record(self, grant: Grant, who: str) -> None:
+        """Spend the id of the grant, in one transaction with the row that tells of it."""
+        now = time.time()
+        body = {
+            "secret": grant.secret,
+            "authority": grant.authority,
+            "token": grant.id,
+            "released_to": who,
+        }
+        event = Event(new_id("evt"), now, "secret_access", grant.agent, grant.decision_id, body)
+        try:
+            await self._installation.ledger.decide(
+                [event], token_id=grant.id, expires_at=now + MAX_TTL
+            )
+        except LedgerUnavailableError as e:
+            raise SecretUnavailableError(grant.secret, f"not released: {e}") from None
+
+    def _mask(self, authority: Authority) -> dict[str, list[str]]:
+        forms = self._custody.mask_at(authority).forms
+        return {"forms": [base64.b64encode(form).decode() for form in forms]}
+
+    def _bindings(self, known: int) -> dict[str, Any]:
+        change = self._installation.database.change
+        if change == known:
+            return {"change": change}
+        bindings = self._installation.bindings.all()
+        return {"change": change, "bindings": list(map(said_of, bindings))}
+
+    def _bound(self, asked: Binding) -> Binding:
+        """The asked binding, if it is one of ours; raises SecretUnavailableError (I1)."""
+        parse_recipe(asked.recipe)
+        for binding in self._installation.bindings.at(asked.authority):
+            if (binding.secret, binding.recipe) == (asked.secret, asked.recipe):
+                return asked
+        raise SecretUnavailableError(asked.secret, f"it is not bound to {asked.authority}")

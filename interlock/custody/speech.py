@@ -1,0 +1,44 @@
+"""Bindings and grants as the JSON values that cross between a front door and a broker."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from broker import Grant
+from interlock.calls.hosts import parse_destination
+from interlock.model import Binding
+
+_LISTS = ("agents", "groups", "goals", "methods", "paths")
+
+
+def said_of(binding: Binding) -> dict[str, Any]:
+    """Write a binding."""
+    lists = {name: sorted(getattr(binding, name)) for name in _LISTS}
+    return {
+        "secret": binding.secret,
+        "authority": str(binding.authority),
+        "recipe": binding.recipe,
+        "service": binding.service,
+    } | lists
+
+
+def as_binding(said: Mapping[str, Any]) -> Binding:
+    """Read a binding; raises ValueError, KeyError or TypeError for anything else."""
+    lists = {name: frozenset(map(str, said[name])) for name in _LISTS}
+    return Binding(
+        str(said["secret"]),
+        parse_destination(str(said["authority"])),
+        str(said["recipe"]),
+        service=str(said["service"]),
+        **lists,
+    )
+
+
+def said_of_grant(grant: Grant) -> dict[str, Any]:
+    """Write a grant."""
+    return asdict(grant) | {"assertion": grant.assertion.hex()}
+
+
+def as_grant(said: Mapping[str, Any]) -> Grant:
+    """Read a grant; raises ValueError or TypeError for anything else."""
+    return Grant(**dict(said) | {"assertion": bytes.fromhex(said["assertion"])})

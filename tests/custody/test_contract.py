@@ -1,0 +1,106 @@
+"""What holds wherever the secrets are: in this process, behind a socket, behind mutual TLS."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from broker import Secret, SecretUnavailableError, TokenForgedError, TokenReplayedError
+from interlock.model import Authority, Mode
+from interlock.verdict import grant_for
+from tests.custody.stage import BOUND, KEY, NAME, OPENAI, WAYS, WIRE, Stage, staged
+
+NEW = "sk-NEW-0a1b2c3d4e5f6a7b"
+
+
+@pytest.fixture(params=WAYS)
+async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
+    """One stage for each way."""
+    async with staged(request.param, tmp_path) as stage:
+        yield stage
+
+
+async def test_a_token_is_worth_its_secret_once(stage: Stage) -> None:
+    """For the request that was judged, and no other; recorded where the call is governed."""
+    verdict = await stage.call()
+    with pytest.raises(TokenForgedError):
+        stage.redeem(verdict, replace(WIRE, path="/v1/files"))
+    assert stage.redeem(verdict) == Secret(KEY)
+    with pytest.raises(TokenReplayedError):
+        stage.redeem(verdict)
+    kinds = [event["kind"] for event in stage.door.ledger.of(verdict.decision.id)]
+    assert kinds == ["decision", "secret_access"]
+
+
+async def test_answers_can_be_scrubbed_before_any_key_was_used(stage: Stage) -> None:
+    """Another may have left it with the upstream; a rotation leaves the old value masked too."""
+    await stage.call(Authority("example.com", 443))
+    await stage.governor.custody.know(OPENAI)
+    assert KEY.encode() in stage.governor.mask_at(OPENAI).forms
+    await stage.call()
+    stage.broker.rotate_secret(NAME, Secret(NEW))
+    await stage.look()
+    verdict = await stage.call()
+    assert stage.redeem(verdict) == Secret(NEW)
+    assert {KEY.encode(), NEW.encode()} <= set(stage.governor.mask_at(OPENAI).forms)
+
+
+@pytest.mark.parametrize("gone", ["removed", "bound elsewhere"])
+async def test_what_was_taken_away_is_not_given(stage: Stage, gone: str) -> None:
+    """Between decision and wire too."""
+    verdict = await stage.call()
+    if gone == "removed":
+        stage.broker.remove_secret(NAME)
+    else:
+        elsewhere = replace(BOUND, authority=Authority("elsewhere.example", 443))
+        stage.broker.set_secret(NAME, Secret(KEY), [elsewhere])
+    await stage.look()
+    with pytest.raises(SecretUnavailableError):
+        stage.redeem(verdict)
+    assert (await stage.call()).capability is None
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_secret_that_does_not_open_is_a_refusal(
+    tmp_path: Path, way: str, mode: Mode
+) -> None:
+    """In both modes, recorded with its reason; no token exists."""
+    async with staged(way, tmp_path, mode) as stage:
+        stage.broker.database.write(lambda c: c.execute("update secrets set sealed = x'00'"))
+        await stage.look()
+        verdict = await stage.call()
+        assert verdict.decision.refused
+        assert verdict.decision.reasons[0].policy_id == "secret_unavailable"
+        assert verdict.capability is None
+
+
+async def test_nothing_is_released_twice_or_to_another_host(stage: Stage) -> None:
+    """By the broker's own word: the id is spent on its disk, and bindings are looked up there."""
+    if stage.door is stage.broker:
+        return  # in one process the right to redeem is what there is once
+    custody, verdict = stage.governor.custody, await stage.call()
+    credential = await stage.governor._fetch(BOUND, verdict.agent, OPENAI)
+    grant = grant_for(verdict, credential, 30)
+    assert await custody.release(grant, BOUND) == Secret(KEY)
+    with pytest.raises(SecretUnavailableError, match="spent already"):
+        await custody.release(grant, BOUND)
+    elsewhere = Authority("evil.example", 443)
+    bent = replace(grant, id="sct_2", authority=str(elsewhere))
+    for binding in (BOUND, replace(BOUND, authority=elsewhere)):
+        with pytest.raises(SecretUnavailableError, match=r"for another|not bound"):
+            await custody.release(bent, binding)
+    released = [e["body"] for e in stage.broker.ledger.tail(10) if e["kind"] == "secret_access"]
+    assert [body["token"] for body in released][-1] == grant.id
+    assert released[-1]["released_to"]
+
+
+async def test_the_front_door_holds_no_master_key(stage: Stage) -> None:
+    """Neither as a file nor as rows that its own key opens."""
+    if stage.door is stage.broker:
+        return
+    await stage.call()
+    keys = {path.name for path in stage.door.settings.keys.iterdir()}
+    assert keys == {"door.key", "sct-0001.key"}
+    assert stage.door.database.one("select count(*) from secrets")[0] == 0

@@ -1,0 +1,213 @@
+"""A broker that is down, hangs, or is asked by a stranger: refused, soon, and nobody waits."""
+
+import asyncio
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+import trustme
+
+from broker import KeyFileError, StoreRefusalError
+from broker.remote import Address, Client, parse_address, serve
+from interlock.custody import RemoteCustody
+from interlock.errors import SettingsError
+from interlock.governor import Governor
+from interlock.installation import Installation
+from interlock.model import Authority, Mode
+from interlock.settings import Settings
+from tests.custody.stage import Stage, door, listening, prove, staged
+
+PATIENT_S = 0.5
+
+
+async def echo(question: object, who: str) -> dict[str, str]:
+    """Answer whoever asks."""
+    return {"who": who}
+
+
+async def asked(address: Address) -> str:
+    """Ask who we are, on a line of our own."""
+    client = Client(address)
+    try:
+        return str((await client.ask("who"))["who"])
+    finally:
+        client.close()
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take every question and answer none."""
+    await reader.read()
+    writer.close()
+
+
+def soon(governor: Governor) -> None:
+    """Do not let the test wait as long as a person would."""
+    assert isinstance(governor.custody, RemoteCustody)
+    governor.custody._client._patience = PATIENT_S
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_a_broker_that_is_gone_is_a_refusal_until_it_is_back(
+    tmp_path: Path, mode: Mode
+) -> None:
+    """A call that needs a key is refused in both modes; others go on; then service resumes."""
+    async with staged("socket", tmp_path, mode) as stage:
+        path = tmp_path / "broker.sock"
+        path.rename(tmp_path / "away")
+        stage.governor.custody.close()
+        refused, other = await stage.call(), await stage.call(Authority("example.com", 443))
+        (tmp_path / "away").rename(path)
+        again = await stage.call()
+    assert refused.decision.refused
+    assert refused.decision.reasons[0].policy_id == "secret_unavailable"
+    assert "cannot be reached" in refused.decision.why
+    assert other.decision.reasons[0].policy_id != "secret_unavailable"
+    assert again.capability
+
+
+async def test_a_broker_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
+    """Whoever needs it is refused in bounded time; the event loop turns meanwhile."""
+    async with staged("socket", tmp_path) as first:
+        await first.call()
+    server = await asyncio.start_unix_server(silent, tmp_path / "broker.sock")
+    settings = Settings.load(home=tmp_path / "door", broker=str(tmp_path / "broker.sock"))
+    async with server:
+        with Installation(settings) as home:
+            stage = Stage(home, home, Governor(home))
+            soon(stage.governor)
+            following = asyncio.create_task(stage.governor.custody.follow())
+            turns, started = 0, time.monotonic()
+            call = asyncio.create_task(stage.call())
+            while not call.done():
+                await asyncio.sleep(0.01)
+                turns += 1
+            took, verdict = time.monotonic() - started, call.result()
+            following.cancel()
+            stage.governor.custody.close()
+    assert verdict.decision.refused
+    assert "does not answer within" in verdict.decision.why
+    assert turns > 10
+    assert took < 30
+
+
+async def test_the_socket_is_its_owner_s_and_a_stranger_is_not_let_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel says who connects; 0600 as long as nobody else is named."""
+    path = tmp_path / "broker.sock"
+    async with serve(Address(path), echo):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert "user" in await asked(Address(path))
+    ours = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: ours + 1)
+    async with serve(Address(path), echo):
+        with pytest.raises(StoreRefusalError, match="cannot be reached"):
+            await asked(Address(path))
+    async with serve(Address(path), echo, [ours]):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666
+        assert await asked(Address(path))
+    assert not path.exists()
+
+
+async def test_over_tls_both_sides_prove_who_they_are(tmp_path: Path) -> None:
+    """A certificate of another authority gets nothing, on either side."""
+    address = listening("tls", tmp_path)
+    prove(tmp_path / "stranger", trustme.CA(), "localhost")
+    async with serve(address, echo) as port:
+        good = parse_address(f"tls://localhost:{port}", tmp_path / "client")
+        assert await asked(good) == "at 127.0.0.1"
+        mixed = tmp_path / "mixed"  # believes our authority, and proves by another
+        mixed.mkdir()
+        for name, source in (("ca.pem", "client"), ("cert.pem", "stranger")):
+            (mixed / name).write_bytes((tmp_path / source / name).read_bytes())
+        (mixed / "key.pem").touch(0o600)
+        (mixed / "key.pem").write_bytes((tmp_path / "stranger" / "key.pem").read_bytes())
+        for folder in (tmp_path / "stranger", mixed):
+            bad = parse_address(f"tls://localhost:{port}", folder)
+            with pytest.raises(StoreRefusalError, match="cannot be reached"):
+                await asked(bad)
+
+
+async def test_a_second_broker_is_refused_and_a_dead_one_s_socket_replaced(
+    tmp_path: Path,
+) -> None:
+    """Nobody takes a socket away from a broker that serves."""
+    address = Address(tmp_path / "broker.sock")
+    async with serve(address, echo):
+        with pytest.raises(KeyFileError, match="another broker"):
+            async with serve(address, echo):
+                pass
+        assert await asked(address)
+    async with serve(address, echo):
+        (tmp_path / "broker.sock").rename(tmp_path / "left-behind")
+    async with serve(Address(tmp_path / "left-behind"), echo):
+        assert await asked(Address(tmp_path / "left-behind"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b"\n", id="nothing"),
+        pytest.param(b"[]\n", id="no object"),
+        pytest.param(b'{"ask": "everything"}\n', id="an unknown question"),
+        pytest.param(b'{"ask": "release", "secret": 7}\n', id="a question of another shape"),
+        pytest.param(b"[" * 100_000 + b"\n", id="a parser's nightmare"),
+        pytest.param(b"\xff\xfe\n", id="bytes that are no text"),
+    ],
+)
+async def test_what_is_no_question_is_refused_and_the_broker_lives(
+    tmp_path: Path, line: bytes
+) -> None:
+    """One line back, without a word of what was sent."""
+    async with staged("socket", tmp_path) as stage:
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "broker.sock")
+        writer.write(line)
+        assert b'"refused": "the question cannot be read' in await reader.readline()
+        writer.close()
+        assert (await stage.call()).capability
+
+
+@pytest.mark.parametrize("where", ["file", "variable"])
+def test_a_master_key_beside_a_broker_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """The promise that there is none can be relied on."""
+    if where == "file":
+        with Installation(Settings.load(home=tmp_path / "door")):
+            pass
+    else:
+        monkeypatch.setenv("INTERLOCK_MASTER_KEY", "0" * 64)
+    with pytest.raises(SettingsError, match=r"master\.key|INTERLOCK_MASTER_KEY"):
+        door(tmp_path, str(tmp_path / "broker.sock"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["broker.sock", "http://127.0.0.1:1", "tls://127.0.0.1", "tls://:1"],
+)
+def test_an_address_that_is_none(tmp_path: Path, text: str) -> None:
+    """An absolute path, or a host and port with what to prove by."""
+    with (
+        door(tmp_path, text) as home,
+        pytest.raises(SettingsError, match="interlock_broker: "),
+    ):
+        Governor(home)
+
+
+def test_the_key_of_tls_is_private(tmp_path: Path) -> None:
+    """What others can read is refused, with the chmod."""
+    listening("tls", tmp_path)
+    (tmp_path / "client" / "key.pem").chmod(0o644)
+    with pytest.raises(KeyFileError, match="chmod 600"):
+        Client(parse_address("tls://localhost:1", tmp_path / "client"))
+
+
+def test_secrets_are_not_worked_on_beside_a_broker(tmp_path: Path) -> None:
+    """Stored here, nobody would ever look at them."""
+    with (
+        door(tmp_path, str(tmp_path / "broker.sock")) as home,
+        pytest.raises(SettingsError, match="kept by the broker"),
+    ):
+        home.remove_secret("openai-api-key")
