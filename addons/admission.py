@@ -8,6 +8,7 @@ from addons.clearance import Clearance, Refused, check_unchanged, is_verified
 from addons.conversation import Conversation
 from addons.door import Door
 from addons.honeytokens import sound
+from addons.mint import Minting
 from addons.passage import Credentialed, Passage, stages_for
 from addons.rpc import Upload
 from broker import Mask, Secret, Wire, token_in
@@ -27,27 +28,30 @@ def admit(
     if governor is None:
         raise Refused("the governor is closed")
     account = door.accounts[flow.id]
+    verdict = clearance.verdict
     mask = governor.mask_at(clearance.authority)
-    capability = clearance.verdict.capability
-    secret = None
-    if capability:
-        secret = _redeem(governor, flow.request, clearance, capability, server)
-        mask = mask | Mask(capability.recipe.forms(secret))
+    redeemed = [
+        (each.recipe, _redeem(governor, flow.request, clearance, each, server))
+        for each in verdict.capabilities
+    ]
+    for recipe, secret in redeemed:
+        mask = mask | Mask(recipe.forms(secret))
     stages = stages_for(account, mask, door.limits, flow.request)
     talk = upload = None
-    match clearance.verdict.call.request.protocol:
+    match verdict.call.request.protocol:
         case "websocket":
             talk = Conversation(account, mask, door.limits)
         case "grpc":
             if server.alpn != b"h2":
                 raise Refused("the upstream does not speak HTTP/2, which gRPC needs")
             detector = governor.installation.honeytokens.detector
-            alarm = partial(sound, governor, clearance.verdict)
+            alarm = partial(sound, governor, verdict)
             upload = Upload(account, door.limits, detector, alarm)
     account.lasting = bool(talk or upload)
-    if capability and secret:
-        return Credentialed(account, stages, flow.request, capability.recipe, secret, talk, upload)
-    return Passage(account, stages, talk, upload)
+    passage = Passage(account, stages, talk, upload)
+    if redeemed:
+        passage = Credentialed(account, stages, flow.request, redeemed, talk, upload)
+    return Minting(door, flow.id, verdict, passage) if verdict.route else passage
 
 
 def _redeem(

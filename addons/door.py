@@ -1,5 +1,6 @@
 """What the addons of one front door share: the governor, and the calls that are under way."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -77,3 +78,4 @@ class Door:
         self.accounts: dict[str, Account] = {}
         self.refused: WeakKeyDictionary[http.HTTPFlow, http.Response] = WeakKeyDictionary()
         self.dialable: dict[str, set[Authority]] = {}
+        self.mints: dict[str, Future[None]] = {}

@@ -13,6 +13,7 @@ from addons.identity import KEY_SLOTS
 from addons.rpc import in_rpc, is_rpc
 from addons.wire import request_of
 from broker import carrier
+from broker.recipes.standin import MINTED_SLOT
 from interlock.calls.usage import UsageReader
 from interlock.errors import IdentityError
 from interlock.model import UNIDENTIFIED as NOBODY
@@ -99,8 +100,8 @@ class Gate:
         frame(request, body)
         if verdict.call.mcp or governor_guards(self._door, authority):
             ask_readable(request.headers)
-        if verdict.capability:
-            carry(request.headers, verdict.capability)
+        for capability in verdict.capabilities:
+            carry(request.headers, capability)
         match verdict.call.request.protocol:
             case "websocket":
                 handshake.plain(request.headers)
@@ -138,7 +139,10 @@ def frame(request: http.Request, body: bytes) -> None:
 
 def governor_guards(door: Door, authority: Authority) -> bool:
     """True for a destination whose answers are scrubbed."""
-    return bool(door.governor and door.governor.installation.bindings.at(authority))
+    if door.governor is None:
+        return False
+    records = door.governor.installation
+    return bool(records.bindings.at(authority)) or records.minting.guards(authority)
 
 
 def ask_readable(headers: http.Headers) -> None:
@@ -149,9 +153,13 @@ def ask_readable(headers: http.Headers) -> None:
 
 
 def carry(headers: http.Headers, capability: Capability) -> None:
-    """Put the token where the credential will be, in place of every copy that the agent sent."""
-    for name in {name.lower() for name in headers}:
-        if name.replace("_", "-") in (*KEY_SLOTS, "connection"):
-            del headers[name]
+    """Put the token where the credential will be, in place of every copy that the agent sent.
+
+    The placeholder of a minted token stays where it is: its place is where the token will go.
+    """
     slot = capability.recipe.slot
+    gone = ("connection",) if slot == MINTED_SLOT else (*KEY_SLOTS, "connection")
+    for name in {name.lower() for name in headers}:
+        if name.replace("_", "-") in gone:
+            del headers[name]
     headers[slot] = carrier(slot, capability.token)

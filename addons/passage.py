@@ -67,6 +67,10 @@ class Passage:
         """What the upstream gets in place of a piece of the body; raises Breach."""
         return self._upload.take(data) if self._upload else data
 
+    def hide(self, mask: Mask) -> None:
+        """Scrub an answer, of which nothing has passed yet, of this too."""
+        self._stages = (*self._stages, Scrub(mask))
+
     def inward(self, event: HttpEvent) -> Iterator[events.Event]:
         """What the flow gets in place of an event of the answer, stage after stage."""
         try:
@@ -95,23 +99,23 @@ class Passage:
 
 
 class Credentialed(Passage):
-    """A call that takes a secret along."""
+    """A call that takes secrets along."""
 
     def __init__(
         self,
         account: Account,
         stages: Sequence[Stage],
         request: http.Request,
-        recipe: Recipe,
-        secret: Secret,
+        redeemed: Sequence[tuple[Recipe, Secret]],
         talk: Conversation | None = None,
         upload: Upload | None = None,
     ) -> None:
-        """Put the secret on a copy of the request, in place of the token; raises RecipeError."""
+        """Put the secrets on a copy of the request, in place of tokens; raises RecipeError."""
         super().__init__(account, stages, talk, upload)
         account.redeemed = True
-        before = outgoing_of(request).without(recipe.slot)
-        after = recipe.apply(before, secret, time.time())
+        after = outgoing_of(request).without(*(recipe.slot for recipe, _ in redeemed))
+        for recipe, secret in redeemed:
+            after = recipe.apply(after, secret, time.time())
         self._sent: http.Request | None = sent_as(request, after)
         self._body: bytes | None = after.body
 

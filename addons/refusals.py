@@ -8,6 +8,7 @@ from mitmproxy import http
 from interlock.calls import rpc
 from interlock.errors import IdentityError
 from interlock.model import Effect
+from interlock.plan import MINTED_UNAVAILABLE
 from interlock.verdict import Verdict
 
 DECISION_HEADER = "Interlock-Decision"
@@ -17,9 +18,14 @@ type Shape = dict[str, Any]
 
 
 def refused(verdict: Verdict, *, status: int = 403) -> http.Response:
-    """403 with the decision id and the reasons. 503 for what is no denial but a failure."""
+    """403 with the decision id and the reasons. 503 for what is no denial but a failure.
+
+    401 for a placeholder that is not good (any more), at which clients refresh their token.
+    """
     decision = verdict.decision
     failure = any(reason.policy_id in _FAILURES for reason in decision.reasons)
+    if any(reason.policy_id == MINTED_UNAVAILABLE for reason in decision.reasons):
+        status = 401
     status = 503 if failure else status
     if verdict.call.mcp:
         response = _of_mcp(verdict, status)

@@ -9,6 +9,7 @@ from addons.door import Tunnel
 from addons.handshake import is_handshake
 from addons.rpc import is_rpc
 from interlock.calls import parse_authority
+from interlock.minting.placeholder import offered_in
 from interlock.model import Authority, Evidence, Request
 
 METHOD = re.compile(rb"[A-Z][A-Z-]{0,31}")
@@ -54,6 +55,7 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
         doubt=doubt
         or _odd_head(request)
         or ("" if is_reverse(flow) else _mismatch(flow, authority)),
+        offered=offered_in(request.headers.fields),
     )
 
 

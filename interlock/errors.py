@@ -11,6 +11,7 @@ InterlockError
 ├── AlertError           a honeytoken or webhook that cannot be set up, or is not there
 ├── IdentityError        a proof of identity that does not hold
 ├── BindingError         bindings between which a call could not choose
+├── MintError            a route that is not sound, or a minted token that is not good here
 ├── CatalogueError       a provider file that does not say what it must
 └── PolicyError          a policy set that cannot be loaded
 """
@@ -68,6 +69,10 @@ class IdentityError(InterlockError):
 
 class BindingError(InterlockError):
     """A binding is not sound, or two secrets fit the same call; the message names them."""
+
+
+class MintError(InterlockError):
+    """A route of minted tokens, or the use of such a token, is refused; the message says why."""
 
 
 class CatalogueError(InterlockError):

@@ -40,11 +40,13 @@ from interlock.hold import Hold
 from interlock.installation import Installation
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
+from interlock.minting.minting import Taken
 from interlock.model import (
     Agent,
     Authority,
     Binding,
     Call,
+    Decision,
     Declaration,
     Effect,
     Mode,
@@ -53,6 +55,8 @@ from interlock.model import (
     Stage,
 )
 from interlock.offers import Offers
+from interlock.plan import CHANGED, plan_for
+from interlock.purse import Purse
 from interlock.shadow import Shadow
 from interlock.store.approvals import spend as use
 from interlock.store.goals import Status, settle, spend
@@ -89,6 +93,8 @@ class Governor:
         sound = partial(require_sound, catalogue=installation.catalogue)
         self.custody = custody_of(installation, sound)
         sound(installation.bindings.all())
+        installation.minting.require_sound()
+        self._purse = Purse(installation, self.custody)
         installation.bindings.require_distinct()
         self._adopt(self.policies.current, self.policies.intents)
 
@@ -132,7 +138,9 @@ class Governor:
 
     def mask_at(self, authority: Authority) -> Mask:
         """Everything that an answer of a destination must not bring back: secrets and tokens."""
-        return self.custody.mask_at(authority)
+        known = self.custody.mask_at(authority)
+        minted = self.installation.minting.mask_at(authority)
+        return known | minted if minted else known
 
     async def govern(self, request: Request, agent: Agent, said: Mapping[str, str]) -> Verdict:
         """Decide one request, make the decision durable, and issue the token that it needs.
@@ -149,26 +157,27 @@ class Governor:
         call = await self._described(request, provider, now)
         standing = standing_in(self.installation, agent, declared, now)
         goal = _open_goal(agent, call, standing, now)
-        choose = partial(self.installation.bindings.choose, agent, call, goal)
-        binding, tie = _chosen(choose)
+        choose = partial(plan_for, self.installation, agent, call, goal)
+        plan = choose(now)
 
         ask = partial(
             DecisionPoint.decide,
             agent=agent,
             declared=declared,
-            secret=binding.secret if binding else "",
             mode=self.mode_of(agent, call.service),
             now=now,
             standing=standing,
         )
+        needed, *others = plan.secrets or ("",)
 
         def judge(call: Call, goal: str, part_of: str = "") -> Verdict:
-            asked = partial(ask, id_=new_id("dec"), call=call)
+            asked = partial(ask, id_=new_id("dec"), call=call, secret=needed)
             decision = asked(self._decision_point)
             shadow = tuple(self._shadow.differences(decision, asked))
-            return Verdict(
-                decision, call, agent, provider, goal, shadow, declared=declared, part_of=part_of
-            )
+            for other in others:
+                decision = _weaker(decision, asked(self._decision_point, secret=other))
+            verdict = Verdict(decision, call, agent, provider, goal, shadow, declared=declared)
+            return replace(verdict, part_of=part_of, route=plan.route)
 
         verdict = judge(call, goal)
         if call.batch:
@@ -181,61 +190,68 @@ class Governor:
         if decision.refused and decision.effect is Effect.NEEDS_APPROVAL:
             verdict = await self._hold.settle(verdict, self.policies.current, declared.approval)
             now = time.time()
-            if _chosen(choose) != (binding, tie):
-                tie = "where the secret may go has changed while the call waited"
-        credential = None
-        if tie:
-            binding, verdict = None, self._refuse(verdict, Reason("ambiguous_binding", tie))
+            if choose(now) != plan:
+                plan = CHANGED
+        credentials: tuple[Credential, ...] = ()
+        if plan.objection:
+            verdict = self._refuse(verdict, plan.objection)
         if unknown and not verdict.decision.refused:
             verdict = self._refuse(verdict, Reason("secret_unavailable", unknown))
-        if binding and not verdict.decision.refused:
+        if not verdict.decision.refused:
             try:
-                credential = await self._fetch(binding, agent, request.authority)
+                credentials = await self._purse.open(plan, agent, request.authority)
                 now = time.time()
             except SecretUnavailableError as e:
                 verdict = self._refuse(verdict, Reason("secret_unavailable", str(e)))
-        return await self._record(verdict, declared, credential, now)
+        return await self._record(verdict, declared, credentials, now)
 
     async def _record(
-        self, verdict: Verdict, declared: Declaration, credential: Credential | None, now: float
+        self,
+        verdict: Verdict,
+        declared: Declaration,
+        credentials: tuple[Credential, ...],
+        now: float,
     ) -> Verdict:
-        """Make the decision durable; then, and only then, issue the token."""
+        """Make the decision durable; then, and only then, issue the tokens."""
         verdict = together(verdict)
-        grant = grant_for(verdict, credential, TOKEN_TTL_S) if credential else None
+        grants = [grant_for(verdict, each, TOKEN_TTL_S) for each in credentials]
+        taken = list(zip(grants, credentials, strict=True))
         events = [
             decision_event(one, declared, now, self._arguments(one))
             for one in (verdict, *verdict.beside)
         ]
-        if grant:
-            events.append(access_event(verdict, grant, now))
+        events += [access_event(verdict, grant, now, each.minted) for grant, each in taken]
         try:
             await self.installation.ledger.decide(
                 events,
-                token_id=grant.id if grant else "",
+                tokens=[grant.id for grant in grants],
                 expires_at=now + TOKEN_TTL_S,
                 also=self._effects(verdict, now),
             )
         except (GoalClosedError, ApprovalError) as e:
             # Another call was faster: it took the last action of the goal, or the approval.
             verdict = _too_late(verdict, e)
-            if verdict.decision.refused or (credential and credential.binding.goals):
-                credential = None  # the key of a goal is gone with the goal
-            return await self._record(verdict, declared, credential, now)
+            # The key of a goal is gone with the goal.
+            if verdict.decision.refused or any(each.binding.goals for each in credentials):
+                credentials = ()
+            return await self._record(verdict, declared, credentials, now)
         except LedgerUnavailableError as e:
-            if credential or verdict.decision.mode is Mode.ENFORCE:
+            if credentials or verdict.decision.mode is Mode.ENFORCE:
                 return self._refuse(verdict, Reason("ledger_unavailable", str(e)))
             return verdict
-        if not (grant and credential):
-            return verdict
-        bound = replace(credential.binding, authority=verdict.call.request.authority)
         try:
-            secret = credential.secret or await self.custody.release(grant, bound)
+            for grant, each in taken:
+                secret = await self._purse.release(grant, each, verdict.call.request.authority)
+                token = self.broker.issue(grant, secret, now)
+                capability = Capability(token, each.recipe, each.binding, each.minted)
+                if each.minted:
+                    verdict = replace(verdict, minted=capability)
+                else:
+                    verdict = replace(verdict, capability=capability)
         except SecretUnavailableError as e:
             self.close(verdict, {"error": f"secret_unavailable: {e.why}"}, None)
             return self._refuse(verdict, Reason("secret_unavailable", str(e)))
-        token = self.broker.issue(grant, secret, now)
-        capability = Capability(token, credential.recipe, credential.binding)
-        return replace(verdict, capability=capability)
+        return verdict
 
     def redeem(self, verdict: Verdict, capability: Capability, token: str, wire: Wire) -> Secret:
         """Exchange the token that a flow carries for its secret, at the wire.
@@ -244,7 +260,9 @@ class Governor:
         """
         secret = self.broker.redeem(token, wire, time.time())
         authority = verdict.call.request.authority
-        self._require_unchanged(capability.binding, verdict.agent, authority)
+        self._purse.require_unchanged(
+            capability.binding, capability.minted, verdict.agent, authority
+        )
         return secret
 
     def _arguments(self, verdict: Verdict) -> dict[str, Any]:
@@ -290,24 +308,13 @@ class Governor:
             return str(e)
         return ""
 
-    async def _fetch(self, binding: Binding, agent: Agent, authority: Authority) -> Credential:
-        """What will travel: the secret, wherever it is kept, or the token it is exchanged for.
-
-        Raises SecretUnavailableError.
-        """
-        ready = await self.custody.ready(replace(binding, authority=authority))
-        self._require_unchanged(binding, agent, authority)
-        return Credential(binding, *ready)
-
-    def _require_unchanged(self, binding: Binding, agent: Agent, authority: Authority) -> None:
-        """Raise SecretUnavailableError for what a person took away while the call waited."""
-        records = self.installation
-        try:
-            records.registry.require_good_standing([agent.name], time.time())
-        except RegistryError as e:
-            raise SecretUnavailableError(binding.secret, str(e)) from None
-        if binding not in records.bindings.at(authority):
-            raise SecretUnavailableError(binding.secret, "it is not bound like that any more")
+    def mint(self, verdict: Verdict, body: bytes) -> Taken:
+        """Take what an answer hands out; raises ValueError for an answer that cannot be read."""
+        if verdict.route is None:
+            raise ValueError("nothing is handed out on this route")
+        return self.installation.minting.take(
+            verdict.agent, verdict.route, verdict.decision.id, body, time.time()
+        )
 
     async def _described(self, request: Request, provider: Provider | None, now: float) -> Call:
         """What the request is, with the registered server that it goes to, if it goes to one."""
@@ -429,12 +436,10 @@ def require_sound(bindings: Iterable[Binding], catalogue: Catalogue) -> None:
             raise BindingError(f"{binding}: {e}") from None
 
 
-def _chosen(choose: Callable[[], Binding | None]) -> tuple[Binding | None, str]:
-    """The binding that serves a call, and why none could be chosen when several fit equally."""
-    try:
-        return choose(), ""
-    except BindingError as e:
-        return None, str(e)
+def _weaker(one: Decision, other: Decision) -> Decision:
+    """Of two decisions about one call, the one that lets less through."""
+    order = (Effect.DENY, Effect.NEEDS_APPROVAL, Effect.ALLOW)
+    return min(one, other, key=lambda decision: order.index(decision.effect))
 
 
 def declare(agent: Agent, said: Mapping[str, str]) -> Declaration:

@@ -27,6 +27,7 @@ from interlock.calls import Catalogue
 from interlock.delegation import Chain, verify
 from interlock.errors import GoalError, SettingsError, StoreError
 from interlock.ledger import Ledger, Notary, Trail
+from interlock.minting.minting import Minting
 from interlock.model import Authority, Binding, Declaration
 from interlock.registry import Pins, Registry, Servers, Sessions, Tokens
 from interlock.registry.sessions import Session
@@ -68,6 +69,7 @@ class Installation:
         self.modes = Modes(self.database, self.ledger.admin)
         self.honeytokens = Honeytokens(self.database, self.ledger.admin, key)
         self.webhooks = Webhooks(self.database, self.ledger.admin, key)
+        self.minting = Minting(self.database, self.ledger.admin, key)
         self._masks: Snapshot[dict[Authority, Mask]] = Snapshot(self.database, lambda _: {})
         self.catalogue = Catalogue.shipped()
 

@@ -164,6 +164,7 @@ class Request:
     `protocol` is what is spoken over HTTP: `websocket` for the opening handshake of one, `grpc`
     for a call of which only the head was read, else empty.
     `mcp_headers` are those that repeat what stands in a body of that protocol, in lower case.
+    `offered` are the placeholders of minted tokens in headers, each with its header's name.
     """
 
     method: str
@@ -178,6 +179,7 @@ class Request:
     evidence: Evidence = Evidence()
     doubt: str = ""
     protocol: str = ""
+    offered: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from interlock.calls import Provider
 from interlock.calls.fields import names_of
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
+from interlock.minting.route import Route
 from interlock.model import Agent, Binding, Call, Decision, Declaration
 
 NO_ARGUMENTS: Mapping[str, Any] = {}
@@ -19,12 +20,14 @@ NO_ARGUMENTS: Mapping[str, Any] = {}
 class Capability:
     """The token that goes into the flow, the way it and then the secret travel, and by what right.
 
-    The recipe is that of the binding, or of what the secret is exchanged for.
+    The recipe is that of the binding, or of what the secret is exchanged for. `minted` is the id
+    of a minted token, whose binding stands nowhere else; empty for a stored secret.
     """
 
     token: str
     recipe: Recipe
     binding: Binding
+    minted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,13 @@ class Credential:
     """A secret on its way to the wire, with the recipe that puts it there.
 
     `secret` is None while a broker elsewhere keeps it, which it does until the decision is on disk.
+    `minted` is the id of a token that an upstream handed out; empty for what a person stored.
     """
 
     binding: Binding
     recipe: Recipe
     secret: Secret | None
+    minted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,8 @@ class Verdict:
     for or is spent. `declared` is why the agent says that it calls. `part_of` is the id of the
     decision on the call with which this one came, empty for what came alone; `beside` holds the
     verdicts on the other messages of a batch. `capability` is None for a call that needs no
-    credential or gets none.
+    credential or gets none; `minted` is that of a minted token, which may travel beside it.
+    `route` is where an answer may hand out tokens.
     """
 
     decision: Decision
@@ -62,6 +68,13 @@ class Verdict:
     beside: tuple["Verdict", ...] = ()
     capability: Capability | None = None
     part_of: str = ""
+    minted: Capability | None = None
+    route: Route | None = None
+
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """Every token of the call, in the order in which they are exchanged."""
+        return tuple(each for each in (self.capability, self.minted) if each)
 
 
 def assertion_of(call: Call) -> bytes:
@@ -151,7 +164,9 @@ def decision_event(
     return Event(new_id("evt"), now, "decision", verdict.agent.name, decision.id, body)
 
 
-def access_event(verdict: Verdict, grant: Grant, now: float) -> Event:
+def access_event(verdict: Verdict, grant: Grant, now: float, minted: str = "") -> Event:
     """The ledger row of an access to a secret: which, for where, by which token."""
     body = {"secret": grant.secret, "authority": grant.authority, "token": grant.id}
+    if minted:
+        body["minted"] = minted
     return Event(new_id("evt"), now, "secret_access", verdict.agent.name, verdict.decision.id, body)

@@ -26,6 +26,9 @@ ORDER = (
         "interlock.installation",
         "interlock.alerts",
         "interlock.custody",
+        "interlock.minting",
+        "interlock.plan",
+        "interlock.purse",
         "interlock.safe",
     ),
     (

@@ -18,6 +18,7 @@ from interlock.cli import (
     honeytoken,
     init,
     key,
+    mint,
     mode,
     policy,
     proxy,
@@ -70,6 +71,7 @@ for noun in (
     broker,
     honeytoken,
     webhook,
+    mint,
 ):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
 app.add_typer(api_token.app, name="token")

@@ -67,7 +67,7 @@ class Service:
         event = Event(new_id("evt"), now, "secret_access", grant.agent, grant.decision_id, body)
         try:
             await self._installation.ledger.decide(
-                [event], token_id=grant.id, expires_at=now + MAX_TTL
+                [event], tokens=[grant.id], expires_at=now + MAX_TTL
             )
         except LedgerUnavailableError as e:
             raise SecretUnavailableError(grant.secret, f"not released: {e}") from None

@@ -44,11 +44,11 @@ class Ledger:
         self,
         events: Sequence[Event],
         *,
-        token_id: str = "",
+        tokens: Sequence[str] = (),
         expires_at: float = 0.0,
         also: Callable[[sqlite3.Connection], None] = lambda _: None,
     ) -> None:
-        """Write a decision's events, and spend the id of its token, in one durable transaction.
+        """Write a decision's events, and spend the ids of its tokens, in one durable transaction.
 
         `also` is done in the same transaction; an InterlockError that it raises undoes all and
         is raised from here. Raises LedgerUnavailableError when that fails or takes longer than
@@ -58,8 +58,8 @@ class Ledger:
 
         def work(connection: sqlite3.Connection) -> None:
             also(connection)
-            if token_id:
-                spend(connection, token_id, expires_at, events[0].ts)
+            for token in tokens:
+                spend(connection, token, expires_at, events[0].ts)
             self.append(connection, events)
 
         written = asyncio.wrap_future(self._submit(work))

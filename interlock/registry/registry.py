@@ -18,6 +18,7 @@ from interlock.registry.sessions import Session, end_all, forget_sessions, open_
 from interlock.registry.trust import FORGETTABLE, TRANSITIONS, require_move
 from interlock.store import Audit, Database, Snapshot
 from interlock.store.bindings import release
+from interlock.store.minted import forget_agent
 
 KIND = "agent"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -295,6 +296,7 @@ class Registry:
         connection.execute("delete from agent_keys where agent = ?", [name])
         connection.execute("delete from agents where name = ?", [name])
         ended = release(connection, name)
+        forget_agent(connection, name)
         unbound = {"unbound": list(map(str, ended))} if ended else {}
         details = {"agent": name, "before": {"trust": before}} | unbound
         self._audit(connection, "agent.rm", details)

@@ -354,6 +354,30 @@ def _tools(tables: Tables) -> None:
     )
 
 
+def _minting(tables: Tables) -> None:
+    """Where upstreams hand out tokens, and the tokens, sealed, that were kept for agents."""
+    tables.table("mint_routes").create(
+        dict.fromkeys(("name", "host", "method", "path", "fields", "hosts", "headers"), str),
+        pk="name",
+        if_not_exists=True,
+    )
+    tables.table("minted").create(
+        {
+            "digest": str,
+            "agent": str,
+            "route": str,
+            "field": str,
+            "made_at": float,
+            "ends": float,
+            "sealed": bytes,
+        },
+        pk="digest",
+        not_null={"agent", "route", "field", "made_at", "ends", "sealed"},
+        if_not_exists=True,
+    )
+    _watch(tables, "mint_routes", "minted")
+
+
 def _watch(
     tables: Tables, *names: str, verbs: tuple[str, ...] = ("insert", "update", "delete")
 ) -> None:
@@ -381,6 +405,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     _access,
     _tools,
     create_views,
+    _minting,
 )
 
 

@@ -92,9 +92,9 @@ async def test_the_triggers_refuse_honest_mistakes(ledger: Ledger, database: Dat
 
 async def test_a_spent_token_takes_the_decision_with_it(ledger: Ledger) -> None:
     """The decision and the spending of its token are one transaction."""
-    await ledger.decide([Event("e1", 1.0, "decision")], token_id="t", expires_at=1e12)
+    await ledger.decide([Event("e1", 1.0, "decision")], tokens=["t"], expires_at=1e12)
     with pytest.raises(LedgerUnavailableError, match="spent already"):
-        await ledger.decide([Event("e2", 2.0, "decision")], token_id="t", expires_at=1e12)
+        await ledger.decide([Event("e2", 2.0, "decision")], tokens=["t"], expires_at=1e12)
     assert ledger.of("e2") == []
     assert ledger.verify().intact
 
