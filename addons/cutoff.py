@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from mitmproxy import ctx
 
-from addons.door import Door, Proof
+from addons.door import Door, Origin, Proof
 from interlock.errors import IdentityError, StoreError
 from interlock.governor import Governor
-from interlock.model import Mode
+from interlock.model import Agent, Mode
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,9 @@ class Cutoff:
         records, now = governor.installation, time.time()
         self._look_at_calls(governor, now)
         change = records.database.change
-        lapsed = records.registry.lapsed_since(self._looked_at, now)
+        since = self._looked_at
+        lapsed = records.registry.lapsed_since(since, now)
+        lapsed = lapsed or records.addresses.lapsed_since(since, now)
         self._looked_at = now
         if change == self._change and not lapsed:
             return
@@ -73,20 +75,35 @@ class Cutoff:
                 cut(account.client)
 
 
-def _ended(governor: Governor, proofs: Iterable[Proof]) -> str:
+def _ended(governor: Governor, proofs: Iterable[Proof | Origin]) -> str:
     """Say why a connection with these proofs must end; empty when it may stay.
 
     A key that does not hold any more ends it in both modes, as it does at the next request; an
     agent that is cut off ends it where denials bind.
     """
-    for name, key in proofs:
+    for proof in proofs:
         try:
-            agent = governor.identify(key, name)
+            agent = _proven(governor, proof)
         except IdentityError:
-            return f"the key of {name or 'an agent'} does not hold any more"
+            return f"{_told(proof)} does not hold any more"
         if agent.cut_off and governor.mode_of(agent) is Mode.ENFORCE:
             return f"{agent.name} is {agent.state}"
     return ""
+
+
+def _proven(governor: Governor, proof: Proof | Origin) -> Agent:
+    """The agent of a proof that was given before; raises IdentityError when it ended."""
+    if isinstance(proof, Origin):
+        addresses = governor.installation.addresses
+        return addresses.require(proof.whence, proof.agent, time.time())
+    name, key = proof
+    return governor.identify(key, name)
+
+
+def _told(proof: Proof | Origin) -> str:
+    if isinstance(proof, Origin):
+        return f"the address of {proof.agent}"
+    return f"the key of {proof[0] or 'an agent'}"
 
 
 def cut(client_id: str) -> None:

@@ -11,11 +11,20 @@ from addons.stage import Stage
 from interlock.calls.usage import UsageReader
 from interlock.governor import Governor
 from interlock.model import Authority
+from interlock.registry import Whence
 from interlock.settings import AllowPrivate, Limits
 from interlock.verdict import Verdict
 
 # An agent's name, None where only the key was given, and the key.
 type Proof = tuple[str | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The weakest proof: where a connection comes from, and the agent that is known to be there."""
+
+    whence: Whence
+    agent: str
 
 
 @dataclass(slots=True)
@@ -72,7 +81,7 @@ class Door:
         self.private: AllowPrivate = (frozenset(), ())
         self.limits = Limits()
         self.tunnels: dict[str, Tunnel] = {}
-        self.proofs: dict[str, set[Proof]] = {}
+        self.proofs: dict[str, set[Proof | Origin]] = {}
         self.callers: dict[str, Caller] = {}
         self.clearances: dict[str, Clearance] = {}
         self.accounts: dict[str, Account] = {}

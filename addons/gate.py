@@ -9,14 +9,13 @@ from addons import handshake, refusals, views
 from addons.clearance import Clearance
 from addons.door import Account, Door
 from addons.fail_closed import fail_closed
-from addons.identity import KEY_SLOTS
+from addons.identity import KEY_SLOTS, agent_of
 from addons.rpc import in_rpc, is_rpc
 from addons.wire import request_of
 from broker import carrier
 from broker.recipes.standin import MINTED_SLOT
 from interlock.calls.usage import UsageReader
 from interlock.errors import IdentityError
-from interlock.model import UNIDENTIFIED as NOBODY
 from interlock.model import Authority
 from interlock.verdict import Capability, Verdict
 
@@ -68,7 +67,7 @@ class Gate:
         tunnel = self._door.tunnels.get(flow.client_conn.id)
         try:
             # Again, because an upload may have taken longer than the trust in its sender lasted.
-            agent = governor.identify(caller.proof[1], caller.proof[0]) if caller.proof else NOBODY
+            agent = agent_of(self._door, flow, caller.proof)
         except IdentityError as e:
             flow.response = refusals.unproven(e, at_proxy=False)
             return

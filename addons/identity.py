@@ -1,17 +1,20 @@
-"""Who calls: proves the agent by its key, and takes our own headers off the request."""
+"""Who calls: proves the agent by key or address, and takes our own headers off the request."""
 
 import base64
 import binascii
 import ipaddress
+import time
 
 from mitmproxy import connection, http
 
 from addons import refusals
-from addons.door import Caller, Door, Proof, Tunnel
+from addons.door import Caller, Door, Origin, Proof, Tunnel
 from addons.fail_closed import fail_closed
 from addons.wire import authority_of, is_reverse
 from interlock.delegation import LONGEST as LONGEST_CHAIN
 from interlock.errors import IdentityError
+from interlock.model import UNIDENTIFIED, Agent
+from interlock.registry import Whence
 from interlock.registry.keys import is_ours
 
 # Where SDKs put a provider's key, and so where an agent's key arrives in base-URL mode.
@@ -76,22 +79,40 @@ class Identity:
         self._door.proofs.pop(client.id, None)
 
     def _prove(self, flow: http.HTTPFlow, proof: Proof | None) -> None:
-        """Raise IdentityError when a proof is wrong, or required and missing."""
-        governor = self._door.governor
-        if governor is None:
-            raise RuntimeError("the governor is not open")
-        if proof is not None:
-            name, key = proof
-            governor.identify(key, name)
-            self._door.proofs.setdefault(flow.client_conn.id, set()).add(proof)
-            return
-        if self._door.require_identity or not _on_loopback(flow.client_conn):
-            raise IdentityError("this front door requires an agent key")
+        """Remember what proves the caller, to end the connection with it; raises IdentityError."""
+        agent = agent_of(self._door, flow, proof)
+        if agent.identified:
+            origin = Origin(whence_of(flow.client_conn), agent.name)
+            self._door.proofs.setdefault(flow.client_conn.id, set()).add(proof or origin)
 
     def _shape(self, flow: http.HTTPFlow) -> str:
         governor = self._door.governor
         provider = governor.provider_at(authority_of(flow)) if governor else None
         return provider.errors if provider else ""
+
+
+def agent_of(door: Door, flow: http.HTTPFlow, proof: Proof | None) -> Agent:
+    """The agent that a proof proves; without one, the agent that runs where the call comes from.
+
+    Raises IdentityError when a proof is wrong, or required and missing.
+    """
+    governor = door.governor
+    if governor is None:
+        raise RuntimeError("the governor is not open")
+    if proof is not None:
+        name, key = proof
+        return governor.identify(key, name)
+    whence = whence_of(flow.client_conn)
+    if found := governor.installation.addresses.agent_at(whence, time.time()):
+        return found
+    if door.require_identity or not _on_loopback(flow.client_conn):
+        raise IdentityError("this front door requires an agent key")
+    return UNIDENTIFIED
+
+
+def whence_of(client: connection.Client) -> Whence:
+    """Both ends of a connection, as the system tells them."""
+    return Whence(client.peername[0], client.sockname[0])
 
 
 def _on_loopback(client: connection.Client) -> bool:

@@ -29,7 +29,7 @@ from interlock.errors import GoalError, SettingsError, StoreError
 from interlock.ledger import Ledger, Notary, Trail
 from interlock.minting.minting import Minting
 from interlock.model import Authority, Binding, Declaration
-from interlock.registry import Pins, Registry, Servers, Sessions, Tokens
+from interlock.registry import Addresses, Pins, Registry, Servers, Sessions, Tokens
 from interlock.registry.sessions import Session
 from interlock.safe import Safe
 from interlock.settings import Settings, secure_home
@@ -62,6 +62,7 @@ class Installation:
         self.sessions = Sessions(self.database, self.ledger.admin)
         self.tokens = Tokens(self.database, self.ledger.admin)
         self.pins = Pins(self.database, self.ledger.admin)
+        self.addresses = Addresses(self.database, self.registry)
         self.bindings = Bindings(self.database)
         self.goals = Goals(self.database, self.ledger.admin)
         self.approvals = Approvals(self.database, self.ledger.admin)

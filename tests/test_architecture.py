@@ -21,6 +21,8 @@ ORDER = (
         "interlock.batch",
         "interlock.offers",
         "interlock.hold",
+        "interlock.inventory",
+        "interlock.patrol",
         "interlock.shadow",
         "interlock.verdict",
         "interlock.installation",

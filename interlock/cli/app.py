@@ -12,6 +12,7 @@ from interlock.cli import (
     broker,
     delegation,
     demo,
+    discover,
     doctor,
     env,
     goal,
@@ -72,6 +73,7 @@ for noun in (
     honeytoken,
     webhook,
     mint,
+    discover,
 ):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
 app.add_typer(api_token.app, name="token")

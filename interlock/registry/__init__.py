@@ -1,5 +1,7 @@
 """Who and what is there: agents, the keys that prove them, and servers, as far as is known."""
 
+from interlock.registry.addresses import Addresses, Holder, Whence
+from interlock.registry.enlistment import enlist
 from interlock.registry.leases import Lease
 from interlock.registry.pins import Pins
 from interlock.registry.profile import Profile
@@ -9,6 +11,8 @@ from interlock.registry.sessions import Sessions
 from interlock.registry.tokens import Role, Tokens
 
 __all__ = [
+    "Addresses",
+    "Holder",
     "Lease",
     "Pins",
     "Profile",
@@ -18,4 +22,6 @@ __all__ = [
     "Servers",
     "Sessions",
     "Tokens",
+    "Whence",
+    "enlist",
 ]

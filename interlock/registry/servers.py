@@ -124,32 +124,44 @@ class Servers:
         RegistryError for a bad name, for the server of another scanner, and for one that is
         cut off or trusted and would be somewhere else now, unless a person vouches for that.
         """
+        return self._database.write(
+            lambda c: self.register_in(
+                c, server, profile, now, lease_s=lease_s, scanner=scanner, vouched=vouched
+            )
+        )
+
+    def register_in(
+        self,
+        connection: sqlite3.Connection,
+        server: Server,
+        profile: Profile,
+        now: float,
+        *,
+        lease_s: float | None = None,
+        scanner: str = "",
+        vouched: bool = False,
+    ) -> tuple[Registration, list[str]]:
+        """Do the same in the caller's transaction."""
         if not _NAME.fullmatch(server.name):
             raise RegistryError(
                 f"server name {server.name[:64]!r}: use letters, digits, '.', '_', '-', '/' and "
                 "'@', 128 at most"
             )
-
-        def work(connection: sqlite3.Connection) -> tuple[Registration, list[str]]:
-            before = _find(connection, server.name)
-            if before is None:
-                changed = ["new"]
-                self._insert(connection, server, scanner, lease_s, now)
-                after = {"url": server.url, "trust": server.trust}
-                self._audit(
-                    connection, "server.add", _told(server.name, profile) | {"after": after}
-                )
-            else:
-                changed = _changes(before, server, profile)
-                _require_harmless(before, changed, scanner, vouched=vouched)
-                _update(connection, server, lease_s)
-            write_profile(connection, KIND, server.name, profile, now)
-            if before and changed:
-                change = {"changed": changed, "before": {"url": before.server.url}}
-                self._audit(connection, "server.change", _told(server.name, profile) | change)
-            return _require(connection, server.name), changed
-
-        return self._database.write(work)
+        before = _find(connection, server.name)
+        if before is None:
+            changed = ["new"]
+            self._insert(connection, server, scanner, lease_s, now)
+            after = {"url": server.url, "trust": server.trust}
+            self._audit(connection, "server.add", _told(server.name, profile) | {"after": after})
+        else:
+            changed = _changes(before, server, profile)
+            _require_harmless(before, changed, scanner, vouched=vouched)
+            _update(connection, server, lease_s)
+        write_profile(connection, KIND, server.name, profile, now)
+        if before and changed:
+            change = {"changed": changed, "before": {"url": before.server.url}}
+            self._audit(connection, "server.change", _told(server.name, profile) | change)
+        return _require(connection, server.name), changed
 
     def heartbeats(self, beats: Mapping[str, float]) -> int:
         """Note when servers were heard of, and answer how many of these are registered.

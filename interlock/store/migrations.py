@@ -378,6 +378,35 @@ def _minting(tables: Tables) -> None:
     _watch(tables, "mint_routes", "minted")
 
 
+def _discovery(tables: Tables) -> None:
+    """What scanners saw, by place, and which agent an address stands for.
+
+    That an address is still good is an update which is not watched, as with leases.
+    """
+    tables.table("sightings").create(
+        {
+            "place": str,
+            "kind": str,
+            "name": str,
+            "body": str,
+            "present": int,
+            "first_seen": float,
+            "last_seen": float,
+        },
+        pk="place",
+        not_null={"kind", "name", "body", "present", "first_seen", "last_seen"},
+        if_not_exists=True,
+    )
+    tables.table("sightings").create_index(["kind", "name"], if_not_exists=True)
+    tables.table("addresses").create(
+        {"ip": str, "network": str, "agent": str, "container": str, "until": float},
+        pk="ip",
+        not_null={"network", "agent", "container", "until"},
+        if_not_exists=True,
+    )
+    _watch(tables, "addresses", verbs=("insert", "delete"))
+
+
 def _watch(
     tables: Tables, *names: str, verbs: tuple[str, ...] = ("insert", "update", "delete")
 ) -> None:
@@ -406,6 +435,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     _tools,
     create_views,
     _minting,
+    _discovery,
 )
 
 

@@ -1,0 +1,1 @@
+"""What is running: finds agents and MCP servers, and tells how each was recognised."""

@@ -1,0 +1,23 @@
+"""Agents that were found enter the registry: without a key, and vouched for by nobody."""
+
+import json
+import sqlite3
+
+from interlock.model import Agent
+from interlock.registry.profile import Profile, write_profile
+
+
+def enlist(connection: sqlite3.Connection, agent: Agent, profile: Profile, now: float) -> bool:
+    """Register an agent in the caller's transaction; False when it is there already.
+
+    What is known of it is written in any case; who it is, and how far it is trusted, stays as it
+    was. Its first key is made by `Registry.rotate_key`. `now` is in epoch seconds.
+    """
+    added = connection.execute(
+        "insert or ignore into agents "
+        "(name, owner, groups, trust, intent, intent_category, goal, created_at) "
+        "values (?, ?, ?, ?, '', '', '', ?)",
+        [agent.name, agent.owner, json.dumps(list(agent.groups)), agent.trust, now],
+    )
+    write_profile(connection, "agent", agent.name, profile, now)
+    return added.rowcount == 1

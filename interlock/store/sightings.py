@@ -1,0 +1,49 @@
+"""What scanners saw the last time, by place."""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One place: what stood there, under which name it is registered, and whether it still does."""
+
+    place: str
+    kind: str
+    name: str
+    body: str
+    present: bool
+
+
+def rows(connection: sqlite3.Connection) -> list[Row]:
+    """Every place at which anything was ever seen."""
+    found = connection.execute(
+        "select place, kind, name, body, present from sightings order by place"
+    )
+    return [Row(place, kind, name, body, bool(here)) for place, kind, name, body, here in found]
+
+
+def keep(connection: sqlite3.Connection, row: Row, now: float) -> None:
+    """Store what stands at a place now, in the caller's transaction."""
+    connection.execute(
+        "insert into sightings values (:place, :kind, :name, :body, 1, :now, :now) "
+        "on conflict (place) do update set kind = :kind, name = :name, body = :body, "
+        "present = 1, last_seen = :now",
+        {"place": row.place, "kind": row.kind, "name": row.name, "body": row.body, "now": now},
+    )
+
+
+def seen(connection: sqlite3.Connection, places: Iterable[str], now: float) -> None:
+    """Note that what stands at these places is still there."""
+    connection.executemany(
+        "update sightings set last_seen = ?, present = 1 where place = ?",
+        ((now, place) for place in places),
+    )
+
+
+def gone(connection: sqlite3.Connection, places: Iterable[str]) -> None:
+    """Note that these places are empty."""
+    connection.executemany(
+        "update sightings set present = 0 where place = ?", ((place,) for place in places)
+    )
