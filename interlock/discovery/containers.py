@@ -64,7 +64,10 @@ class Containers:
         threading.Thread(target=_close_when, args=(stop, events), daemon=True).start()
         watch.live(SOURCE, watching=True)
         watch.stirred(SOURCE)
-        _ask(lambda: _tell_all(events, watch))
+        try:
+            _ask(lambda: _tell_all(events, watch))
+        finally:
+            _hang_up(events)
 
     def _inspect(self, engine: Any, id_: str) -> tuple[Mapping[str, Any], Match] | None:
         """What the engine says of a container, and what we make of it; None for one that went."""
@@ -216,20 +219,33 @@ def _packages(engine: Any, id_: str) -> list[tuple[str, str]]:
     """What pip says is installed; no shell reads anything, and the answer is bounded."""
     try:
         run = _ask(lambda: engine.exec_create(id_, list(PIP), stderr=False))
-        text = _ask(lambda: _read(engine.exec_start(run["Id"], stream=True)))
-        found = json.loads(text)
+        found = json.loads(_ask(lambda: _output(engine.exec_start(run["Id"], socket=True))))
         return [(str(one["name"]).lower(), str(one["version"])) for one in found]
     except (ScanError, ValueError, TypeError, KeyError, RecursionError):
         return []
 
 
-def _read(chunks: Iterable[bytes]) -> bytes:
+def _output(answer: Any) -> bytes:
+    """What a command in a container writes, if it ends in time and is not too long."""
+    from docker.utils.socket import frames_iter
+
     text, deadline = b"", time.monotonic() + PATIENCE_S
-    for chunk in chunks:
-        text += chunk
-        if len(text) > LONGEST_ANSWER or time.monotonic() > deadline:
-            return b""
-    return text
+    try:
+        for _, chunk in frames_iter(answer, tty=False):
+            text += chunk
+            if len(text) > LONGEST_ANSWER or time.monotonic() > deadline:
+                return b""
+        return text
+    finally:
+        _hang_up(answer)
+
+
+def _hang_up(answer: Any) -> None:
+    """Close the connection of an answer that takes it over; the SDK leaves that to the collector."""
+    with contextlib.suppress(OSError, AttributeError):
+        answer._response.close()
+    with contextlib.suppress(OSError, AttributeError):
+        answer.close()
 
 
 def _ask[T](question: Callable[[], T]) -> T:
