@@ -241,7 +241,7 @@ def _output(answer: Any) -> bytes:
 
 
 def _hang_up(answer: Any) -> None:
-    """Close the connection of an answer that takes it over; the SDK leaves that to the collector."""
+    """Close the connection that an answer took over; the SDK leaves that to the collector."""
     with contextlib.suppress(OSError, AttributeError):
         answer._response.close()
     with contextlib.suppress(OSError, AttributeError):

@@ -1,0 +1,72 @@
+"""What to scan: the reference's file works as it is printed, and what is wrong is named."""
+
+from pathlib import Path
+
+import pytest
+
+from interlock.discovery.configuration import load
+from interlock.discovery.depth import PRESETS
+from interlock.errors import SettingsError
+
+REFERENCE = """
+[registry]
+agent_id = "scanner-001"
+[scanner]
+interval = 300
+methods = ["filesystem", "network", "claude_config"]
+[filesystem]
+paths = ["~/mcp", "${WORK}/mcp"]
+patterns = ["*.json", "*.toml", "mcp.config.*", "mcp-*.yaml", "server.config"]
+recursive = true
+max_depth = 3
+follow_symlinks = true
+[network]
+enabled = false
+ranges = ["192.168.1.0/24"]
+ports = [3000, 8080, 9000]
+[claude_config]
+enabled = true
+paths = ["~/.config/Claude/claude_desktop_config.json"]
+"""
+
+
+def test_the_file_of_the_reference_is_read(tmp_path: Path) -> None:
+    """Its methods are sources of ours; a network that is not enabled is not scanned."""
+    (tmp_path / "d.toml").write_text(REFERENCE)
+    known = load(tmp_path / "d.toml")
+    assert known.sources == ("files",)
+    assert (known.scanner, known.interval_s, known.clients) == ("scanner-001", 300, True)
+    assert known.folders.paths == ("~/mcp", "${WORK}/mcp")
+    assert known.narrowed(["network"]).scanners()[0].source == "network"
+
+
+def test_presets_have_the_thresholds_of_the_reference() -> None:
+    """And what a file says goes before its preset."""
+    assert [preset.threshold for preset in PRESETS.values()] == [0.50, 0.30, 0.65]
+    assert load(None, "High Security").depth.package_inspection
+    assert not load(None, "lightweight").depth.process_inspection
+    assert load(None).depth == PRESETS["enterprise-standard"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("[scanner\n", "line 1", id="no TOML"),
+        pytest.param("[scaner]\n", "[scaner]: there is no such section", id="a section misspelt"),
+        pytest.param("[scanner]\nintervall = 3", "intervall: there is no such key", id="a key"),
+        pytest.param("[scanner]\ninterval = 'x'", "interval: must be a number", id="a type"),
+        pytest.param("[scanner]\npreset = 'x'", "there is no preset 'x'", id="a preset"),
+        pytest.param("[scanner]\nthreshold = 3", "between 0.05 and 1", id="a threshold"),
+        pytest.param("[scanner]\nmethods = ['x']", "there is no 'x'", id="a method"),
+        pytest.param("[network]\nranges = ['8.8.8.0/24']", "is public", id="a public range"),
+        pytest.param("[network]\nranges = ['10.0.0.0/8']", "more than", id="a range too large"),
+        pytest.param("[network]\nports = [70000]", "from 1 to 65535", id="a port"),
+        pytest.param("[network]\nenabled = true", "name the ranges", id="no ranges"),
+    ],
+)
+def test_what_is_wrong_is_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
+    """It names the file, and what in it cannot be taken."""
+    (tmp_path / "d.toml").write_text(text)
+    with pytest.raises(SettingsError) as error:
+        load(tmp_path / "d.toml").scanners()
+    assert said in str(error.value)
