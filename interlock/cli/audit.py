@@ -1,7 +1,7 @@
 """`interlock audit`: read the ledger, while it is being written, without touching it."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from math import inf
 from typing import Annotated, Any, Literal
@@ -68,10 +68,11 @@ def show(
             raise StoreError(f"the ledger has no decision or event {reference!r}")
         if decision_id := events[0]["decision_id"]:
             events = records.ledger.of(decision_id)
+        answers = list(_answers(records, events))
     if as_json:
         say_json({"id": reference, "decision_id": decision_id, "events": events})
         return
-    say_fields(story(events))
+    say_fields([*answers, *story(events)])
 
 
 @app.command()
@@ -137,6 +138,16 @@ def _follow(records: Records, seq: int, as_json: bool) -> None:
         for event in records.ledger.after(records.database.node, seq):
             _say_all([event], as_json)
             seq = event["seq"]
+
+
+def _answers(records: Records, events: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Who said yes or no to a call that waited for a person, and why."""
+    asked = dict.fromkeys(event["body"].get("approval") for event in events)
+    for approval in filter(None, asked):
+        sql = "select status, decided_by, reason from approvals where id = ? and decided_by <> ''"
+        for row in records.database.rows(sql, approval):
+            because = f": {row['reason']}" if row["reason"] else ""
+            yield "approval", f"{row['status']} by {row['decided_by']}{because}"
 
 
 def _say_sheet(events: Iterable[Mapping[str, Any]]) -> None:

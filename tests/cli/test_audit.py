@@ -15,6 +15,10 @@ import pytest
 
 from interlock.cli.event import story
 from interlock.demo.front_door import FrontDoor
+from interlock.installation import Installation
+from interlock.ledger import Event
+from interlock.settings import Settings
+from interlock.store.approvals import Approval, ask
 from tests.cli.terminal import INTERLOCK, Terminal
 
 UNLOCK_UPDATE = "drop trigger events_no_update"
@@ -63,6 +67,8 @@ def test_show_tells_the_whole_story(lived_in: Terminal) -> None:
     for part in (
         f"allow  {allowed['decision_id']}",
         "research-agent (trusted)",
+        "on authority of  ada",
+        "fields           model, messages",
         'chat Model::"',
         'access_secret Secret::"openai-api-key"',
         "sum up",
@@ -91,6 +97,17 @@ def test_show_tells_the_facts_and_what_was_used(lived_in: Terminal) -> None:
     assert ("", "used 9 tokens in, 3 out, 0.500000 USD (estimated)") in told
     (found,) = lived_in.does("audit", "query", "--agent", "research-agent", "--json").objects
     assert "secret openai-api-key" in lived_in.does("audit", "show", found["decision_id"]).out
+
+
+def test_show_tells_who_approved(lived_in: Terminal) -> None:
+    """By name and with the reason that was given."""
+    with Installation(Settings.load(home=lived_in.home)) as installation:
+        waiting = Approval("apr_1", "dec_1", "a", "chat", "M", "00", 0.0, 2e9)
+        body = {"approval": "apr_1", "label": "needs_approval"}
+        event = Event("evt_1", 1.0, "decision", "a", "dec_1", body)
+        installation.ledger.note(event, lambda c: ask(c, waiting)).result(10)
+        installation.approvals.decide("apr_1", approved=True, by="grace", reason="fine", now=1.0)
+    assert "Approved by grace: fine" in lived_in.does("audit", "show", "dec_1").out
 
 
 def test_show_as_json(lived_in: Terminal) -> None:
