@@ -10,6 +10,7 @@ from addons.clearance import Clearance
 from addons.door import Account, Door
 from addons.fail_closed import fail_closed
 from addons.identity import KEY_SLOTS, agent_of
+from addons.mcp import inspectors
 from addons.rpc import in_rpc, is_rpc
 from addons.wire import request_of
 from broker import carrier
@@ -88,6 +89,7 @@ class Gate:
             started,
             bytes_up=len(request.body),
             usage=UsageReader(verdict.call.service, verdict.call.model, len(request.body)),
+            inspectors=inspectors(governor, verdict, flow.request.http_version),
         )
 
     def _clear(self, flow: http.HTTPFlow, verdict: Verdict, body: bytes) -> None:
@@ -96,6 +98,9 @@ class Gate:
         authority = verdict.call.request.authority
         if request.host != authority.host:
             request.host = authority.host
+        # What was judged is what goes out, in its one spelling.
+        judged = verdict.call.request
+        request.method, request.path = judged.method, judged.path
         frame(request, body)
         if verdict.call.mcp or governor_guards(self._door, authority):
             ask_readable(request.headers)

@@ -19,7 +19,6 @@ from addons.head import Head  # noqa: E402
 from addons.honeytokens import Honeytokens  # noqa: E402
 from addons.identity import Identity  # noqa: E402
 from addons.inject import Inject  # noqa: E402
-from addons.mcp import Mcp  # noqa: E402
 from addons.mint import Mint  # noqa: E402
 from addons.options import Options  # noqa: E402
 from addons.outcome import Outcome  # noqa: E402
@@ -38,7 +37,6 @@ addons = [
     Dial(door),
     Inject(door),
     Stream(door),
-    Mcp(door),
     Mint(door),
     Outcome(door),
     Cutoff(door),

@@ -1,59 +1,77 @@
 """Shows an agent what it may see of the answers of MCP servers, live events as they come."""
 
-import logging
+from collections.abc import Callable, Iterator
 
 from mitmproxy import http
 
-from addons import refusals
-from addons.door import Door
-from interlock.calls.events import Events
+from addons.stage import DIGESTS, Stage, Unreadable
+from interlock.calls.events import MOST_BYTES, Events
+from interlock.governor import Governor
 from interlock.offers import Offers
-
-log = logging.getLogger(__name__)
-
-CANNOT_READ = "an answer of an MCP server cannot be read, so it is not passed on"
+from interlock.verdict import Verdict
 
 
-class Mcp:
-    """Looks at the answers of calls that are messages of MCP, and at no other."""
+class Shown(Stage):
+    """Rewrites a stream event by event, and any other answer when it is whole."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, offers: Offers, *, chunked: bool) -> None:
+        """`chunked` says that the agent's connection marks the end of a body so."""
+        self._offers = offers
+        self._chunked = chunked
+        self._events: Events | None = None
+        self._held = bytearray()
 
-    async def responseheaders(self, flow: http.HTTPFlow) -> None:
-        """Rewrite a stream event by event, and keep any other answer until it is whole."""
-        offers, response = self._offers(flow), flow.response
-        if offers is None or response is None:
-            return
-        if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
-            log.warning("%s: it is encoded", CANNOT_READ)
-            flow.kill()
-            return
+    def head(self, response: http.Response, *, empty: bool) -> http.Response:
+        """Take off what is true of the unchanged body only."""
+        if empty:
+            return response
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "text/event-stream":
-            response.stream = False
-            return
-        response.headers.pop("content-length", None)
-        events = Events(offers.rewritten)
-        response.stream = lambda chunk: events.feed(chunk) if chunk else events.flush()
+        if media_type == "text/event-stream":
+            self._events = Events(self._offers.rewritten)
+        # A copy, for by its own framing the connection to the upstream knows where it ends.
+        response = response.copy()
+        had_length = response.headers.pop("content-length", None)
+        for name in DIGESTS:
+            response.headers.pop(name, None)
+        if had_length and self._chunked:
+            response.headers["transfer-encoding"] = "chunked"
+        return response
 
-    async def response(self, flow: http.HTTPFlow) -> None:
-        """Rewrite an answer that came in one piece; one that cannot be read does not pass."""
-        offers, response = self._offers(flow), flow.response
-        if offers is None or response is None or response.stream or not response.raw_content:
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Pass the events that are whole; hold anything else."""
+        if self._events:
+            yield from _readable(self._events.feed, data)
             return
-        try:
-            new = offers.rewritten(response.raw_content)
-        except Exception:
-            log.exception("%s", CANNOT_READ)
-            flow.response = refusals.plain(502, CANNOT_READ)
-            return
-        if new is not None:
-            response.raw_content = new
-            response.headers["content-length"] = str(len(new))
+        self._held += data
+        if len(self._held) > MOST_BYTES:
+            raise Unreadable(f"an MCP server's answer is larger than {MOST_BYTES >> 20} MiB")
 
-    def _offers(self, flow: http.HTTPFlow) -> Offers | None:
-        account, governor = self._door.accounts.get(flow.id), self._door.governor
-        if governor is None or account is None or account.verdict.call.mcp is None:
-            return None
-        return governor.offers(account.verdict)
+    def flush(self) -> Iterator[bytes]:
+        """Pass the rest."""
+        if self._events:
+            events = self._events
+            yield from _readable(lambda _: events.flush(), b"")
+        elif self._held:
+            held, self._held = bytes(self._held), bytearray()
+            yield from _readable(self._rewritten, held)
+
+    def _rewritten(self, text: bytes) -> bytes:
+        new = self._offers.rewritten(text)
+        return text if new is None else new
+
+
+def inspectors(governor: Governor, verdict: Verdict, agent_speaks: str) -> list[Stage]:
+    """What has to look into the answer before the agent sees it; nothing where it is not MCP's."""
+    if verdict.call.mcp is None:
+        return []
+    return [Shown(governor.offers(verdict), chunked=agent_speaks == "HTTP/1.1")]
+
+
+def _readable(read: Callable[[bytes], bytes], data: bytes) -> Iterator[bytes]:
+    """What was made of a piece; raises Unreadable for what cannot be judged."""
+    try:
+        ready = read(data)
+    except ValueError as e:
+        raise Unreadable(str(e)) from None
+    if ready:
+        yield ready

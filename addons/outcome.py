@@ -92,6 +92,15 @@ def _outcome(account: Account, seen: dict[str, Any]) -> dict[str, Any]:
         "scrubbed": account.scrubbed,
         "redeemed": account.redeemed,
         **(messages if account.lasting else {}),
+        **_called(account),
         "millis": round((time.time() - account.started) * 1000, 3),
         **seen,
     }
+
+
+def _called(account: Account) -> dict[str, Any]:
+    """The tools that a model called, by name; what they are called with is nobody's business."""
+    called = account.usage.called if account.usage else None
+    if called is None or not (called.names or called.cut):
+        return {}
+    return {"tools_called": list(called.names)} | ({"tools_called_cut": True} if called.cut else {})

@@ -9,6 +9,7 @@ from addons.door import Tunnel
 from addons.handshake import is_handshake
 from addons.rpc import is_rpc
 from interlock.calls import parse_authority
+from interlock.calls.path import canonical_target
 from interlock.minting.placeholder import offered_in
 from interlock.model import Authority, Evidence, Request
 
@@ -40,7 +41,7 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
         method=request.method,
         scheme=request.scheme,
         authority=authority,
-        path=request.path,
+        path=canonical_target(request.path),
         body=request.raw_content or b"",
         content_type=_one(request, "content-type"),
         content_encoding=_one(request, "content-encoding").strip().lower(),

@@ -340,18 +340,21 @@ class Governor:
 
     def offers(self, verdict: Verdict) -> Offers:
         """What reads the answer to a call to an MCP server."""
-        now = time.time()
-        judge = partial(
-            self._decision_point.decide,
+        return Offers(verdict, self.installation, partial(self._offered, verdict))
+
+    def _offered(self, verdict: Verdict, call: Call) -> Decision:
+        """Decide on what an answer offers, by the policies that are in force now."""
+        agent, declared, now = verdict.agent, verdict.declared, time.time()
+        return self._decision_point.decide(
             new_id("dec"),
-            verdict.agent,
-            declared=verdict.declared,
+            agent,
+            call,
+            declared,
             secret=verdict.decision.secret,
             mode=verdict.decision.mode,
             now=now,
-            standing=standing_in(self.installation, verdict.agent, verdict.declared, now),
+            standing=standing_in(self.installation, agent, declared, now),
         )
-        return Offers(verdict, self.installation, lambda call: judge(call=call))
 
     def withdrawn(self, verdict: Verdict, now: float) -> str:
         """Say why a call that runs on and on must end; empty when it may go on.

@@ -6,6 +6,9 @@ import re
 from interlock.model import Authority
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+# What ends so is an IPv4 address to many programs: decimal, octal, hexadecimal, cut short
+# (WHATWG URL, "ends in a number checker").
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 HTTPS_PORT = 443
 
 
@@ -29,21 +32,32 @@ def parse_authority(text: str, default_port: int = HTTPS_PORT) -> Authority:
 def canonical_host(host: str) -> str:
     """Lower-case the host, turn it into its A-label (IDNA), drop one trailing dot.
 
-    Addresses come out in their shortest form. Raises ValueError for what no URL may hold.
+    Addresses come out in their shortest form, an IPv4 address in IPv6 as the former. Raises
+    ValueError for what no URL may hold, and for an address that only some programs know as one.
     """
-    try:
-        return str(ipaddress.ip_address(host))
-    except ValueError:
-        pass
     name = host.lower().removesuffix(".")
     if not name.isascii():
         try:
-            name = name.encode("idna").decode()
+            name = name.encode("idna").decode().lower()
         except UnicodeError:
-            raise ValueError(f"{host!r} is not a host name") from None
-    if len(name) > 253 or not all(map(_LABEL.fullmatch, name.split("."))):
+            raise ValueError(f"{host[:80]!r} is not a host name") from None
+    if address := _address(name):
+        return address
+    labels = name.split(".")
+    if len(name) > 253 or not all(map(_LABEL.fullmatch, labels)) or _NUMBER.fullmatch(labels[-1]):
         raise ValueError(f"{host[:80]!r} is not a host name")
     return name
+
+
+def _address(text: str) -> str:
+    """An IP address in its one form; empty for what is none. A zone makes it a local one."""
+    try:
+        address = ipaddress.ip_address(text) if "%" not in text else None
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(address or "")
 
 
 def _port(digits: str, text: str) -> int:

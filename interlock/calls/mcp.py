@@ -85,7 +85,7 @@ def read_messages(request: Request, server: Server | None) -> tuple[Asked, ...]:
     if request.method != "POST" or not (at_home or headers.keys() & TELLING or _sniffed(request)):
         return ()
     data = read_json(request)
-    if not (at_home or headers.keys() & TELLING or _speaks_mcp(data)):
+    if not (at_home or headers.keys() & TELLING or _speaks_mcp(data, answers=server is not None)):
         return ()
     bodies = data if isinstance(data, list) else [data]
     if not 0 < len(bodies) <= MOST_MESSAGES:
@@ -205,12 +205,16 @@ def _at_endpoint(request: Request, server: Server) -> bool:
     return request.path.partition("?")[0].rstrip("/") == urlsplit(server.url).path.rstrip("/")
 
 
-def _speaks_mcp(data: Any) -> bool:
-    """Say whether any message has a method of MCP, however its keys are spelled."""
+def _speaks_mcp(data: Any, *, answers: bool) -> bool:
+    """Say whether any message has a method of MCP, however its keys are spelled.
+
+    `answers` counts what has none, for the host is one of which we know that it asks.
+    """
     bodies = data if isinstance(data, list) else [data]
     fields = [field for body in bodies if isinstance(body, dict) for field in body.items()]
     said = [value for key, value in fields if key.casefold() == "method"]
-    return any(isinstance(method, str) and _known(method) for method in said)
+    replies = any(key.casefold() in ("result", "error") for key, _ in fields)
+    return (answers and replies) or any(isinstance(one, str) and _known(one) for one in said)
 
 
 def _known(method: str) -> bool:

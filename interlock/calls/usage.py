@@ -1,8 +1,9 @@
 """Reads what a model's answer used, as it streams by: tokens, and what they cost.
 
-Both APIs write a `usage` object: OpenAI at the top of a body, of the last chunk of a stream, or
+The APIs write a `usage` object: OpenAI at the top of a body, of the last chunk of a stream, or
 inside the `response` of an event; Anthropic at the top of a body, inside the `message` of the
-first event of a stream, and at the top of a later one that repeats the counts, grown. What a stream
+first event of a stream, and at the top of a later one that repeats the counts, grown; Google calls
+it `usageMetadata` and repeats it in every chunk. What a stream
 wrote after it last said so, or without saying, is estimated: leaving usage out dodges no limit.
 """
 
@@ -17,6 +18,7 @@ from importlib.resources import files
 from typing import Any
 
 from interlock.calls.body import MOST_TOKENS
+from interlock.calls.called import Called
 from interlock.calls.written import CHARACTERS_A_TOKEN, Written
 
 # Of a longer body, or line of a stream, the end is kept: `usage` follows the content.
@@ -25,6 +27,7 @@ KEPT_BYTES = MOST_BYTES // 2
 LONGEST_MODEL = 128
 _VERSION = re.compile(r"-(?:latest|\d{4}|\d{8}|\d{4}-\d{2}-\d{2})$")
 _KEY = b'"usage"'
+_KEYS = (_KEY, b'"usageMetadata"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class UsageReader:
 
         `asked_bytes` is the size of the request's body, for an answer that does not say.
         """
-        self._known = service in _prices()
+        self._known = bool(model) or service in _prices()
         self._service = service
         self._model = model
         self._tokens: Counter[str] = Counter()
@@ -60,6 +63,7 @@ class UsageReader:
         self._asked = asked_bytes
         self._written = Written()
         self._streamed: bool | None = None
+        self.called = Called()
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the answer, with any content encoding undone."""
@@ -69,7 +73,7 @@ class UsageReader:
             chunk = chunk.lstrip(b"\xef\xbb\xbf \t\r\n")
             if not chunk:
                 return
-            self._streamed = not chunk.startswith(b"{")
+            self._streamed = not chunk.startswith((b"{", b"["))
         if not self._streamed:
             self._text.add(chunk)
             return
@@ -85,6 +89,7 @@ class UsageReader:
             self._end_line()
         else:
             self._read()
+            self._text.tell(self.called)
         if not (self._tokens or self._written.begun):
             return None
         tokens = self._tokens + self._missing()
@@ -106,6 +111,7 @@ class UsageReader:
     def _end_line(self) -> None:
         """Count what a line of a stream wrote; what it says was used pays for that."""
         self._written.add(self._text.line)
+        self._text.tell(self.called)
         if self._read():
             self._written.paid()
         self._text = _Text()
@@ -117,13 +123,13 @@ class UsageReader:
         """
         told = False
         for holder in self._text.holders(nested=bool(self._streamed)):
-            usage = holder.get("usage")
+            usage = holder.get("usage") or holder.get("usageMetadata")
             if not isinstance(usage, dict):
                 continue
             tokens = _tokens(usage)
             self._tokens |= tokens
             told = told or tokens["out"] > 0
-            model = holder.get("model")
+            model = holder.get("model") or holder.get("modelVersion")
             if isinstance(model, str) and _plain(model):
                 self._model = model
         return told
@@ -147,21 +153,32 @@ class _Text:
         """What there is of it."""
         return self._bytes
 
+    def tell(self, called: Called) -> None:
+        """Say which tools it calls; the end of a text does not tell."""
+        if self._cut:
+            called.cut = True
+        else:
+            called.add(self._bytes)
+
     def holders(self, *, nested: bool) -> Iterator[Mapping[str, Any]]:
         """Yield the objects in which `usage` may stand."""
-        if _KEY not in self._bytes:
+        if not any(key in self._bytes for key in _KEYS):
             return
         try:
-            data = self._end(nested) if self._cut else self._whole()
+            found = [self._end(nested)] if self._cut else self._whole()
         except (ValueError, RecursionError):
             return
-        for holder in (data, data.get("message"), data.get("response")):
-            if isinstance(holder, dict):
-                yield holder
+        for data in found:
+            for holder in (data, data.get("message"), data.get("response")):
+                if isinstance(holder, dict):
+                    yield holder
 
-    def _whole(self) -> dict[str, Any]:
+    def _whole(self) -> list[dict[str, Any]]:
+        """The object; Google streams a list of them where no events were asked for."""
         data = json.loads(self._bytes.removeprefix(b"data:"))
-        return data if isinstance(data, dict) else {}
+        return [
+            one for one in (data if isinstance(data, list) else [data]) if isinstance(one, dict)
+        ]
 
     def _end(self, nested: bool) -> dict[str, Any]:
         """Read the last `usage` and what follows it, if that ends the body or event.
@@ -177,16 +194,20 @@ class _Text:
 def _tokens(usage: Mapping[str, Any]) -> Counter[str]:
     """Count the tokens by what they are charged as.
 
-    OpenAI's count of input includes what its cache held, Anthropic's does not.
+    OpenAI's and Google's count of input includes what the cache held, Anthropic's does not;
+    Google's of output does not include the thoughts.
     """
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    included = _count(details, "cached_tokens")
+    included = _count(details, "cached_tokens") + _count(usage, "cachedContentTokenCount")
+    asked = _count(usage, "prompt_tokens", "input_tokens", "inputTokens", "promptTokenCount")
+    wrote = _count(usage, "completion_tokens", "output_tokens", "outputTokens")
+    google = _count(usage, "candidatesTokenCount") + _count(usage, "thoughtsTokenCount")
     return Counter(
         {
-            "in": max(_count(usage, "prompt_tokens", "input_tokens") - included, 0),
+            "in": max(asked - included, 0) + _count(usage, "toolUsePromptTokenCount"),
             "cached": included + _count(usage, "cache_read_input_tokens"),
             "written": _count(usage, "cache_creation_input_tokens"),
-            "out": _count(usage, "completion_tokens", "output_tokens"),
+            "out": wrote + google,
         }
     )
 
@@ -202,7 +223,7 @@ def _plain(model: str) -> bool:
 
 
 def _cost_usd(service: str, model: str, tokens: Mapping[str, int]) -> float | None:
-    prices = _prices()[service]
+    prices = _prices().get(service, {})
     price = prices.get(model) or prices.get(_VERSION.sub("", model))
     if price is None:
         return None

@@ -1,5 +1,7 @@
 """A request becomes a call, and what can be read in two ways is said to be in doubt."""
 
+from urllib.parse import unquote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,9 +9,10 @@ from hypothesis import strategies as st
 from interlock.calls import Catalogue, describe, parse_authority
 from interlock.calls.authority import canonical_host
 from interlock.calls.catalogue import parse_providers
-from interlock.calls.path import path_doubt
+from interlock.calls.path import canonical_target, path_doubt
 from interlock.errors import CatalogueError
 from interlock.model import Authority, Request
+from interlock.pattern import path_fits
 
 CATALOGUE = Catalogue.shipped()
 
@@ -81,6 +84,11 @@ def test_a_broken_provider_file_is_named(text: str, said: str) -> None:
         ("[::1]:80", "[::1]:80"),
         ("bücher.example", "xn--bcher-kva.example:443"),
         ("127.0.0.1", "127.0.0.1:443"),
+        ("127.0.0.1.", "127.0.0.1:443"),
+        ("１２７.0.0.1", "127.0.0.1:443"),  # noqa: RUF001
+        ("[::FFFF:7f00:1]", "127.0.0.1:443"),
+        ("[2001:DB8:0::1]", "[2001:db8::1]:443"),
+        ("STRASSE.example.", "strasse.example:443"),
     ],
 )
 def test_one_destination_has_one_spelling(text: str, expected: str) -> None:
@@ -90,7 +98,22 @@ def test_one_destination_has_one_spelling(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a b", "user@host", "host:0", "host:99999", "host:x", "a..b", "[::1", "a/b", "a\x00b"],
+    [
+        *(
+            "",
+            "a b",
+            "user@host",
+            "host:0",
+            "host:99999",
+            "host:x",
+            "a..b",
+            "[::1",
+            "a/b",
+            "a\x00b",
+        ),
+        *("2130706433", "0x7f000001", "0x7f.1", "127.1", "0177.0.0.1", "1.2.3.4.5", "a.0x", "a.."),
+        *(".", "[fe80::1%eth0]", "fe80::1%25eth0", "\u2488.example", "-a.example", "a_.x-"),
+    ],
 )
 def test_what_is_no_destination_is_refused(text: str) -> None:
     """One line, a ValueError."""
@@ -131,6 +154,22 @@ def test_the_canonical_form_is_its_own_canonical_form(text: str) -> None:
         "a",
         "/a\x01b",
         "/ä",
+        "/%c0%ae%c0%ae/a",
+        "/a%c0%afb",
+        "/a%e0%80%af",
+        "/a%ff",
+        "/a%0d%0ab",
+        "/a%7f",
+        "/a%c2%85",
+        "/a%3bb",
+        "/%ef%bc%8e%ef%bc%8e/a",
+        "/a%ef%bc%8fb",
+        "/a%e2%88%95b",
+        "/a%e2%80%a6",
+        "/a%ed%a0%80",
+        "/a%",
+        "/a%2",
+        "/a%u002f",
     ],
 )
 def test_a_path_with_two_readings_is_in_doubt(path: str) -> None:
@@ -138,7 +177,9 @@ def test_a_path_with_two_readings_is_in_doubt(path: str) -> None:
     assert path_doubt(path).startswith("ambiguous_path")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/models", "/a.b/c-d_e~f", "/a%20b", "/a?x=../y;z", "*"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1/models", "/a.b/c-d_e~f", "/a%20b", "/%C3%A9", "/a?x=../y;z", "*"]
+)
 def test_a_plain_path_is_not_in_doubt(path: str) -> None:
     """Nor is anything behind the question mark."""
     assert path_doubt(path) == ""
@@ -162,3 +203,38 @@ def test_a_body_with_two_readings_is_in_doubt(body: bytes, content_type: str) ->
     """What policy read must be what the upstream reads."""
     _, _, doubt = call("openai", "POST", "/v1/chat/completions", body, content_type=content_type)  # type: ignore[misc]
     assert doubt.startswith("ambiguous_body")
+
+
+@pytest.mark.parametrize(
+    ("target", "normal"),
+    [
+        ("/a%c3%a9?b=%c3", "/a%C3%A9?b=%c3"),
+        ("/a%3ab", "/a%3Ab"),
+        ("/v1/models", "/v1/models"),
+        ("*", "*"),
+    ],
+)
+def test_a_path_that_is_accepted_has_one_spelling(target: str, normal: str) -> None:
+    """Escapes in upper case; the query is the server's own business."""
+    assert canonical_target(target) == normal
+
+
+SEGMENT = st.text("ab/.;%\\?#2f5c ~é", max_size=12)
+
+
+@given(st.builds("/{}".format, st.one_of(SEGMENT, st.text(max_size=30))))
+def test_the_normal_form_is_its_own_normal_form_and_means_the_same(target: str) -> None:
+    """Whatever is accepted, once is as good as twice, and every server decodes it alike."""
+    once = canonical_target(target)
+    assert canonical_target(once) == once
+    assert path_doubt(once) == path_doubt(target) or path_doubt(target)
+    if not path_doubt(target):
+        assert unquote(once.partition("?")[0]) == unquote(target.partition("?")[0])
+        assert ".." not in unquote(once.partition("?")[0]).split("/")
+
+
+def test_a_prefix_ends_at_a_segment() -> None:
+    """`/v1` is no prefix of `/v1extra`, however either is written."""
+    assert path_fits("/v1", "/v1/models")
+    assert not path_fits("/v1", "/v1extra")
+    assert path_doubt("/v1%2fmodels")

@@ -233,7 +233,6 @@ def test_prices_are_well_formed() -> None:
 
 
 ODD = [
-    pytest.param("nobody", plain(CHAT), id="an API that we do not know"),
     pytest.param("openai", b"", id="an empty body"),
     pytest.param("openai", b" \n ", id="white space"),
     pytest.param("openai", b"{", id="half an object"),
@@ -248,6 +247,12 @@ ODD = [
     pytest.param("openai", b'{"usage": {"prompt_tokens": ' + b"9" * 5000, id="endless digits"),
     pytest.param("openai", b'\x1f\x8b\x08"usage"\xff\n\xff', id="bytes of another coding"),
 ]
+
+
+def test_an_api_without_prices_is_counted_without_a_cost() -> None:
+    """Many speak OpenAI's language; a call that names no model is not looked at."""
+    assert read("nobody", plain(CHAT)) == Usage(GPT, 1000, 200, None)
+    assert read("nobody", plain(CHAT), model="") is None
 
 
 @pytest.mark.parametrize(("service", "body"), ODD)

@@ -1,6 +1,8 @@
 """MCP through the front door, with the official client: what is allowed works, the rest is told."""
 
+import gzip
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +11,10 @@ import httpx
 import pytest
 from mcp import ClientSession, McpError
 from mcp.client.streamable_http import streamable_http_client
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from interlock.demo.front_door import FrontDoor
 from interlock.model import Mode, Trust
@@ -242,6 +248,23 @@ class TestAList:
             text = text.partition("data: ")[2]
         shown = json.loads(text)["result"]
         assert shown == {"tools": [{"name": "add", "x": 1}], "nextCursor": "n"}
+
+    async def test_is_filtered_whatever_its_size_and_coding(
+        self, world: World, strict: FrontDoor
+    ) -> None:
+        """Two megabytes of padding, compressed, hide nothing."""
+        result = {"pad": os.urandom(1 << 20).hex(), "tools": [{"name": "erase"}]}
+        reply = json.dumps({"jsonrpc": "2.0", "id": "a", "result": result}).encode()
+        packed = gzip.compress(reply)
+
+        async def mcp(_: Request) -> Response:
+            headers = {"content-encoding": "gzip"}
+            return Response(packed, media_type="application/json", headers=headers)
+
+        app = Starlette(routes=[Route("/mcp", mcp, methods=["POST"])])
+        with served(world, app, "shelf-True") as upstream:
+            answer = await posted(world, strict, f"{upstream.url}/mcp", LIST)
+        assert answer.json()["result"]["tools"] == []
 
     async def test_with_a_changed_tool_hides_it_until_it_is_pinned(self, world: World) -> None:
         """The call is denied, the ledger has an alert, and a person's pin ends it."""
