@@ -73,7 +73,9 @@ class Conversation:
         scrubber = self._mask.scrubber()
         shown = (scrubber.feed(whole) + scrubber.flush())[len(self._before) :]
         self._before = whole[max(0, len(whole) - self._mask.longest + 1) :]
-        self._account.scrubbed += shown != content
+        if shown != content:
+            self._account.scrubbed += 1
+            self._account.spellings |= scrubber.spellings
         return shown
 
 

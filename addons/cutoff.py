@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from mitmproxy import ctx
 
 from addons.door import Door, Origin, Proof
+from addons.ending import Ending
 from interlock.errors import IdentityError, StoreError
 from interlock.governor import Governor
 from interlock.model import Agent, Mode
@@ -64,6 +65,9 @@ class Cutoff:
         for client_id, proofs in list(self._door.proofs.items()):
             if why := _ended(governor, proofs):
                 log.warning("connection cut: %s", why)
+                for account in self._door.accounts.values():
+                    if account.client == client_id:
+                        account.ending = Ending.CUT_OFF
                 cut(client_id)
 
     def _look_at_calls(self, governor: Governor, now: float) -> None:
@@ -71,6 +75,7 @@ class Cutoff:
         for account in list(self._door.accounts.values()):
             if account.lasting and (why := governor.withdrawn(account.verdict, now)):
                 account.ended = f"Interlock: {why}"
+                account.ending = Ending.CUT_OFF
                 log.warning("call cut: %s", why)
                 cut(account.client)
 

@@ -7,12 +7,14 @@ from weakref import WeakKeyDictionary
 from mitmproxy import http
 
 from addons.clearance import Clearance
+from addons.ending import Ending
 from addons.stage import Stage
 from interlock.calls.usage import UsageReader
 from interlock.governor import Governor
 from interlock.model import Authority
 from interlock.registry import Whence
 from interlock.settings import AllowPrivate, Limits
+from interlock.steps import Steps
 from interlock.verdict import Verdict
 
 # An agent's name, None where only the key was given, and the key.
@@ -54,15 +56,17 @@ class Account:
 
     A `lasting` call may run for hours, and is cut off when what it rests on is taken away; `ended`
     says why we ended it. `inspectors` see its answer decoded, before it is scrubbed, and may
-    change or refuse it.
+    change or refuse it. `spellings` are the codings of what was scrubbed; `ending` is None while
+    nothing but the end of the flow itself will say how it ended.
     """
 
     verdict: Verdict
     client: str
-    started: float
+    steps: Steps
     bytes_up: int = 0
     bytes_down: int = 0
     scrubbed: int = 0
+    spellings: set[str] = field(default_factory=set)
     messages_up: int = 0
     messages_down: int = 0
     redeemed: bool = False
@@ -70,6 +74,7 @@ class Account:
     ended: str = ""
     usage: UsageReader | None = None
     inspectors: list[Stage] = field(default_factory=list)
+    ending: Ending | None = None
 
 
 class Door:

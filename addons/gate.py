@@ -1,7 +1,6 @@
 """May it: asks the governor about every request and gives those that may leave their clearance."""
 
 import logging
-import time
 
 from mitmproxy import http
 
@@ -18,6 +17,7 @@ from broker.recipes.standin import MINTED_SLOT
 from interlock.calls.usage import UsageReader
 from interlock.errors import IdentityError
 from interlock.model import Authority
+from interlock.steps import Steps
 from interlock.verdict import Capability, Verdict
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Gate:
         governor = self._door.governor
         if governor is None:
             raise RuntimeError("the governor is not open")
-        started = time.time()
+        steps = Steps()
         tunnel = self._door.tunnels.get(flow.client_conn.id)
         try:
             # Again, because an upload may have taken longer than the trust in its sender lasted.
@@ -72,8 +72,9 @@ class Gate:
         except IdentityError as e:
             flow.response = refusals.unproven(e, at_proxy=False)
             return
+        steps.over("identify")
         request = request_of(flow, tunnel, caller.doubt)
-        verdict = await governor.govern(request, agent, caller.said)
+        verdict = await governor.govern(request, agent, caller.said, steps)
         views.show(flow, verdict)
         log.info("%s", views.line(verdict))
         if verdict.decision.refused:
@@ -86,7 +87,7 @@ class Gate:
         self._door.accounts[flow.id] = Account(
             verdict,
             flow.client_conn.id,
-            started,
+            steps,
             bytes_up=len(request.body),
             usage=UsageReader(verdict.call.service, verdict.call.model, len(request.body)),
             inspectors=inspectors(governor, verdict, flow.request.http_version),

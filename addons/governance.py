@@ -22,6 +22,7 @@ from addons.inject import Inject  # noqa: E402
 from addons.mint import Mint  # noqa: E402
 from addons.options import Options  # noqa: E402
 from addons.outcome import Outcome  # noqa: E402
+from addons.settlement import Settlement  # noqa: E402
 from addons.stream import Stream  # noqa: E402
 from addons.webhooks import Webhooks  # noqa: E402
 
@@ -41,6 +42,7 @@ addons = [
     Outcome(door),
     Cutoff(door),
     Attestation(door),
+    Settlement(door),
     Webhooks(door),
     Options(door),
 ]

@@ -39,6 +39,7 @@ from addons.admission import admit
 from addons.clearance import Refused
 from addons.conversation import Breach, Conversation
 from addons.door import Door
+from addons.ending import BROKE_OFF, OURS
 from addons.handshake import accepts
 from addons.head import too_long
 from addons.passage import Passage, broken
@@ -48,8 +49,6 @@ from broker import BrokerError
 
 log = logging.getLogger(__name__)
 
-# Our own words in an error; whatever else stands there may quote an upstream.
-OURS = "Interlock: "
 # Where mitmproxy's log lines begin to quote.
 QUOTES = re.compile(r"[:'\"]")
 # What we answer ourselves when mitmproxy gives up.
@@ -209,7 +208,7 @@ class BoundaryLayer(HttpLayer):
         elif isinstance(event, ResponseProtocolError):
             del self.passages[stream.stream_id]
             if not event.message.startswith(OURS):
-                event = broken(event.stream_id, "the upstream's answer broke off or is not HTTP")
+                event = broken(event.stream_id, f"{BROKE_OFF} or is not HTTP")
         for passed in passage.inward(event):
             if isinstance(passed, ResponseProtocolError):
                 self.passages.pop(stream.stream_id, None)

@@ -15,10 +15,11 @@ from mitmproxy.proxy.mode_specs import ProxyMode, RegularMode, ReverseMode
 from addons.certificate import export_ca
 from addons.door import Door
 from broker import BrokerError
-from interlock.errors import InterlockError
+from interlock.errors import InterlockError, SettingsError
 from interlock.governor import Governor
 from interlock.installation import Installation
 from interlock.settings import Settings, parse_allow_private
+from interlock.store.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class Options:
         self._follow: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
         self._configured = False
+        self._run: Run | None = None
 
     def load(self, loader: Loader) -> None:
         """Declare `interlock_*`; None means: not said on the command line.
@@ -159,6 +161,8 @@ class Options:
             self._door.governor.custody.close()
             self._door.governor.installation.close()
             self._door.governor = None
+        if self._run:
+            self._run.close()
         if not ctx.master.should_exit.is_set():
             log.error("interlock: the governance script was unloaded; the proxy stops")
             ctx.master.shutdown()
@@ -172,7 +176,11 @@ class Options:
     def _open(self, settings: Settings) -> Governor:
         installation = Installation(settings)
         try:
-            return Governor(installation)
+            self._run = Run(settings.runs)
+            return Governor(installation, self._run.id)
+        except OSError as e:
+            installation.close()
+            raise SettingsError(f"{settings.runs}: {e.strerror}") from e
         except Exception:
             installation.close()
             raise

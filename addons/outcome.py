@@ -1,12 +1,12 @@
 """What became of it: one outcome row for every call that was cleared to leave."""
 
 import asyncio
-import time
 from typing import Any
 
 from mitmproxy import connection, http
 
 from addons.door import Account, Door
+from addons.ending import Ending, ending_of
 
 # How long mitmproxy may take to end the calls of an agent that has gone.
 GRACE_S = 2.0
@@ -34,37 +34,47 @@ class Outcome:
         """Close what is open of one client, or of all."""
         for flow_id, account in list(self._door.accounts.items()):
             if client_id in (None, account.client):
-                gone = "the agent went away" if client_id else "the front door stopped"
                 self._forget(flow_id)
-                self._note(account, {"error": gone})
+                if client_id:
+                    self._note(account, Ending.AGENT_GONE, {"error": "the agent went away"})
+                else:
+                    self._note(account, Ending.STOPPED, {"error": "the front door stopped"})
 
     async def response(self, flow: http.HTTPFlow) -> None:
         """The answer is complete, unless it opens a WebSocket."""
         if not flow.websocket:
-            self._close(flow, "")
+            self._close(flow, Ending.ANSWERED, "")
 
     async def websocket_end(self, flow: http.HTTPFlow) -> None:
         """A WebSocket has ended."""
-        code = flow.websocket.close_code if flow.websocket else None
-        self._close(flow, "" if code in FAREWELLS else f"the WebSocket ended with code {code}")
+        talk = flow.websocket
+        if talk is None or talk.close_code in FAREWELLS:
+            self._close(flow, Ending.ANSWERED, "")
+            return
+        gone = Ending.AGENT_GONE if talk.closed_by_client else Ending.UPSTREAM_GONE
+        self._close(flow, gone, f"the WebSocket ended with code {talk.close_code}")
 
     async def error(self, flow: http.HTTPFlow) -> None:
         """The call broke off: refused at the wire, upstream gone, agent gone, or killed."""
-        self._close(flow, flow.error.msg if flow.error else "unknown error")
+        error = flow.error.msg if flow.error else "unknown error"
+        self._close(flow, ending_of(error), error)
 
-    def _close(self, flow: http.HTTPFlow, error: str) -> None:
+    def _close(self, flow: http.HTTPFlow, ending: Ending, error: str) -> None:
         if account := self._forget(flow.id):
-            self._note(account, {"error": (account.ended or error)[:500], **_seen(flow)})
+            if account.ended:
+                ending, error = account.ending or Ending.REFUSED, account.ended
+            self._note(account, ending, {"error": error[:500], **_seen(flow)})
 
     def _forget(self, flow_id: str) -> Account | None:
         self._door.callers.pop(flow_id, None)
         self._door.clearances.pop(flow_id, None)
         return self._door.accounts.pop(flow_id, None)
 
-    def _note(self, account: Account, seen: dict[str, Any]) -> None:
+    def _note(self, account: Account, ending: Ending, seen: dict[str, Any]) -> None:
         if self._door.governor:
             usage = account.usage.usage() if account.usage else None
-            self._door.governor.close(account.verdict, _outcome(account, seen), usage)
+            body = {"ended": account.ending or ending, **_outcome(account, seen)}
+            self._door.governor.close(account.verdict, body, usage)
 
 
 def _seen(flow: http.HTTPFlow) -> dict[str, Any]:
@@ -82,7 +92,10 @@ def _seen(flow: http.HTTPFlow) -> dict[str, Any]:
 
 def _outcome(account: Account, seen: dict[str, Any]) -> dict[str, Any]:
     messages = {"messages_up": account.messages_up, "messages_down": account.messages_down}
+    account.steps.over("end")
+    micros = account.steps.micros
     return {
+        "model": account.verdict.call.model,
         "status": None,
         "dialled": "",
         "tls": "",
@@ -90,10 +103,12 @@ def _outcome(account: Account, seen: dict[str, Any]) -> dict[str, Any]:
         "bytes_up": account.bytes_up,
         "bytes_down": account.bytes_down,
         "scrubbed": account.scrubbed,
+        "scrubbed_forms": sorted(account.spellings),
         "redeemed": account.redeemed,
         **(messages if account.lasting else {}),
         **_called(account),
-        "millis": round((time.time() - account.started) * 1000, 3),
+        "millis": micros["end"] / 1000,
+        "micros": micros,
         **seen,
     }
 

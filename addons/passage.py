@@ -76,12 +76,14 @@ class Passage:
         try:
             for passed in self._passed(event):
                 self._account.scrubbed = sum(stage.masked for stage in self._stages)
+                self._account.spellings.update(*(stage.spellings for stage in self._stages))
                 yield passed
         except Unreadable as e:
             yield broken(event.stream_id, str(e))
 
     def _passed(self, event: HttpEvent) -> Iterator[events.Event]:
         if isinstance(event, ResponseHeaders):
+            self._account.steps.over("first_byte")
             response = event.response
             for stage in self._stages:
                 response = stage.head(response, empty=event.end_stream)
@@ -91,6 +93,7 @@ class Passage:
             yield from _data(event.stream_id, _fed(self._stages, event.data))
             return
         elif isinstance(event, (ResponseTrailers, ResponseEndOfMessage)):
+            self._account.steps.over("last_byte")
             yield from _data(event.stream_id, _flushed(self._stages))
         if isinstance(event, ResponseTrailers):
             for stage in self._stages:
@@ -118,6 +121,7 @@ class Credentialed(Passage):
             after = recipe.apply(after, secret, time.time())
         self._sent: http.Request | None = sent_as(request, after)
         self._body: bytes | None = after.body
+        account.steps.over("redeem")
 
     def outward(self, request: http.Request) -> http.Request:
         """Answer the copy with the secret; once, and never the flow's own."""

@@ -1,7 +1,7 @@
 """The steps that an answer passes between the wire and the flow: decode, read, scrub."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from mitmproxy import http
 
@@ -24,10 +24,11 @@ class Stage:
 
     A stage that has to see a whole body may hold it back, within a limit of its own, and hand it
     out in `flush`. Any stage may raise Unreadable, which breaks the answer off. `masked` counts
-    the places where it hid something.
+    the places where it hid something, `spellings` names the codings that it found there.
     """
 
     masked = 0
+    spellings: Collection[str] = ()
 
     def head(self, response: http.Response, *, empty: bool) -> http.Response:
         """Pass status and headers; `empty` when no body follows."""
@@ -113,6 +114,7 @@ class Scrub(Stage):
 
     def __init__(self, mask: Mask) -> None:
         self._scrubber = mask.scrubber()
+        self.spellings = self._scrubber.spellings
 
     def head(self, response: http.Response, *, empty: bool) -> http.Response:
         """Scrub in place; lengths stay, digests go, as nobody knows yet what will be masked."""

@@ -5,9 +5,10 @@ import html
 import json
 import re
 from binascii import b2a_qp
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
+PLAIN = "plain"
 MIN_FORM_BYTES = 8  # a shorter derived form would mask innocent text
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -25,25 +26,33 @@ _JSON_TABLES = [str.maketrans(dialect) for dialect in _JSON_DIALECTS]
 
 
 def forms_of(value: bytes) -> tuple[bytes, ...]:
-    """Return `value` and its encodings, each of 8 bytes or more.
+    """Return `value` and its encodings, each of 8 bytes or more."""
+    return tuple(spellings_of(value))
+
+
+def spellings_of(value: bytes) -> dict[bytes, str]:
+    """Return the forms of a value, each with the name of its coding; `plain` is the value itself.
 
     Base64 (standard and URL alphabet, at all three alignments), hexadecimal, percent-encoding,
     quoted-printable, JSON strings, HTML entities and UTF-16, each in both cases of hex digits.
     A line wrapped in the middle of an encoding hides it, and so does any transform not named here.
     """
     text = _text_of(value)
-    derived = {
-        *_base64(value),
-        *_both_cases(value.hex().encode()),
-        *_percent(value),
-        _quoted_printable(value),
-        *_json(text),
-        *_html(text),
-        text.encode("utf-16-le"),
-        text.encode("utf-16-be"),
+    codings: dict[str, Iterable[bytes]] = {
+        "base64": _base64(value),
+        "hex": _both_cases(value.hex().encode()),
+        "percent": _percent(value),
+        "quoted-printable": [_quoted_printable(value)],
+        "json": _json(text),
+        "html": _html(text),
+        "utf-16": [text.encode("utf-16-le"), text.encode("utf-16-be")],
     }
-    derived.discard(value)
-    return (value, *sorted(form for form in derived if len(form) >= MIN_FORM_BYTES))
+    named = {value: PLAIN}
+    for name, forms in codings.items():
+        for form in forms:
+            if len(form) >= MIN_FORM_BYTES:
+                named.setdefault(form, name)
+    return named
 
 
 def _text_of(value: bytes) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,23 +17,19 @@ from broker import (
     Secret,
     SecretUnavailableError,
     Wire,
-    parse_recipe,
 )
 from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder, Standing
 from interlock.batch import together
-from interlock.calls import GENERIC_ACTIONS, Catalogue, Provider, describe
+from interlock.calls import Provider, describe
 from interlock.calls.fields import values_of
-from interlock.calls.hosts import parse_destination, parse_path_pattern
-from interlock.calls.mcp import ACTIONS as MCP_ACTIONS
 from interlock.calls.usage import Usage
+from interlock.coverage import require_coverage, require_sound
 from interlock.custody import custody_of
 from interlock.delegation import DelegationError
 from interlock.errors import (
     ApprovalError,
-    BindingError,
     GoalClosedError,
     LedgerUnavailableError,
-    PolicyError,
     RegistryError,
 )
 from interlock.hold import Hold
@@ -44,7 +40,6 @@ from interlock.minting.minting import Taken
 from interlock.model import (
     Agent,
     Authority,
-    Binding,
     Call,
     Decision,
     Declaration,
@@ -58,6 +53,7 @@ from interlock.offers import Offers
 from interlock.plan import CHANGED, plan_for
 from interlock.purse import Purse
 from interlock.shadow import Shadow
+from interlock.steps import Steps
 from interlock.store.approvals import spend as use
 from interlock.store.goals import Status, settle, spend
 from interlock.verdict import (
@@ -79,10 +75,14 @@ LARGE_BYTES = 64 << 10
 class Governor:
     """Judges every call of one front door. The data plane asks, it answers; no proxy in here."""
 
-    def __init__(self, installation: Installation) -> None:
-        """Raises InterlockError or broker.KeyFileError with one clear line."""
+    def __init__(self, installation: Installation, run: str = "") -> None:
+        """Raises InterlockError or broker.KeyFileError with one clear line.
+
+        `run` names the process that will close what it opens (`interlock.store.run`).
+        """
         settings = installation.settings
         self.installation = installation
+        self._run = run
         self.mode = settings.mode
         self.policies = PolicyFolder(settings.policies)
         self._keyring = Keyring.open(settings.keys, "sct")
@@ -142,7 +142,9 @@ class Governor:
         minted = self.installation.minting.mask_at(authority)
         return known | minted if minted else known
 
-    async def govern(self, request: Request, agent: Agent, said: Mapping[str, str]) -> Verdict:
+    async def govern(
+        self, request: Request, agent: Agent, said: Mapping[str, str], steps: Steps | None = None
+    ) -> Verdict:
         """Decide one request, make the decision durable, and issue the token that it needs.
 
         `said` holds the declaration headers by their short names (`intent`, `goal`, ...). The
@@ -152,6 +154,7 @@ class Governor:
         """
         unknown = await self._unknown(request.authority)
         now = time.time()
+        steps = steps or Steps()
         declared = declare(agent, said)
         provider = self.provider_at(request.authority)
         call = await self._described(request, provider, now)
@@ -187,9 +190,11 @@ class Governor:
             ]
             verdict = together(replace(verdict, part_of=first, beside=tuple(beside)))
         decision = verdict.decision
+        steps.over("decide")
         if decision.refused and decision.effect is Effect.NEEDS_APPROVAL:
             verdict = await self._hold.settle(verdict, self.policies.current, declared.approval)
             now = time.time()
+            steps.over("approve")
             if choose(now) != plan:
                 plan = CHANGED
         credentials: tuple[Credential, ...] = ()
@@ -201,9 +206,13 @@ class Governor:
             try:
                 credentials = await self._purse.open(plan, agent, request.authority)
                 now = time.time()
+                if credentials:
+                    steps.over("fetch")
             except SecretUnavailableError as e:
                 verdict = self._refuse(verdict, Reason("secret_unavailable", str(e)))
-        return await self._record(verdict, declared, credentials, now)
+        verdict = await self._record(verdict, declared, credentials, now)
+        steps.over("record")
+        return verdict
 
     async def _record(
         self,
@@ -217,7 +226,7 @@ class Governor:
         grants = [grant_for(verdict, each, TOKEN_TTL_S) for each in credentials]
         taken = list(zip(grants, credentials, strict=True))
         events = [
-            decision_event(one, declared, now, self._arguments(one))
+            decision_event(one, declared, now, self._arguments(one), self._run)
             for one in (verdict, *verdict.beside)
         ]
         events += [access_event(verdict, grant, now, each.minted) for grant, each in taken]
@@ -237,6 +246,8 @@ class Governor:
             return await self._record(verdict, declared, credentials, now)
         except LedgerUnavailableError as e:
             if credentials or verdict.decision.mode is Mode.ENFORCE:
+                # Its decision may be on disk later, and would look as if the call had left.
+                self.close(verdict, {"ended": "refused", "error": "ledger_unavailable"}, None)
                 return self._refuse(verdict, Reason("ledger_unavailable", str(e)))
             return verdict
         try:
@@ -409,34 +420,6 @@ class Governor:
         self._decision_point = DecisionPoint(policies, intents)
         body = {"policy_set": policies.digest, "policies": len(policies)}
         self.installation.ledger.note(Event(new_id("pol"), time.time(), "policy_load", body=body))
-
-
-def require_coverage(policies: Policies, catalogue: Catalogue) -> None:
-    """Raise PolicyError when there are calls that a policy set has no words for (I7)."""
-    possible = {"access_secret"} | catalogue.actions | GENERIC_ACTIONS | MCP_ACTIONS
-    if missing := possible - policies.action_names:
-        raise PolicyError(
-            f"{policies.folder}: the schema does not declare {', '.join(sorted(missing))}: "
-            "such calls could not be judged"
-        )
-
-
-def require_sound(bindings: Iterable[Binding], catalogue: Catalogue) -> None:
-    """Raise BindingError for a binding that leads to a host that policy does not cover (I7).
-
-    What the command line refuses may still stand in the store, written by other hands.
-    """
-    for binding in bindings:
-        try:
-            parse_recipe(binding.recipe)
-            if parse_destination(str(binding.authority)) != binding.authority:
-                raise ValueError("the host is not in its canonical form")
-            for path in binding.paths:
-                parse_path_pattern(path)
-            if binding.service and catalogue.named(binding.service) is None:
-                raise ValueError(f"there is no provider {binding.service!r}")
-        except ValueError as e:
-            raise BindingError(f"{binding}: {e}") from None
 
 
 def _weaker(one: Decision, other: Decision) -> Decision:

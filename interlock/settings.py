@@ -122,6 +122,11 @@ class Settings(BaseSettings):
         return self.home / "checkpoints"
 
     @property
+    def runs(self) -> Path:
+        """The folder by which front doors see which of them are alive."""
+        return self.home / "run"
+
+    @property
     def archive(self) -> Path:
         """The folder of events that were pruned from the database."""
         return self.home / "archive"

@@ -113,10 +113,12 @@ def decision_event(
     declared: Declaration,
     now: float,
     arguments: Mapping[str, Any] = NO_ARGUMENTS,
+    run: str = "",
 ) -> Event:
     """The ledger row of a decision: everything that it rests on, no value that is secret.
 
     Of the values of the request it holds `arguments` alone, which a policy asked for.
+    `run` names the process that will close the call (`interlock.store.run`).
     """
     decision, call = verdict.decision, verdict.call
     request = call.request
@@ -151,6 +153,8 @@ def decision_event(
     }
     if arguments:
         body["arguments"] = dict(arguments)
+    if run:
+        body["run"] = run
     if decision.quarantine:
         body["quarantine"] = decision.quarantine
     if verdict.approval:

@@ -19,6 +19,7 @@ ORDER = (
     (
         "interlock.governor",
         "interlock.batch",
+        "interlock.coverage",
         "interlock.offers",
         "interlock.hold",
         "interlock.inventory",
@@ -42,7 +43,14 @@ ORDER = (
     ),
     ("interlock.store", "interlock.settings"),
     ("interlock.delegation",),
-    ("broker", "interlock.model", "interlock.pattern", "interlock.errors", "interlock"),
+    (
+        "broker",
+        "interlock.model",
+        "interlock.pattern",
+        "interlock.errors",
+        "interlock.steps",
+        "interlock",
+    ),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
 # Rooms that share a floor and yet do not know each other.

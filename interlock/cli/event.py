@@ -76,7 +76,10 @@ def _outcome(event: Event) -> Iterator[Field]:
     body = event["body"]
     yield "outcome", _result(event)
     used = "was put on the wire" if body.get("redeemed") else "was not used"
-    yield "", f"the secret {used}, {body.get('scrubbed')} times removed from the answer"
+    forms = f" ({', '.join(body['scrubbed_forms'])})" if body.get("scrubbed_forms") else ""
+    yield "", f"the secret {used}, {body.get('scrubbed') or 0} times removed from the answer{forms}"
+    if steps := body.get("micros"):
+        yield "steps", ", ".join(f"{step} {micros / 1000:.1f}" for step, micros in steps.items())
     yield "", f"dialled {body.get('dialled') or '-'} {body.get('tls') or 'without TLS'}"
     if "tokens_in" in body:
         yield "", f"used {_used(body)}"
@@ -118,6 +121,10 @@ def _access(event: Event) -> str:
 def _result(event: Event) -> str:
     body = event["body"]
     answer = body.get("status") or body.get("error") or "no answer"
+    if ended := body.get("ended"):
+        answer = f"{ended}, {answer}"
+    if "bytes_up" not in body:
+        return str(answer)
     traffic = f"{body.get('bytes_up')} bytes up, {body.get('bytes_down')} down"
     return f"{answer} in {body.get('millis')} ms, {traffic}"
 

@@ -19,8 +19,8 @@ from interlock.cli import grants, policy_tools
 from interlock.cli.exits import NoError
 from interlock.cli.home import settings_of
 from interlock.cli.printing import Json, printable, say, say_json, say_styled, say_table
+from interlock.coverage import require_coverage
 from interlock.errors import PolicyError
-from interlock.governor import require_coverage
 
 app = typer.Typer(help="Policies: what may be done, by whom, and why.")
 

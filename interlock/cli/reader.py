@@ -32,7 +32,9 @@ class Reader(Database):
             raise StoreError(f"{path}: schema {version} is not the {len(STEPS)} of now: {START}")
         self.node = self.one("select value from meta where key = 'node'")[0]
 
-    def submit[T](self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
+    def submit[T](
+        self, work: Callable[[sqlite3.Connection], T], *, patient: bool = False
+    ) -> Future[T]:
         """Refuse: a reader writes nothing."""
         raise StoreError(f"{self.path}: is open for reading only")
 

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from broker import (
     BrokerError,
@@ -92,7 +93,8 @@ class RemoteCustody:
         if not bound or (known and known.change == self._change and now < known.asked_at + MASK_S):
             return
         answer = await self._ask(bound[0].secret, "mask", authority=str(authority))
-        mask = Mask.of(base64.b64decode(form) for form in answer["forms"])
+        forms = answer["forms"].items()
+        mask = Mask.of({base64.b64decode(form): name for form, name in forms})
         self._former = [one for one in self._former if now < one[1]]
         if known and known.mask.forms != mask.forms:
             self._former.append((authority, now + KEPT_S, known.mask))
@@ -142,7 +144,7 @@ class RemoteCustody:
         """Wait until the broker was asked once, or is known not to answer."""
         await self._tried.wait()
 
-    async def _ask(self, name: str, what: str, **said: object) -> dict[str, str]:
+    async def _ask(self, name: str, what: str, **said: object) -> dict[str, Any]:
         try:
             return await self._client.ask(what, **said)
         except StoreRefusalError as e:

@@ -72,9 +72,9 @@ class Service:
         except LedgerUnavailableError as e:
             raise SecretUnavailableError(grant.secret, f"not released: {e}") from None
 
-    def _mask(self, authority: Authority) -> dict[str, list[str]]:
+    def _mask(self, authority: Authority) -> dict[str, dict[str, str]]:
         forms = self._custody.mask_at(authority).forms
-        return {"forms": [base64.b64encode(form).decode() for form in forms]}
+        return {"forms": {base64.b64encode(form).decode(): name for form, name in forms.items()}}
 
     def _bindings(self, known: int) -> dict[str, Any]:
         change = self._installation.database.change

@@ -73,13 +73,16 @@ class Ledger:
     def note(
         self, event: Event, also: Callable[[sqlite3.Connection], None] = lambda _: None
     ) -> Future[None]:
-        """Write an event that nobody waits for, in one transaction with `also`."""
+        """Write an event that nobody waits for, in one transaction with `also`.
+
+        It is on disk with the next decision, or some hundredths of a second later.
+        """
 
         def work(connection: sqlite3.Connection) -> None:
             also(connection)
             self.append(connection, [event])
 
-        return self._submit(work)
+        return self._submit(work, patient=True)
 
     def admin(
         self, connection: sqlite3.Connection, action: str, details: Mapping[str, Any]
@@ -156,6 +159,10 @@ class Ledger:
         )
         return int(row[0] or 0)
 
+    def aside[T](self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a long read on a connection of its own; raises StoreError."""
+        return self._database.aside(work)
+
     def change[T](self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in a durable transaction and wait for it; raises StoreError."""
         return self._database.write(work)
@@ -176,10 +183,12 @@ class Ledger:
         """
         return self._database.read(lambda c: verify(c, checkpoints, span, archive))
 
-    def _submit(self, work: Callable[[sqlite3.Connection], None]) -> Future[None]:
+    def _submit(
+        self, work: Callable[[sqlite3.Connection], None], *, patient: bool = False
+    ) -> Future[None]:
         """Hand over what must be recorded; when it is not, the next that is tells of it."""
         told, over = self._gap.closing(work)
-        future = self._database.submit(told)
+        future = self._database.submit(told, patient=patient)
         future.add_done_callback(over)
         return future
 

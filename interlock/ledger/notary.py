@@ -1,14 +1,13 @@
 """Attests the ledger: every thousand events, every minute, and at the end of a process."""
 
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping
 
 from broker import BrokerError, Keyring
 from interlock.errors import StoreError
 from interlock.ledger.chain import Event
 from interlock.ledger.checkpoint import Head, digest_of
-from interlock.ledger.ledger import DEADLINE_S, Ledger, new_id
+from interlock.ledger.ledger import Ledger, new_id
 from interlock.ledger.trail import Trail
 
 log = logging.getLogger(__name__)
@@ -50,8 +49,9 @@ class Notary:
                 return False
             heads = self._ledger.heads()
             line = self._trail.write(heads, self._keyring(), now)
-            self._ledger.note(_event(heads, line, now)).result(DEADLINE_S)
-        except (OSError, sqlite3.Error, StoreError, BrokerError, TimeoutError) as e:
+            event = _event(heads, line, now)
+            self._ledger.change(lambda connection: self._ledger.append(connection, [event]))
+        except (OSError, StoreError, BrokerError) as e:
             log.error("no checkpoint of the ledger could be made: %s", e)
             return False
         self._attested, self._at = self._ledger.newest()[0], now

@@ -58,14 +58,28 @@ class Database:
         except sqlite3.Error as e:
             raise StoreError(f"{self.path}: cannot read: {e}") from e
 
+    def aside[T](self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work`, which may take long, on a reading connection of its own; raises StoreError.
+
+        On the shared one, every other read would wait for it.
+        """
+        try:
+            with contextlib.closing(self._connect()) as connection:
+                connection.execute("pragma query_only = on")
+                return work(connection)
+        except sqlite3.Error as e:
+            raise StoreError(f"{self.path}: cannot read: {e}") from e
+
     @property
     def change(self) -> int:
         """The number that moves with every change to agents, keys, secrets and bindings."""
         return int(self.one("select value from meta where key = 'change'")[0])
 
-    def submit[T](self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
-        """Run `work` in a durable transaction of the writer thread."""
-        return self._writer.submit(work)
+    def submit[T](
+        self, work: Callable[[sqlite3.Connection], T], *, patient: bool = False
+    ) -> Future[T]:
+        """Run `work` in a durable transaction of the writer thread (`Writer.submit`)."""
+        return self._writer.submit(work, patient=patient)
 
     def write[T](self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` and wait until it is on disk; raises StoreError or what `work` raises."""

@@ -20,8 +20,11 @@ class Run:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.id = secrets.token_hex(4)
         self._path = folder / self.id
-        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        hidden = folder / f".{self.id}"
+        self._handle = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._handle, fcntl.LOCK_EX)
+        # Only now can others see it: unlocked, they would take it for what a dead one left.
+        hidden.rename(self._path)
 
     def __enter__(self) -> Self:
         return self
@@ -58,3 +61,9 @@ def is_alive(folder: Path, run_id: str) -> bool:
         return False
     finally:
         os.close(handle)
+
+
+def any_dead(folder: Path) -> bool:
+    """True when a run has ended without closing; asked once, that is forgotten."""
+    runs = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+    return not all(is_alive(folder, run) for run in runs)

@@ -4,6 +4,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -12,16 +13,21 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 type Work = Callable[[sqlite3.Connection], Any]
-type Job = tuple[Work, Future[Any]]
+type Job = tuple[Work, Future[Any], bool]
 
 MOST_PER_COMMIT = 256
+# Beyond it more waiting would help nobody: those in front take longer than anyone waits.
+MOST_WAITING = 4_096
+# How long a write that nobody waits for may wait for company, in seconds.
+PATIENCE_S = 0.05
 
 
 class Writer:
     """Runs work on its own connection and answers once the work is on disk.
 
     Each piece of work is all or nothing (a savepoint): one that raises takes nothing of the
-    others with it. When the commit itself fails, every piece of that commit fails.
+    others with it. When the commit itself fails, every piece of that commit fails. When more waits
+    than it can take, it refuses at once: whoever submits is never blocked.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
@@ -31,15 +37,24 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="interlock-writer", daemon=True)
         self._thread.start()
 
-    def submit[T](self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
-        """Queue `work`; the future answers with its result after a durable commit."""
+    def submit[T](
+        self, work: Callable[[sqlite3.Connection], T], *, patient: bool = False
+    ) -> Future[T]:
+        """Queue `work`; the future answers with its result after a durable commit.
+
+        What is patient rides along with the next commit that somebody waits for, if that comes
+        soon, and costs no commit of its own. The future fails with sqlite3.Error.
+        """
         future: Future[T] = Future()
         if self._closed:
             future.set_exception(sqlite3.ProgrammingError("the store is closed"))
-            return future
-        # So that the work knows on whose behalf it is done, as its caller does.
-        context = copy_context()
-        self._jobs.put((lambda connection: context.run(work, connection), future))
+        elif (waiting := self._jobs.qsize()) >= MOST_WAITING:
+            said = f"the store is behind: {waiting} writes are waiting for the disk"
+            future.set_exception(sqlite3.OperationalError(said))
+        else:
+            # So that the work knows on whose behalf it is done, as its caller does.
+            context = copy_context()
+            self._jobs.put((lambda connection: context.run(work, connection), future, patient))
         return future
 
     def close(self) -> None:
@@ -62,14 +77,24 @@ class Writer:
         _drop(connection)
 
     def _next_batch(self) -> list[Job]:
-        """Wait for one job, then take those that are waiting already; empty means stop."""
-        job = self._jobs.get()
+        """Wait for one job, then take those that are waiting already; empty means stop.
+
+        As long as every job is patient, wait for one that is not.
+        """
         batch: list[Job] = []
+        job = self._jobs.get()
+        until = time.monotonic() + PATIENCE_S
+        is_patient = True
         while job is not None:
             batch.append(job)
-            if len(batch) == MOST_PER_COMMIT or self._jobs.empty():
+            is_patient = is_patient and job[2]
+            if len(batch) == MOST_PER_COMMIT:
                 return batch
-            job = self._jobs.get()
+            try:
+                wait = until - time.monotonic() if is_patient else 0.0
+                job = self._jobs.get(timeout=max(0.0, wait))
+            except queue.Empty:
+                return batch
         if batch:
             self._jobs.put(None)
         return batch
@@ -77,7 +102,7 @@ class Writer:
     def _commit(self, connection: sqlite3.Connection, batch: list[Job]) -> None:
         done: list[tuple[Future[Any], Any]] = []
         connection.execute("begin immediate")
-        for work, future in batch:
+        for work, future, _ in batch:
             if not future.set_running_or_notify_cancel():
                 continue
             connection.execute("savepoint work")
@@ -93,7 +118,7 @@ class Writer:
 
 
 def _fail(batch: list[Job], error: sqlite3.Error) -> None:
-    for _, future in batch:
+    for _, future, _ in batch:
         if not future.done():
             future.set_exception(error)
 

@@ -231,7 +231,7 @@ class TestEveryCallHasAnEnd:
                 door.process.terminate()
                 door.process.wait(10)
             decision_id = stream.headers["interlock-decision-id"]
-        assert world.outcome(decision_id)["error"]
+        assert world.outcome(decision_id)["ended"] == "stopped"
 
     def test_a_head_without_end_is_cut_off(self, world: World, mode: Mode) -> None:
         """A request head may be 256 KiB; one that goes on costs its connection."""
