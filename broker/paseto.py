@@ -29,8 +29,18 @@ def verify(token: str, key: VerifyKey, implicit: bytes = b"") -> tuple[bytes, by
     Raises TokenMalformedError for a text that is no v4.public token, TokenForgedError for one
     that `key` did not sign together with `implicit`.
     """
-    body, footer_text = _split(token)
-    signed, footer = _decode(body), _decode(footer_text)
+    signed, footer = split(token)
+    return verify_parts(signed, footer, key, implicit), footer
+
+
+def split(token: str) -> tuple[bytes, bytes]:
+    """Return (payload with signature, footer), unverified; raises TokenMalformedError."""
+    body, footer = _split(token)
+    return _decode(body), _decode(footer)
+
+
+def verify_parts(signed: bytes, footer: bytes, key: VerifyKey, implicit: bytes = b"") -> bytes:
+    """Return the payload of what `split` gave; raises as `verify` does."""
     if len(signed) < _SIGNATURE_BYTES:
         raise TokenMalformedError("the token is too short to hold a signature")
     payload, signature = signed[:-_SIGNATURE_BYTES], signed[-_SIGNATURE_BYTES:]
@@ -38,7 +48,7 @@ def verify(token: str, key: VerifyKey, implicit: bytes = b"") -> tuple[bytes, by
         key.verify(pae(_HEADER.encode(), payload, footer, implicit), signature)
     except BadSignatureError as error:
         raise TokenForgedError("the token's signature does not fit") from error
-    return payload, footer
+    return payload
 
 
 def footer_of(token: str) -> bytes:
@@ -48,7 +58,10 @@ def footer_of(token: str) -> bytes:
 
 def pae(*pieces: bytes) -> bytes:
     """Encode pieces so that no two lists give the same bytes (PASETO, Common.md)."""
-    return _le64(len(pieces)) + b"".join(_le64(len(piece)) + piece for piece in pieces)
+    encoded = [_le64(len(pieces))]
+    for piece in pieces:
+        encoded += (_le64(len(piece)), piece)
+    return b"".join(encoded)
 
 
 _le64 = struct.Struct("<Q").pack

@@ -2,33 +2,29 @@
 
 import asyncio
 import getpass
-import os
 import sqlite3
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from broker import (
-    KeyFileError,
     Keyring,
     Mask,
     Pointer,
     Secret,
     SecretUnavailableError,
-    master_key,
 )
-from broker.keyfile import load_key
 from broker.stores import Reference, parse_reference
-from broker.vault import MASTER_KEY_VARIABLE
 from interlock.alerts.honeytokens import Honeytokens
 from interlock.alerts.outbox import tell
 from interlock.alerts.webhooks import Webhooks
 from interlock.calls import Catalogue
 from interlock.delegation import Chain, verify
-from interlock.errors import GoalError, SettingsError, StoreError
+from interlock.errors import GoalError, StoreError
 from interlock.ledger import Ledger, Notary, Trail
 from interlock.minting.minting import Minting
 from interlock.model import Authority, Binding, Declaration
+from interlock.own_key import OwnKey
 from interlock.registry import Addresses, Pins, Registry, Servers, Sessions, Tokens
 from interlock.registry.sessions import Session
 from interlock.safe import Safe
@@ -48,8 +44,13 @@ class Installation:
         """Raises SettingsError or StoreError with one line that names the file."""
         self.settings = settings
         secure_home(settings.home)
-        key = _own_key(settings)
+        own_key = OwnKey(settings)
         self.database = Database(settings.database)
+        try:
+            key = own_key.settle(self.database)
+        except BaseException:
+            self.database.close()
+            raise
         self.safe = Safe(self.database, key, settings.secret_cache, elsewhere=settings.broker)
         self.ledger = Ledger(self.database, actor=_actor(), tell=tell)
         self.notary = Notary(
@@ -232,27 +233,6 @@ class Installation:
             vault.point(name, secret.text)
         else:
             vault.seal(name, secret)
-
-
-def _own_key(settings: Settings) -> bytes:
-    """The key that seals what this process opens itself; raises SettingsError.
-
-    Beside a broker that is no master key, which must not even lie here: it seals planted keys
-    and what signs webhooks, and opens no stored secret.
-    """
-    kept = settings.keys / "master.key"
-    try:
-        if not settings.broker:
-            return master_key(settings.keys, os.environ)
-        if kept.exists() or MASTER_KEY_VARIABLE in os.environ:
-            where = kept if kept.exists() else MASTER_KEY_VARIABLE
-            raise SettingsError(
-                f"{where}: with interlock_broker no master key may be here: "
-                "give the broker a home of its own, and the key to it alone"
-            )
-        return load_key(settings.keys / "door.key")
-    except (KeyFileError, ValueError) as e:
-        raise SettingsError(str(e)) from e
 
 
 def _origin(secret: Secret | Reference) -> dict[str, str]:

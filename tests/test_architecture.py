@@ -33,6 +33,7 @@ ORDER = (
         "interlock.plan",
         "interlock.purse",
         "interlock.safe",
+        "interlock.own_key",
     ),
     (
         "interlock.calls",
