@@ -213,7 +213,7 @@ def main() -> int:
         measured = measure(variants(Path(folder)), chosen.rounds)
     micros = {name: statistics.median(one[name] for one in measured) for name in measured[0]}
     ratios = {aim: ratio(measured, aim) for aim in AIMS}
-    _print(micros, ratios)
+    show(micros, ratios)
     if chosen.out:
         chosen.out.write_text(json.dumps(_report(micros, ratios), indent=2) + "\n")
     return 0 if all(ratios[aim] <= aim.most for aim in AIMS) else 1
@@ -228,7 +228,8 @@ def _report(micros: dict[str, float], ratios: dict[Aim, float]) -> dict[str, obj
     }
 
 
-def _print(micros: dict[str, float], ratios: dict[Aim, float]) -> None:
+def show(micros: dict[str, float], ratios: dict[Aim, float]) -> None:
+    """Print the times, and whether the aims are met."""
     times = Table("variant", "median us")
     for name, value in micros.items():
         times.add_row(name, f"{value:,.1f}")

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from broker.vault import MASTER_KEY_VARIABLE
 from interlock.calls import Catalogue
 from interlock.cli.env import existing, parse_proxy
 from interlock.cli.environment import (
@@ -43,8 +44,8 @@ from interlock.settings import Settings
 
 SESSION_VARIABLE = "INTERLOCK_SESSION"
 PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
-# With these the child would go past the front door.
-AROUND = ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy")
+# With these the child would go past the front door, or open its secrets.
+WITHHELD = ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", MASTER_KEY_VARIABLE)
 CONNECT_S = 5.0
 
 
@@ -97,7 +98,7 @@ def environment(own: Mapping[str, str], way: Way, session_id: str) -> dict[str, 
     """What the child sees: our environment, with the session wherever a key stood."""
     known = {p.secret.upper().replace("-", "_") for p in Catalogue.shipped()}
     slots = (known & own.keys()) | {f"{name}_API_KEY" for name, _ in BASE_URLS.values()}
-    kept = {name: value for name, value in own.items() if name not in AROUND}
+    kept = {name: value for name, value in own.items() if name not in WITHHELD}
     session = {KEY_VARIABLE: way.key, SESSION_VARIABLE: session_id}
     return kept | dict.fromkeys(slots, way.key) | way.variables() | session
 
