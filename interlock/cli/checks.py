@@ -107,6 +107,9 @@ def check_ledger(settings: Settings, records: Records) -> Check:
 
 def check_secrets(settings: Settings, records: Records) -> Iterator[Check]:
     """Every binding has a secret that opens and a recipe that fits it."""
+    if settings.broker:
+        yield Check("secrets", Status.OK, f"kept by the broker at {settings.broker}")
+        return
     bindings = records.bindings.all()
     problems = {b: problem for b in bindings if (problem := _problem(settings, records, b))}
     for binding, problem in problems.items():

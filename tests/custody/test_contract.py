@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from broker import Secret, SecretUnavailableError, TokenForgedError, TokenReplayedError
+from broker import (
+    Secret,
+    SecretUnavailableError,
+    TokenForgedError,
+    TokenReplayedError,
+    parse_recipe,
+)
 from interlock.model import Authority, Mode
-from interlock.verdict import grant_for
+from interlock.verdict import Credential, grant_for
 from tests.custody.stage import BOUND, KEY, NAME, OPENAI, WAYS, WIRE, Stage, staged
 
 NEW = "sk-NEW-0a1b2c3d4e5f6a7b"
@@ -81,8 +87,7 @@ async def test_nothing_is_released_twice_or_to_another_host(stage: Stage) -> Non
     if stage.door is stage.broker:
         return  # in one process the right to redeem is what there is once
     custody, verdict = stage.governor.custody, await stage.call()
-    credential = await stage.governor._fetch(BOUND, verdict.agent, OPENAI)
-    grant = grant_for(verdict, credential, 30)
+    grant = grant_for(verdict, Credential(BOUND, parse_recipe(BOUND.recipe), None), 30)
     assert await custody.release(grant, BOUND) == Secret(KEY)
     with pytest.raises(SecretUnavailableError, match="spent already"):
         await custody.release(grant, BOUND)
