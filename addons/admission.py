@@ -5,6 +5,7 @@ from functools import partial
 from mitmproxy import connection, http
 
 from addons.clearance import Clearance, Refused, check_unchanged, is_verified
+from addons.client_certificate import require_fit
 from addons.conversation import Conversation
 from addons.door import Door
 from addons.honeytokens import sound
@@ -27,6 +28,7 @@ def admit(
     check_unchanged(flow.request, clearance)
     if governor is None:
         raise Refused("the governor is closed")
+    require_fit(door, server, clearance)
     account = door.accounts[flow.id]
     verdict = clearance.verdict
     mask = governor.mask_at(clearance.authority)

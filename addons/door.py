@@ -4,11 +4,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from mitmproxy import http
+from mitmproxy import connection, http
 
 from addons.clearance import Clearance
 from addons.ending import Ending
 from addons.stage import Stage
+from broker import Secret
 from interlock.calls.usage import UsageReader
 from interlock.governor import Governor
 from interlock.model import Authority
@@ -48,6 +49,19 @@ class Caller:
     said: dict[str, str] = field(default_factory=dict)
     doubt: str = ""
     foreign_key: bool = False
+
+
+@dataclass(slots=True)
+class Shown:
+    """The client certificate of one connection, and whether it was put on it."""
+
+    name: str
+    secret: Secret = field(repr=False)
+    ready: bool = False
+
+    def same_as(self, other: "Shown | None") -> bool:
+        """Say whether a call was granted this very certificate."""
+        return other is not None and self.name == other.name and self.secret == other.secret
 
 
 @dataclass(slots=True)
@@ -93,3 +107,4 @@ class Door:
         self.refused: WeakKeyDictionary[http.HTTPFlow, http.Response] = WeakKeyDictionary()
         self.dialable: dict[str, set[Authority]] = {}
         self.mints: dict[str, Future[None]] = {}
+        self.certificates: WeakKeyDictionary[connection.Server, Shown] = WeakKeyDictionary()

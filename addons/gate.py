@@ -13,6 +13,7 @@ from addons.mcp import inspectors
 from addons.rpc import in_rpc, is_rpc
 from addons.wire import request_of
 from broker import carrier
+from broker.recipes.client_certificate import CERTIFICATE_SLOT
 from broker.recipes.standin import MINTED_SLOT
 from interlock.calls.usage import UsageReader
 from interlock.errors import IdentityError
@@ -21,6 +22,9 @@ from interlock.steps import Steps
 from interlock.verdict import Capability, Verdict
 
 log = logging.getLogger(__name__)
+
+# Headers of ours, for a token whose credential goes into no key slot as a whole.
+OWN_SLOTS = (MINTED_SLOT, CERTIFICATE_SLOT)
 
 
 class Gate:
@@ -160,10 +164,11 @@ def ask_readable(headers: http.Headers) -> None:
 def carry(headers: http.Headers, capability: Capability) -> None:
     """Put the token where the credential will be, in place of every copy that the agent sent.
 
-    The placeholder of a minted token stays where it is: its place is where the token will go.
+    The placeholder of a minted token stays where it is: its place is where the token will go. So
+    does what an agent sends beside a client certificate, which is no header.
     """
     slot = capability.recipe.slot
-    gone = ("connection",) if slot == MINTED_SLOT else (*KEY_SLOTS, "connection")
+    gone = ("connection",) if slot in OWN_SLOTS else (*KEY_SLOTS, "connection")
     for name in {name.lower() for name in headers}:
         if name.replace("_", "-") in gone:
             del headers[name]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from mitmproxy import connection, ctx
+from mitmproxy import connection, ctx, tls
 from mitmproxy.net.http.http1 import assemble_response
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
@@ -33,12 +33,14 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers.tls import ServerTLSLayer
 
 from addons import refusals
 from addons.admission import admit
 from addons.clearance import Refused
+from addons.client_certificate import granted_to, is_fit, show
 from addons.conversation import Breach, Conversation
-from addons.door import Door
+from addons.door import Door, Shown
 from addons.ending import BROKE_OFF, OURS
 from addons.handshake import accepts
 from addons.head import too_long
@@ -94,6 +96,10 @@ class BoundaryLayer(HttpLayer):
         """Guard every event and every log line; both may quote what a peer sent."""
         for command in self._guarded(child, event):
             if isinstance(command, commands.Log):
+                if command.message.startswith("TLS Error") and isinstance(child, ServerTLSLayer):
+                    # An alert counts as a farewell, after which mitmproxy tells nobody that the
+                    # connection is closed: the call would wait for ever.
+                    child.tls.set_shutdown(0)
                 command.message = QUOTES.split(command.message, maxsplit=1)[0].rstrip()
             yield command
 
@@ -107,6 +113,31 @@ class BoundaryLayer(HttpLayer):
             completed = GetHttpConnectionCompleted(event, (None, OURS + "refused"))
             yield from self.event_to_child(asks, completed)
             return
+        self._forget_ended()
+        cleared = self.door.clearances.get(asks.flow.id) if isinstance(asks, HttpStream) else None
+        yield from self._connect(event, granted_to(cleared), reuse)
+
+    def _connect(
+        self, event: GetHttpConnection, wanted: Shown | None, reuse: bool
+    ) -> layer.CommandGenerator[None]:
+        """Get a connection that shows the certificate which this call was granted, or none.
+
+        The others are out of sight meanwhile. The one that this layer began with cannot be; were
+        it unfit, the call would be refused when it is admitted.
+        """
+        known = dict(self.connections)
+        for each in known:
+            if not isinstance(each, connection.Server) or each is self.context.server:
+                continue
+            if not is_fit(self.door, each, wanted):
+                del self.connections[each]
+        yield from super().get_connection(event, reuse=reuse)
+        for made in self.connections.keys() - known.keys():
+            if wanted and isinstance(made, connection.Server):
+                self.door.certificates[made] = wanted
+        self.connections |= known
+
+    def _forget_ended(self) -> None:
         used = {stream.context.server for stream in self.streams.values()}
         for ended in [
             known
@@ -117,7 +148,6 @@ class BoundaryLayer(HttpLayer):
             and known not in self.waiting_for_establishment
         ]:
             del self.connections[ended]
-        yield from super().get_connection(event, reuse=reuse)
 
     def _head_is_too_long(self) -> bool:
         agent = self.connections.get(self.context.client)
@@ -298,10 +328,14 @@ class Inject:
 
 
 class Placer:
-    """Turns the HTTP layer that mitmproxy chose into our boundary."""
+    """Turns the HTTP layer that mitmproxy chose into our boundary, and sees to its connections."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
+
+    def tls_start_server(self, data: tls.TlsData) -> None:
+        """Show the client certificate that a connection is for, once mitmproxy has set it up."""
+        show(self._door, data)
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """Find the HTTP layer in the stack that was chosen (base-URL mode wraps it in TLS)."""

@@ -18,6 +18,7 @@ from broker import (
     SecretUnavailableError,
     Wire,
 )
+from broker.recipes.client_certificate import ClientCertificate
 from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder, Standing
 from interlock.batch import together
 from interlock.calls import Provider, describe
@@ -254,7 +255,8 @@ class Governor:
             for grant, each in taken:
                 secret = await self._purse.release(grant, each, verdict.call.request.authority)
                 token = self.broker.issue(grant, secret, now)
-                capability = Capability(token, each.recipe, each.binding, each.minted)
+                shown = secret if isinstance(each.recipe, ClientCertificate) else None
+                capability = Capability(token, each.recipe, each.binding, each.minted, shown)
                 if each.minted:
                     verdict = replace(verdict, minted=capability)
                 else:

@@ -21,13 +21,15 @@ class Capability:
     """The token that goes into the flow, the way it and then the secret travel, and by what right.
 
     The recipe is that of the binding, or of what the secret is exchanged for. `minted` is the id
-    of a minted token, whose binding stands nowhere else; empty for a stored secret.
+    of a minted token, whose binding stands nowhere else; empty for a stored secret. `certificate`
+    is what has to be shown before the token can be exchanged, when the connection is set up.
     """
 
     token: str
     recipe: Recipe
     binding: Binding
     minted: str = ""
+    certificate: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

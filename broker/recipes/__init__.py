@@ -2,6 +2,7 @@
 
 from broker.recipes.basic import Basic
 from broker.recipes.bearer import Bearer
+from broker.recipes.client_certificate import ClientCertificate
 from broker.recipes.client_credentials import ClientCredentials
 from broker.recipes.cookie import Cookie
 from broker.recipes.fields import compact
@@ -22,6 +23,7 @@ __all__ = ["KNOWN_RECIPES", "Outgoing", "Recipe", "carrier", "compact", "parse_r
 _KINDS: tuple[type[Recipe], ...] = (
     *(Bearer, Basic, Header, Query, Segment, Cookie, Placeholder, SigV4, Signature),
     *(ClientCredentials, RefreshToken, JwtBearer, GitHubApp),
+    ClientCertificate,
 )
 KNOWN_RECIPES = {kind.usage: kind for kind in _KINDS}
 
@@ -55,4 +57,6 @@ def parse_recipe(text: str) -> Recipe:
             return JwtBearer(scope)
         case ("github_app", "", ""):
             return GitHubApp()
+        case ("client_certificate", "", ""):
+            return ClientCertificate()
     raise ValueError(f"unknown recipe {text!r}, known are: {', '.join(KNOWN_RECIPES)}")
