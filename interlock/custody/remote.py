@@ -5,9 +5,10 @@ This process then holds it until the token is redeemed at the wire, where nothin
 
 import asyncio
 import base64
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from broker import (
     parse_recipe,
 )
 from broker.remote import Client
+from broker.remote.client import PATIENCE_S
 from interlock.custody.speech import as_binding, said_of, said_of_grant
 from interlock.errors import InterlockError
 from interlock.installation import Installation
@@ -128,11 +130,11 @@ class RemoteCustody:
         """Take up the bindings of the broker; raises StoreRefusalError or InterlockError."""
         try:
             answer = await self._client.ask("bindings", change=self._change)
-            if (listed := answer.get("bindings")) is not None:
-                bindings = [as_binding(each) for each in listed]
+            bindings, change = _bindings_in(answer)
+            if bindings is not None:
                 self._require_sound(bindings)
                 await asyncio.to_thread(self._installation.mirror, bindings)
-            self._change = int(answer["change"])
+            self._change = change
         finally:
             self._tried.set()
 
@@ -142,10 +144,21 @@ class RemoteCustody:
 
     async def _first_try(self) -> None:
         """Wait until the broker was asked once, or is known not to answer."""
-        await self._tried.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._tried.wait(), PATIENCE_S)
 
     async def _ask(self, name: str, what: str, **said: object) -> dict[str, Any]:
         try:
             return await self._client.ask(what, **said)
         except StoreRefusalError as e:
             raise SecretUnavailableError(name, e.why) from None
+
+
+def _bindings_in(answer: Mapping[str, Any]) -> tuple[list[Binding] | None, int]:
+    """The bindings of an answer, None when nothing changed, and the number of the change."""
+    try:
+        listed = answer.get("bindings")
+        bindings = None if listed is None else [as_binding(each) for each in listed]
+        return bindings, int(answer["change"])
+    except (ValueError, KeyError, TypeError) as e:
+        raise StoreRefusalError(f"its bindings cannot be read: {e}") from None

@@ -96,6 +96,10 @@ async def test_nothing_is_released_twice_or_to_another_host(stage: Stage) -> Non
     for binding in (BOUND, replace(BOUND, authority=elsewhere)):
         with pytest.raises(SecretUnavailableError, match=r"for another|not bound"):
             await custody.release(bent, binding)
+    for n, change in enumerate(({"recipe": "query:key"}, {"secret": "another"})):
+        other = replace(BOUND, **change)
+        with pytest.raises(SecretUnavailableError, match="not bound"):
+            await custody.release(replace(grant, id=f"sct_3{n}", secret=other.secret), other)
     released = [e["body"] for e in stage.broker.ledger.tail(10) if e["kind"] == "secret_access"]
     assert [body["token"] for body in released][-1] == grant.id
     assert released[-1]["released_to"]

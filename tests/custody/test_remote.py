@@ -12,14 +12,16 @@ import trustme
 from broker import KeyFileError, StoreRefusalError
 from broker.remote import Address, Client, parse_address, serve
 from interlock.custody import RemoteCustody
-from interlock.errors import SettingsError
+from interlock.custody.speech import said_of
+from interlock.errors import BindingError, SettingsError
 from interlock.governor import Governor
 from interlock.installation import Installation
 from interlock.model import Authority, Mode
 from interlock.settings import Settings
-from tests.custody.stage import Stage, door, listening, prove, staged
+from tests.custody.stage import BOUND, Stage, door, listening, prove, staged
 
 PATIENT_S = 0.5
+SAID = said_of(BOUND)
 
 
 async def echo(question: object, who: str) -> dict[str, str]:
@@ -90,6 +92,35 @@ async def test_a_broker_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
     assert "does not answer within" in verdict.decision.why
     assert turns > 10
     assert took < 30
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param({}, "cannot be read", id="no change number"),
+        pytest.param({"change": 1, "bindings": [7]}, "cannot be read", id="no binding"),
+        pytest.param({"change": 1, "bindings": [SAID | {"authority": "*"}]}, "read", id="any host"),
+        pytest.param({"change": 1, "bindings": [SAID | {"recipe": "x"}]}, "recipe", id="a recipe"),
+        pytest.param({"change": 1, "bindings": [SAID | {"service": "x"}]}, "provider", id="no API"),
+    ],
+)
+async def test_bindings_that_are_unsound_do_not_come_into_force(
+    tmp_path: Path, answer: dict[str, object], said: str
+) -> None:
+    """I7 holds for what a broker says too; the last good ones stay."""
+
+    async def bad(question: object, who: str) -> dict[str, object]:
+        return answer
+
+    async with staged("socket", tmp_path) as stage:
+        before = stage.door.bindings.all()
+        (tmp_path / "broker.sock").rename(tmp_path / "away")
+        stage.governor.custody.close()
+        async with serve(Address(tmp_path / "broker.sock"), bad):
+            with pytest.raises((StoreRefusalError, BindingError), match=said):
+                await stage.look()
+            stage.governor.custody.close()
+        assert stage.door.bindings.all() == before
 
 
 async def test_the_socket_is_its_owner_s_and_a_stranger_is_not_let_in(
