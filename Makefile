@@ -39,9 +39,10 @@ check: $(READY) ## lint, format, types, architecture and documentation
 	@$(IN_ENV) mypy
 	@$(IN_ENV) pytest tests/test_architecture.py tests/test_docs.py
 
-bench: $(READY) ## what a decision and a token cost, as ratios within one run
+bench: $(READY) ## what a decision, a token and a governed call cost, as ratios within one run
 	@$(IN_ENV) python benchmarks/decision.py $(ARGS)
 	@$(IN_ENV) python benchmarks/capability.py
+	@$(IN_ENV) python -m benchmarks.throughput $(ARGS)
 
 run: $(READY) ## start the front door, state in ~/.interlock (ARGS="--set interlock_mode=enforce")
 	@$(IN_ENV) mitmdump -s addons/governance.py $(ARGS)
