@@ -14,11 +14,12 @@ from typing import Any
 import cedarpy
 
 from interlock.apdp.case import RESOURCES
-from interlock.apdp.context import misfit, unwritable
+from interlock.apdp.context import KINDS, misfit, unwritable
 from interlock.apdp.decision_point import Answer, DecisionPoint, ancestors
 from interlock.apdp.entities import context_of, entities_of_call, line_of, uid
-from interlock.apdp.intents import Finding, Intents
+from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
+from interlock.apdp.standing import Standing, examine
 from interlock.errors import PolicyError
 from interlock.model import (
     Agent,
@@ -31,9 +32,13 @@ from interlock.model import (
     Reason,
     Request,
     Server,
-    Why,
 )
 
+# What an agent may say of its own call is what its front door would see; the rest is ours.
+_REASON = ("intent", "intent_category", "goal")
+_OWN_CALL = ("model", "stream", "tools", "max_tokens", "body_bytes", "method", "host", "path")
+BELIEVED = frozenset((*_REASON, *_OWN_CALL))
+UNBELIEVED = frozenset(KINDS) - BELIEVED
 PRINCIPALS = frozenset(("Agent", "User", "Group", "Service"))
 _FIELDS = ("principal", "action", "resource", "context")
 _ENTITY = re.compile(r'(\w+)::"((?:[^"\\]|\\["\\])*)"', re.ASCII)
@@ -102,16 +107,21 @@ def authorize(
     mode: Mode,
     now: float,
     server: Server | None = None,
+    standing: Standing | None = None,
 ) -> Ruling:
     """Ask the policies; `agent` is what the registry knows of a principal that is one.
 
-    `server` is what it knows of a resource that is an MCP server.
+    `server` is what it knows of a resource that is an MCP server. `standing` is what the records
+    say of goal and delegation: with it, nothing that the asker says of these is believed.
 
     Raises QuestionError for a value or an action that the schema has no place for.
     """
     started = time.perf_counter_ns()
     known = agent or Agent(asked.principal.id)
-    answer = _judge(asked, policies, intents, known, server, mode, now)
+    if standing:
+        said = {name: value for name, value in asked.said.items() if name not in UNBELIEVED}
+        asked = replace(asked, said=said)
+    answer = _judge(asked, policies, intents, known, server, standing, mode, now)
     micros = (time.perf_counter_ns() - started) // 1000
     return Ruling(answer.effect, answer.reasons, answer.considered, answer.applicable, micros)
 
@@ -122,6 +132,7 @@ def _judge(
     intents: Intents,
     agent: Agent,
     server: Server | None,
+    standing: Standing | None,
     mode: Mode,
     now: float,
 ) -> Answer:
@@ -131,8 +142,12 @@ def _judge(
     if is_agent and agent.name != asked.principal.id:
         raise QuestionError(f"principal: {asked.principal} is not the agent {agent.name!r}")
     call, declared = replace(_call(asked), server=server), _declared(asked, agent)
-    finding = _finding(asked, policies, intents, declared)
-    why = Why(finding.category, finding.matches, actors=(str(asked.principal),))
+    groups = _groups_of(asked, policies, declared)
+    # Who is believed says how goal and delegation stand, so these are not looked at here.
+    meant = declared if standing else replace(declared, goal="")
+    why, objection = examine(agent, call, groups, meant, standing or Standing(), intents, now)
+    if not standing:
+        why = replace(why, actors=(str(asked.principal),))
     context = context_of(agent, call, declared, mode, now, why) | dict(asked.said)
     # Only the registry knows how far an agent is vouched for, and only we know what time it is.
     context["now"] = int(now)
@@ -143,8 +158,8 @@ def _judge(
         return _denied(Reason(f"agent-{agent.state}", f"{agent.name} is cut off"))
     if server and server.cut_off:
         return _denied(Reason(f"server-{server.state}", f"the server {server.name} is cut off"))
-    if finding.denial:
-        return _denied(Reason("intent-mismatch", finding.denial))
+    if objection:
+        return _denied(objection.reason)
     return _ask(asked, policies, agent, call, context)
 
 
@@ -204,13 +219,12 @@ def _declared(asked: Asked, agent: Agent) -> Declaration:
     )
 
 
-def _finding(asked: Asked, policies: Policies, intents: Intents, declared: Declaration) -> Finding:
-    for name in ("intent", "intent_category"):
+def _groups_of(asked: Asked, policies: Policies, declared: Declaration) -> frozenset[str]:
+    """The ancestors of the action; raises QuestionError for a reason that is no text."""
+    for name in _REASON:
         if not isinstance(getattr(declared, name), str):
             raise QuestionError(f"context.{name}: is not a text")
-    groups = ancestors(policies)[asked.action]
-    resource = str(asked.resource)
-    return intents.judge(declared.intent, declared.intent_category, asked.action, groups, resource)
+    return ancestors(policies)[asked.action]
 
 
 def _denied(reason: Reason) -> Answer:

@@ -132,6 +132,10 @@ class Selection:
         names = frozenset(name for name in reads if name is not None)
         return Selected(ids, handle, None if None in reads else names)
 
+    def reads(self, id_: str) -> frozenset[str]:
+        """The attributes of the context that a policy names."""
+        return frozenset(name for name in self._reads[id_] if name is not None)
+
     def document(self, ids: Iterable[str]) -> str:
         """Some of the policies, as Cedar's JSON."""
         policies = ",".join(self._texts[id_] for id_ in ids)

@@ -25,6 +25,7 @@ from interlock.cli import (
     proxy,
     run,
     secret,
+    serve,
     server,
     session,
     version,
@@ -55,7 +56,7 @@ def main(context: typer.Context, home: Home = None) -> None:
         typer.echo(context.get_help())
 
 
-for noun in (version, init, doctor, env, run, demo, proxy, web):
+for noun in (version, init, doctor, env, run, serve, demo, proxy, web):
     app.command(noun.__name__.rpartition(".")[2])(noun.run)
 for noun in (
     agent,

@@ -7,7 +7,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -199,14 +198,9 @@ class Ledger:
             self._tell(connection, event)
 
 
-@contextmanager
-def acting(actor: str) -> Iterator[None]:
-    """Record the changes that are made in between as those of `actor`, such as `token:ops`."""
-    before = _acting.set(actor)
-    try:
-        yield
-    finally:
-        _acting.reset(before)
+def act_as(actor: str) -> None:
+    """Record what this task or thread changes from now on as done by `actor` (`token:ops`)."""
+    _acting.set(actor)
 
 
 def new_id(prefix: str) -> str:

@@ -15,14 +15,14 @@ class Snapshot[T]:
     def __init__(self, database: Database, load: Callable[[Database], T]) -> None:
         self._database = database
         self._load = load
-        self._change = -1
-        self._value: T
+        self._kept: tuple[int, T] | None = None
 
     @property
     def value(self) -> T:
         """The current value; raises StoreError."""
         change = self._database.change
-        if change != self._change:
-            self._value = self._load(self._database)
-            self._change = change
-        return self._value
+        kept = self._kept
+        if kept is None or kept[0] != change:
+            # One assignment: another thread never sees a value beside another's number.
+            kept = self._kept = (change, self._load(self._database))
+        return kept[1]

@@ -1,0 +1,214 @@
+"""Agents: register, hear of, vouch for, cut off."""
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from interlock.api.access import Admin, Living, Operator, Registrar, Viewer
+from interlock.api.errors import responses
+from interlock.api.state import Api, api_of
+from interlock.api.words import Because, Body, Done, Json, Labels, Name, Names, Seconds, Text, Texts
+from interlock.errors import RegistryError
+from interlock.model import Agent, Trust
+from interlock.registry import Profile, Role
+
+DEFAULT_TTL_S = 90.0
+router = APIRouter(tags=["agents"], responses=responses())
+State = Annotated[Api, Depends(api_of)]
+
+
+class NewAgent(Body):
+    """An agent that is to be registered."""
+
+    name: Name
+    agent_type: Text = Field(default="", description="Such as `autonomous`.")
+    description: Text = ""
+    owner: Text = ""
+    groups: Texts = []
+    framework: Text = ""
+    version: Text = ""
+    labels: Labels = {}
+    capabilities: Json = {}
+    endpoints: Texts = []
+    intent: Text = ""
+    intent_category: Text = ""
+    goal: Text = ""
+    trust: Trust = Field(default=Trust.UNVERIFIED, description="`trusted` takes an operator.")
+    ttl_s: Seconds | None = Field(
+        default=DEFAULT_TTL_S,
+        description="For so long it is good without a heartbeat; null for ever, by an operator.",
+    )
+
+
+class AgentRecord(BaseModel):
+    """An agent as it is known. Times are seconds since 1970; `lease` is null for one without."""
+
+    name: str
+    owner: str
+    groups: list[str]
+    trust: Trust
+    state: str = Field(description="Its trust, or `lapsed` when its lease is over.")
+    lease: str | None = Field(description="`live`, `stale` or `lapsed`.")
+    lease_s: float | None
+    lapses_at: float | None
+    intent: str
+    intent_category: str
+    goal: str
+    agent_type: str
+    description: str
+    framework: str
+    version: str
+    labels: dict[str, str]
+    capabilities: dict[str, Any]
+    endpoints: list[str]
+    signals: list[str]
+    source: str
+    health: str
+    first_seen: float
+    last_seen: float
+
+
+class RegisteredAgent(AgentRecord):
+    """A new agent with its key, which is told this once."""
+
+    id: str
+    api_key: str
+
+
+class Heartbeat(Body):
+    """Who lives; an agent says it of itself alone, and may leave the names out."""
+
+    names: Names = []
+
+
+class Heard(BaseModel):
+    """How many heartbeats were noted."""
+
+    count: int
+
+
+class TrustChange(Because):
+    """Where to, and why."""
+
+    trust: Trust
+
+
+class NewKey(BaseModel):
+    """A key that is told this once."""
+
+    name: str
+    api_key: str
+
+
+def record(api: Api, agent: Agent) -> AgentRecord:
+    """All that is known of an agent now."""
+    now, registry = time.time(), api.records.registry
+    agent = registry.get(agent.name, now)
+    lease, seen = registry.lease(agent.name), registry.seen(agent.name).record
+    return AgentRecord.model_validate(
+        {name: seen[name] for name in AgentRecord.model_fields if name in seen}
+        | {
+            "name": agent.name,
+            "owner": agent.owner,
+            "groups": list(agent.groups),
+            "trust": agent.trust,
+            "state": agent.state,
+            "lease": lease and lease.state(now),
+            "lease_s": lease and lease.seconds,
+            "lapses_at": lease and lease.ends_at,
+            "intent": agent.intent,
+            "intent_category": agent.intent_category,
+            "goal": agent.goal,
+            "agent_type": seen["type"],
+        }
+    )
+
+
+def known(api: Api, name: str) -> Agent:
+    """The agent of that name; raises 404."""
+    try:
+        return api.records.registry.get(name)
+    except RegistryError as e:
+        raise HTTPException(404, str(e)) from None
+
+
+@router.post("/api/v1/agents/register", status_code=201, responses=responses(409))
+def register(body: NewAgent, who: Registrar, api: State) -> RegisteredAgent:
+    """Register an agent; its key is in the answer, this once."""
+    if who.role is Role.SCANNER and (body.trust is not Trust.UNVERIFIED or body.ttl_s is None):
+        raise HTTPException(403, "a scanner vouches for nobody: leave out trust, and give a ttl_s")
+    profile = Profile(
+        type=body.agent_type,
+        description=body.description,
+        framework=body.framework,
+        version=body.version,
+        labels=body.labels,
+        capabilities=body.capabilities,
+        endpoints=tuple(body.endpoints),
+        source=who.actor,
+    )
+    agent = Agent(
+        body.name,
+        body.owner,
+        tuple(dict.fromkeys(body.groups)),
+        body.trust,
+        body.intent,
+        body.intent_category,
+        body.goal,
+    )
+    key = api.records.registry.add(agent, lease_s=body.ttl_s, profile=profile)
+    shown = record(api, agent).model_dump()
+    return RegisteredAgent(**shown, id=agent.name, api_key=key)
+
+
+@router.get("/agents")
+def list_agents(
+    _: Viewer, api: State, trust: Annotated[Trust | None, Query()] = None
+) -> list[AgentRecord]:
+    """Every agent, or those of one trust state."""
+    agents = api.records.registry.all()
+    return [record(api, agent) for agent in agents if trust in (None, agent.trust)]
+
+
+@router.get("/agents/{name}", responses=responses(404))
+def show_agent(name: str, _: Viewer, api: State) -> AgentRecord:
+    """One agent."""
+    return record(api, known(api, name))
+
+
+@router.delete("/agents/{name}", responses=responses(404))
+def remove_agent(name: str, _: Admin, api: State) -> Done:
+    """Forget an agent, its keys and its sessions; what it did stays in the ledger."""
+    api.records.registry.remove(known(api, name).name)
+    return Done()
+
+
+@router.post("/agents/{name}/trust", responses=responses(404, 409))
+def move_agent(name: str, body: TrustChange, _: Operator, api: State) -> AgentRecord:
+    """Vouch for an agent, or cut it off."""
+    agent = known(api, name)
+    api.records.registry.set_trust(name, body.trust, body.reason)
+    return record(api, agent)
+
+
+@router.post("/agents/{name}/rotate", responses=responses(404))
+def rotate_agent(name: str, _: Operator, api: State) -> NewKey:
+    """Replace the key of an agent; the old one and its sessions end at once."""
+    return NewKey(name=name, api_key=api.records.registry.rotate_key(known(api, name).name))
+
+
+@router.post("/api/v1/agents/heartbeat")
+def hear_of_agents(body: Heartbeat, who: Living, api: State) -> Heard:
+    """Renew the leases of agents; names that are not registered are passed over."""
+    if who.agent is not None:
+        if set(body.names) - {who.name}:
+            raise HTTPException(403, "an agent speaks for itself alone")
+        names = [who.name]
+    else:
+        registered = {agent.name for agent in api.records.registry.all()}
+        names = [name for name in body.names if name in registered]
+    api.beat("agent", names)
+    return Heard(count=len(names))

@@ -1,0 +1,63 @@
+"""Is it alive, is it ready, and how does it stand?"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+
+from interlock import __version__
+from interlock.api.access import Viewer
+from interlock.api.errors import responses
+from interlock.api.state import Api, api_of
+from interlock.model import Mode
+
+router = APIRouter(tags=["status"], responses=responses())
+State = Annotated[Api, Depends(api_of)]
+
+
+class Health(BaseModel):
+    """That it answers."""
+
+    status: str = "ok"
+
+
+class Status(BaseModel):
+    """How this installation stands."""
+
+    status: str
+    version: str
+    mode: Mode
+    policy_set: str
+    policies: int
+    agents: int
+    servers: int
+    events: int
+
+
+@router.get("/health")
+def health() -> Health:
+    """Answer, whatever state the rest is in."""
+    return Health()
+
+
+@router.get("/ready")
+def ready(api: State) -> Health:
+    """Answer when the store can be read; 503 when not."""
+    api.records.database.one("select 1")
+    return Health(status="ready")
+
+
+@router.get("/status")
+def status(_: Viewer, api: State) -> Status:
+    """Version, mode, policies, and how much there is."""
+    records, (policies, _intents) = api.records, api.policies()
+    return Status(
+        status="ok",
+        version=__version__,
+        mode=records.settings.mode,
+        policy_set=policies.digest,
+        policies=len(policies),
+        agents=len(records.registry.all()),
+        servers=len(records.servers.all()),
+        events=records.ledger.newest()[0],
+    )

@@ -1,0 +1,92 @@
+"""`interlock serve`: on loopback or by TLS, and never in the way of the other commands."""
+
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from interlock.api.serving import is_loopback
+from interlock.demo.certificates import Certificates
+from interlock.demo.front_door import free_ports
+from tests.cli.terminal import INTERLOCK, Terminal
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    return Terminal(tmp_path / "home")
+
+
+def test_it_serves_by_tls_and_stops_when_told(terminal: Terminal, tmp_path: Path) -> None:
+    """A token that the command line made opens it; SIGTERM ends it without an error."""
+    token = terminal.does("token", "add", "ops", "--role", "viewer", "--json").object["token"]
+    certificates = Certificates.create(tmp_path / "tls", "localhost")
+    (port,) = free_ports(1)
+    tls = ("--tls-cert", str(certificates.chain), "--tls-key", str(certificates.key))
+    words = [INTERLOCK, "serve", "--port", str(port), *tls, "--json"]
+    served = subprocess.Popen(words, env=terminal.variables(), stdout=subprocess.PIPE, text=True)
+    try:
+        assert served.stdout
+        assert f"https://127.0.0.1:{port}" in served.stdout.readline()
+        trust = ssl.create_default_context(cafile=certificates.ca)
+        headers = {"Authorization": f"Bearer {token}"}
+        base = f"https://localhost:{port}"
+        with httpx.Client(verify=trust, trust_env=False, base_url=base, headers=headers) as client:
+            deadline = time.monotonic() + 30
+            while True:
+                try:
+                    assert client.get("/status").json()["status"] == "ok"
+                    break
+                except httpx.ConnectError:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+    finally:
+        served.send_signal(signal.SIGTERM)
+        assert served.wait(30) in (0, -signal.SIGTERM)
+        if served.stdout:
+            served.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        pytest.param(("--host", "0.0.0.0"), "give --tls-cert", id="every address without TLS"),
+        pytest.param(("--tls-cert", "/nowhere"), "--tls-cert /nowhere", id="no such certificate"),
+        pytest.param(("--host", "192.0.2.1"), "--host 192.0.2.1", id="an address that is not ours"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(
+    terminal: Terminal, words: tuple[str, ...], said: str
+) -> None:
+    """Exit 2, and nothing listens."""
+    (port,) = free_ports(1)
+    assert said in terminal.fails(2, "serve", "--port", str(port), *words)
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("example.com", False),
+    ],
+)
+def test_loopback_is_known(host: str, local: bool) -> None:
+    """By address, or by the one name."""
+    assert is_loopback(host) is local
+
+
+def test_the_commands_do_not_load_the_web() -> None:
+    """FastAPI and uvicorn are for `serve` alone."""
+    code = (
+        "import sys, interlock.cli; print({'fastapi', 'uvicorn', 'starlette'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
