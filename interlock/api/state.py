@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from interlock.apdp import Intents, Policies, PolicyFolder
 from interlock.api.throttle import Throttle
-from interlock.governor import require_coverage
+from interlock.coverage import require_coverage
 from interlock.installation import Installation
 
 # For so long a registrant stays that is not heard of any more, after its lease has lapsed.
