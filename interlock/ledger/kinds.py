@@ -4,6 +4,7 @@ KINDS = {
     "decision": "what was decided about a call, for whom, and why",
     "secret_access": "which secret a call was granted, and by which token",
     "outcome": "what became of a call",
+    "question": "somebody asked what the policies say, and called nothing",
     "approval": "a call waits for a person",
     "admin": "a person changed something",
     "mode_change": "observe or enforce, for everybody",
