@@ -10,7 +10,7 @@ from addons import refusals, views
 from addons.cutoff import cut
 from addons.door import Door
 from addons.fail_closed import fail_closed
-from addons.identity import proof_in
+from addons.identity import agent_of, proof_in
 from addons.wire import authority_of
 from broker.detector import PIECE, Detector
 from interlock.alerts.alarm import HIDDEN, discreet, raise_alarm
@@ -112,7 +112,7 @@ class Honeytokens:
         tunnel = self._door.tunnels.get(flow.client_conn.id)
         try:
             proof = known.proof if known else proof_in(flow.request.headers.copy(), tunnel)[0]
-            return governor.identify(proof[1], proof[0]) if proof else UNIDENTIFIED
+            return agent_of(self._door, flow, proof)
         except IdentityError:
             return UNIDENTIFIED
 

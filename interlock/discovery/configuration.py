@@ -121,6 +121,9 @@ def load(path: Path | None, preset: str = "") -> Configuration:
     registry, scanner = parts["registry"], parts["scanner"]
     named = preset or scanner.get("preset", str, DEFAULT_PRESET)
     scanner.taken.add("preset")
+    for key in ("url", "api_key"):
+        if key in registry.values:
+            raise registry.error(key, "leave it out: what is found goes into this home's registry")
     known = Configuration(
         depth=_depth(scanner, named),
         scanner=registry.get("agent_id", str, "discover"),

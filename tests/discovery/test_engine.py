@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from interlock.patrol import Patrol
 from interlock.registry import Whence
 from tests.discovery.conftest import Look
 from tests.discovery.engine import Engine, own_engine
+from tests.discovery.stage import Stage
 
 KEY = "sk-proj-CANARY0123456789abcdef"
 STANDARD = PRESETS["enterprise-standard"]
@@ -196,3 +198,40 @@ def test_an_address_that_two_containers_use_stands_for_nobody(
     shared = Whence(engine.address(container), engine.gateway)
     assert installation.addresses.agent_at(shared, time.time()) is None
     assert guest.id
+
+
+@pytest.fixture
+def stage(engine: Engine, tmp_path: Path) -> Iterator[Stage]:
+    """An upstream, and a front door in enforce mode on loopback and on the agents' network."""
+    with Stage(engine, tmp_path) as stage:
+        yield stage
+
+
+def test_an_agent_is_found_attributed_and_cut_off(engine: Engine, stage: Stage) -> None:
+    """From the start of its container to the end of its stream, and the ledger tells it all."""
+    ticks = f"http://{engine.gateway}:{stage.port}/ticks?count=100000&interval=20"
+    loop = f"while true; do wget -q -O- '{ticks}'; sleep 0.2; done"
+    with stage.daemon():
+        container = engine.run("crew", "sh", "-c", loop, env={"OPENAI_API_KEY": KEY})
+        found = until("it is in the registry", lambda: stage.agent("crew"))
+        assert found.trust is Trust.UNVERIFIED
+        until("its calls are attributed, and denied", lambda: stage.labels("crew") == {"deny"})
+        assert stage.upstream.received == []
+        stage.types("agent", "trust", "crew", "--reason", "ours")
+        until("its stream runs", lambda: len(container.logs(stderr=False)) > 1_000)
+        stage.types("agent", "quarantine", "crew", "--reason", "suspicious")
+        done_at = time.time()
+        time.sleep(2 * AT_MOST_S)
+        heard = container.logs(timestamps=True, stderr=False).decode().splitlines()
+        last = next(line.split()[0] for line in reversed(heard) if "data:" in line)
+        ended = datetime.fromisoformat(last[:26] + "+00:00").timestamp()
+        assert ended < done_at + AT_MOST_S
+    story = [stage.told(event) for event in stage.events("crew")]
+    kinds = list(dict.fromkeys(story))
+    assert kinds[0] == "discovery new"
+    for one in ("decision deny", "admin agent.trust trusted", "decision allow", "outcome"):
+        assert one in kinds
+    assert kinds.index("decision allow") < kinds.index("admin agent.trust quarantined")
+    (new,) = (e["body"] for e in stage.events("crew") if stage.told(e) == "discovery new")
+    assert {"docker_runs_as_root", "docker_writable_rootfs"} <= set(new["signals"])
+    assert "CANARY" not in json.dumps(stage.events("crew"))
