@@ -1,5 +1,6 @@
 """Finds agents in a Kubernetes cluster: lists once, then watches what changes."""
 
+import contextlib
 import json
 import threading
 import time
@@ -241,5 +242,7 @@ def _uid(found: Object) -> str:
 
 
 def _close_when(stop: threading.Event, answer: Any) -> None:
+    """End a read that waits in another thread, as closing alone does not."""
     stop.wait()
-    answer.close()
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        answer.shutdown()
