@@ -12,7 +12,7 @@ from typing import Any
 
 from interlock.discovery.container_risk import security_of, signals_of
 from interlock.discovery.depth import Depth
-from interlock.discovery.plain import hide, is_provider_key, plain_arguments
+from interlock.discovery.plain import HIDDEN, hide, is_provider_key, is_secret, plain_arguments
 from interlock.discovery.sighting import Address, Finding, ScanError, Sighting, Trouble, Watch
 from interlock.discovery.signs import Look, Match, recognise
 from interlock.discovery.words import clean, digest, name_of
@@ -21,6 +21,8 @@ SOURCE = "docker"
 PATIENCE_S = 10.0
 AT_ONCE = 4
 LONGEST_ANSWER = 1_000_000
+# What is longer is looked at from its beginning only.
+LONGEST, MOST_WORDS = 4_000, 100
 PIP = ("pip", "list", "--format=json", "--disable-pip-version-check")
 INSTALL = "docker: the Docker SDK is not installed: pip install 'interlock[docker]'"
 BEGIN = ("start", "connect", "rename", "update")
@@ -110,12 +112,11 @@ class Containers:
 
 def _look(container: Mapping[str, Any], depth: Depth) -> Look:
     config = container.get("Config") or {}
-    words = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
     labels = config.get("Labels") or {}
     service = str(labels.get("com.docker.compose.service") or "")
     return Look(
         image=str(config.get("Image") or "")[:500],
-        command=" ".join(map(str, words))[:4000],
+        command=" ".join(_words(container))[:LONGEST],
         variables=sorted(_variables(container)),
         names=(str(container.get("Name") or "")[:500], service[:500]),
         generic=depth.generic_ai,
@@ -126,13 +127,20 @@ def _variables(container: Mapping[str, Any]) -> dict[str, str]:
     """The environment, for looking at names, and at whether a value is one of ours."""
     entries = (container.get("Config") or {}).get("Env") or ()
     pairs = (str(entry).partition("=") for entry in entries)
-    return {name: value for name, _, value in pairs}
+    return {name[:LONGEST]: value[:LONGEST] for name, _, value in pairs}
+
+
+def _words(container: Mapping[str, Any]) -> list[str]:
+    """The command that was started, with its arguments."""
+    config = container.get("Config") or {}
+    words = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
+    return [str(word)[:LONGEST] for word in words[:MOST_WORDS]]
 
 
 def _sighting(container: Mapping[str, Any], match: Match) -> Sighting:
     config = container.get("Config") or {}
     name = str(container.get("Name") or "").lstrip("/")
-    words = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
+    words = _words(container)
     # The same name, image, command and user are the same agent, however often it is made anew.
     same = digest(name, container.get("Image"), words, config.get("User"))
     addresses = (n.get("IPAddress") for n in _networks(container).values())
@@ -169,7 +177,7 @@ def _findings(container: Mapping[str, Any], name: str, words: Sequence[str]) -> 
                 "store it with `interlock secret set`, give the container an agent key "
                 "(`interlock env --agent NAME --format docker`), and revoke this one",
             )
-    if plain_arguments([str(word) for word in words]):
+    if plain_arguments(words):
         yield Finding(
             "secret_in_arguments",
             f"command line of container {shown}",
@@ -179,7 +187,8 @@ def _findings(container: Mapping[str, Any], name: str, words: Sequence[str]) -> 
 
 def _labels(labels: Mapping[str, Any]) -> dict[str, str]:
     kept = sorted(labels.items())[:50]
-    return {clean(k, 128): "***" if plain_arguments([f"{k}={v}"]) else clean(v) for k, v in kept}
+    pairs = ((k[:LONGEST], str(v)[:LONGEST]) for k, v in kept)
+    return {clean(k, 128): HIDDEN if is_secret(k, v) else clean(v) for k, v in pairs}
 
 
 def _networks(container: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:

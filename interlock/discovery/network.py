@@ -11,9 +11,9 @@ import httpx
 from interlock.discovery.endpoint import SOURCE, sightings_at
 from interlock.discovery.sighting import Sighting, Trouble
 
-CONNECT_S, ANSWER_S = 1.0, 3.0
+CONNECT_S, ANSWER_S = 1.0, 2.0
 # What one host and port may cost in all, however slowly it answers.
-TARGET_S = 20.0
+TARGET_S = 6.0
 MOST_HOSTS = 65_536
 
 type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
