@@ -137,9 +137,9 @@ def _bound(path: Path, shared: bool) -> socket.socket:
     before = os.umask(0o111 if shared else 0o177)
     try:
         made.bind(str(path))
-    except BaseException:
+    except OSError as error:
         made.close()
-        raise
+        raise KeyFileError(path, f"cannot be served: {error}") from error
     finally:
         os.umask(before)
     return made

@@ -31,8 +31,9 @@ class Records:
     modes: Modes
 
     def secrets(self) -> list[str]:
-        """The names of all stored secrets."""
-        return self.database.read(lambda connection: Shelf(connection).names())
+        """The names of all secrets: those that are kept here, and those that a broker has."""
+        kept = self.database.read(lambda connection: Shelf(connection).names())
+        return sorted({*kept, *(binding.secret for binding in self.bindings.all())})
 
 
 def settings_of(context: typer.Context) -> Settings:

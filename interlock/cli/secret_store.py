@@ -69,6 +69,8 @@ def fetched(reference: Reference) -> Secret:
 
 def origins(settings: Settings, records: Records, names: Iterable[str]) -> dict[str, str]:
     """Where the secrets are that are kept elsewhere; without a master key nobody can tell."""
+    if settings.broker:
+        return dict.fromkeys(names, f"broker:{settings.broker}")
     if MASTER_KEY_VARIABLE not in os.environ and not (settings.keys / "master.key").exists():
         return {}
     try:
