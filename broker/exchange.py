@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,7 +21,18 @@ MOST = 1024
 
 type Key = tuple[str, str, bytes]
 type Keep = Callable[[str, Secret, Secret], Awaitable[None]]
+type Turn = Callable[[str], AbstractAsyncContextManager[Secret | None]]
 type Post = Callable[[str, Ask], Awaitable[Mapping[str, Any]]]
+
+
+@asynccontextmanager
+async def _alone(name: str) -> AsyncIterator[Secret | None]:
+    """The turn of a process that shares its secrets with nobody."""
+    yield None
+
+
+def _identity(recipe: Exchanged, secret: Secret) -> bytes:
+    return hashlib.sha256(recipe.lineage(secret)).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +44,13 @@ class _Alive:
 class Exchange:
     """The tokens of one process, by secret.
 
-    `keep(name, old, new)` stores a rotated secret in the place of the old one, durably.
+    `keep(name, old, new)` stores a rotated secret in the place of the old one, durably. `turn`
+    waits until no other process exchanges a secret, and answers what is stored of it by then.
     """
 
-    def __init__(self, keep: Keep, ask: Post = post) -> None:
+    def __init__(self, keep: Keep, turn: Turn = _alone, ask: Post = post) -> None:
         self._keep = keep
+        self._turn = turn
         self._ask = ask
         self._alive: dict[Key, _Alive] = {}
         self._masks: list[tuple[str, float, Mask]] = []  # of replaced tokens too, to their end
@@ -50,7 +64,7 @@ class Exchange:
         """Answer what travels for a stored secret, and how; raises SecretUnavailableError."""
         if not isinstance(recipe, Exchanged):
             return recipe, secret
-        key = (name, recipe.text, hashlib.sha256(secret.reveal()).digest())
+        key = (name, recipe.text, _identity(recipe, secret))
         alive = self._alive.get(key)
         if alive and now < alive.fresh_until and key not in self._unsaved:
             return recipe.carrier, alive.minted.token
@@ -74,10 +88,18 @@ class Exchange:
         return mask
 
     async def _mint(self, key: Key, recipe: Exchanged, secret: Secret, now: float) -> Secret:
+        if not recipe.rotates:
+            return await self._asked(key, recipe, secret, now)
+        async with self._turn(key[0]) as stored:
+            # Another process may have used up what was read before; a person may have changed it.
+            ours = stored is not None and _identity(recipe, stored) == key[2]
+            return await self._asked(key, recipe, stored if stored and ours else secret, now)
+
+    async def _asked(self, key: Key, recipe: Exchanged, secret: Secret, now: float) -> Secret:
         name, text, _ = key
         alive = self._alive.get(key)
         if alive and now < alive.fresh_until:
-            await self._save(key, secret, alive.minted, now)
+            await self._save(key, secret)
             return alive.minted.token
         try:
             current = self._unsaved.get(key, secret)
@@ -92,15 +114,12 @@ class Exchange:
         if minted.rotated:
             self._unsaved[key] = minted.rotated
         if key in self._unsaved:
-            await self._save(key, secret, minted, now)
+            await self._save(key, secret)
         return minted.token
 
-    async def _save(self, key: Key, secret: Secret, minted: Minted, now: float) -> None:
+    async def _save(self, key: Key, secret: Secret) -> None:
         """Store the rotated secret; what cannot be stored now is kept in memory and used next."""
-        rotated = self._unsaved[key]
-        after = (key[0], key[1], hashlib.sha256(rotated.reveal()).digest())
-        self._remember(after, minted, now)
-        await self._keep(key[0], secret, rotated)
+        await self._keep(key[0], secret, self._unsaved[key])
         del self._unsaved[key]
 
     def _remember(self, key: Key, minted: Minted, now: float) -> None:

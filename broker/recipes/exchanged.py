@@ -44,6 +44,11 @@ class Exchanged(Recipe):
     """
 
     carrier: ClassVar[Recipe] = Bearer()
+    rotates: ClassVar[bool] = False  # an exchange may use the secret up and answer the next one
+
+    def lineage(self, secret: Secret) -> bytes:
+        """What stays the same of a secret, however often it is rotated."""
+        return secret.reveal()
 
     def apply(self, outgoing: Outgoing, secret: Secret, now: float) -> Outgoing:
         """Refuse: what is stored must not reach the upstream."""

@@ -1,5 +1,6 @@
 """`oauth2:refresh_token`: a refresh token, exchanged for an access token (RFC 6749, 6)."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +20,12 @@ class RefreshToken(Exchanged):
     usage: ClassVar[str] = "oauth2:refresh_token"
     holds: ClassVar[str] = "a grant; `client_secret`, `scope`, `auth_method` may be added"
     fields: ClassVar[tuple[str, ...]] = ("token_url", "client_id", "refresh_token")
+    rotates: ClassVar[bool] = True
+
+    def lineage(self, secret: Secret) -> bytes:
+        fields = fields_of(self.text, secret, self.fields)
+        rest = {name: value for name, value in fields.items() if name != "refresh_token"}
+        return json.dumps(rest | {"origin": _origin(fields)}, sort_keys=True).encode()
 
     def ask(self, secret: Secret, now: float) -> Ask:
         fields = dict(fields_of(self.text, secret, self.fields))
@@ -41,6 +48,13 @@ class RefreshToken(Exchanged):
     def _rotated(self, fields: Mapping[str, str], token: object) -> Secret:
         """The stored secret with the new refresh token, which replaces the one just used."""
         try:
-            return Secret(json.dumps({**fields, "refresh_token": str(token)}))
+            told = {**fields, "refresh_token": str(token), "origin": _origin(fields)}
+            return Secret(json.dumps(told))
         except ValueError:
             raise RecipeError(self.text, "the new refresh token is too long to keep") from None
+
+
+def _origin(fields: Mapping[str, str]) -> str:
+    """What tells a grant that a person stored from another one; its rotations share it."""
+    known = fields.get("origin")
+    return known or hashlib.sha256(fields["refresh_token"].encode()).hexdigest()[:16]

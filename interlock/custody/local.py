@@ -1,8 +1,10 @@
 """The secrets are opened in this process."""
 
 import time
+from functools import partial
 
 from broker import Exchange, Grant, Mask, Recipe, Secret, parse_recipe
+from interlock.custody.turn import turn_of
 from interlock.installation import Installation
 from interlock.model import Authority, Binding
 
@@ -12,7 +14,7 @@ class LocalCustody:
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
-        self._exchange = Exchange(installation.replace_secret)
+        self._exchange = Exchange(installation.replace_secret, partial(turn_of, installation))
 
     async def ready(self, binding: Binding) -> tuple[Recipe, Secret]:
         """What will travel for a binding of one destination, and how.

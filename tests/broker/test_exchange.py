@@ -163,6 +163,7 @@ async def test_a_rotated_refresh_token_is_not_lost(server: TokenServer, fails: i
     ((name, old, new),) = kept.secrets
     assert (name, old) == ("s1", secret)
     after = json.loads(new.reveal())
+    assert after.pop("origin") != "first-refresh"
     assert after == json.loads(secret.reveal()) | {"refresh_token": "second-refresh"}
     assert await minted(exchange, "oauth2:refresh_token", new) == "minted-token"
     assert len(server.received) == 1

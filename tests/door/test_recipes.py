@@ -19,6 +19,10 @@ import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 
 from broker import Secret, forms_of
 from interlock.demo.exchange import Answer, Received
@@ -45,7 +49,12 @@ HIDDEN = [
     MINTED,
     *REFRESHES,
 ]
-HIDDEN += [CLIENT["client_secret"]]
+PEM = (
+    rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    .decode()
+)
+HIDDEN += [CLIENT["client_secret"], *PEM.split("\n")[1:4]]
 
 
 class Mirror(Upstream):
@@ -76,6 +85,8 @@ class TokenServer(Upstream):
 
     def _answer(self, request: Received) -> Answer:
         time.sleep(0.3)
+        if "access_tokens" in request.path:
+            return Answer.json({"token": MINTED, "expires_at": "2099-01-01T00:00:00Z"}, status=201)
         answer = {"access_token": MINTED, "expires_in": 3600}
         if b"refresh_token" in request.body:
             answer["refresh_token"] = REFRESHES[1]
@@ -299,7 +310,31 @@ def test_oauth2_a_rotated_refresh_token_replaces_the_stored_one(stage: Stage) ->
     received = stage.send(upstream, "GET", "/m", headers={"Authorization": "Bearer dummy"})
     assert header(received, "authorization") == f"Bearer {MINTED}"
     kept = stage.world.change(lambda i: i.secret(f"s{upstream.port}").reveal())
-    assert json.loads(kept) == secret | {"refresh_token": REFRESHES[1]}
+    after = json.loads(kept)
+    assert after.pop("origin") not in ("", *REFRESHES)
+    assert after == secret | {"refresh_token": REFRESHES[1]}
+
+
+@pytest.mark.parametrize("recipe", ["jwt_bearer:https://scope", "github_app"])
+def test_a_signed_statement_buys_the_token_that_travels(stage: Stage, recipe: str) -> None:
+    """The key signs, the endpoint sees a statement, the upstream the token, nobody the key."""
+    stage.tokens.clear()
+    account = {"private_key": PEM} | (
+        {"app_id": "7", "installation_id": "9", "api_url": stage.tokens.url}
+        if recipe == "github_app"
+        else {"issuer": "robot@example.com", "token_url": f"{stage.tokens.url}/token"}
+    )
+    upstream = stage.bind(recipe, json.dumps(account))
+    for _ in range(2):
+        upstream.clear()
+        received = stage.send(upstream, "GET", "/m", headers={"Authorization": "Bearer dummy"})
+        assert header(received, "authorization") == f"Bearer {MINTED}"
+    (asked,) = stage.tokens.received
+    shown = dict(asked.headers).get(b"authorization", asked.body).decode()
+    statement = shown.rpartition("Bearer ")[2].rpartition("assertion=")[2]
+    claims = jwt.decode(statement, RSAKey.import_key(PEM), ["RS256"]).claims
+    assert claims["iss"] == account.get("issuer", "7")
+    assert PEM.split("\n")[1] not in upstream.received[0].body.decode()
 
 
 def test_a_token_endpoint_that_fails_is_a_refusal(stage: Stage) -> None:
