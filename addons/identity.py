@@ -44,6 +44,7 @@ class Identity:
             tunnel.proof = take_proof(flow.request.headers)
             self._prove(flow, tunnel.proof)
         except IdentityError as e:
+            self._knocked(flow, e)
             flow.response = refusals.unproven(e, at_proxy=True)
             return
         except ValueError as e:
@@ -64,6 +65,7 @@ class Identity:
             proof, foreign = proof_in(headers, tunnel)
             self._prove(flow, proof)
         except IdentityError as e:
+            self._knocked(flow, e)
             at_proxy = tunnel is None and not is_reverse(flow)
             flow.response = refusals.unproven(e, at_proxy=at_proxy, shape=shape)
             return
@@ -84,6 +86,12 @@ class Identity:
         if agent.identified:
             origin = Origin(whence_of(flow.client_conn), agent.name)
             self._door.proofs.setdefault(flow.client_conn.id, set()).add(proof or origin)
+
+    def _knocked(self, flow: http.HTTPFlow, error: IdentityError) -> None:
+        """Have a refused proof recorded."""
+        if self._door.governor and flow.client_conn.peername:
+            source = flow.client_conn.peername[0]
+            self._door.governor.knocks.refused(source, error, time.time())
 
     def _shape(self, flow: http.HTTPFlow) -> str:
         governor = self._door.governor
@@ -106,7 +114,7 @@ def agent_of(door: Door, flow: http.HTTPFlow, proof: Proof | None) -> Agent:
     if found := governor.installation.addresses.agent_at(whence, time.time()):
         return found
     if door.require_identity or not _on_loopback(flow.client_conn):
-        raise IdentityError("this front door requires an agent key")
+        raise IdentityError("this front door requires an agent key", "missing key")
     return UNIDENTIFIED
 
 

@@ -64,7 +64,13 @@ class IdentityError(InterlockError):
     """A proof of identity was offered and does not hold.
 
     The message never says which part was wrong: a stranger must not learn which agents exist.
+    `cause` does, for the ledger, and `agent` names the one that was meant, where there is such.
     """
+
+    def __init__(self, message: str, cause: str = "malformed", agent: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.agent = agent
 
 
 class BindingError(InterlockError):

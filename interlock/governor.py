@@ -31,11 +31,13 @@ from interlock.errors import (
     ApprovalError,
     GoalClosedError,
     LedgerUnavailableError,
+    PolicyError,
     RegistryError,
 )
 from interlock.hold import Hold
 from interlock.installation import Installation
-from interlock.ledger import Event
+from interlock.ledger import Event, Knocks
+from interlock.ledger.announce import announce_failure, announce_mode, announce_policies
 from interlock.ledger.ledger import new_id
 from interlock.minting.minting import Taken
 from interlock.model import (
@@ -85,7 +87,12 @@ class Governor:
         self.installation = installation
         self._run = run
         self.mode = settings.mode
-        self.policies = PolicyFolder(settings.policies)
+        self.knocks = Knocks(installation.ledger.note)
+        try:
+            self.policies = PolicyFolder(settings.policies)
+        except PolicyError as e:
+            announce_failure(installation.ledger, e)
+            raise
         self._keyring = Keyring.open(settings.keys, "sct")
         self.broker = Broker(self._keyring)
         self._shadow = Shadow(settings.shadow)
@@ -98,6 +105,7 @@ class Governor:
         self._purse = Purse(installation, self.custody)
         installation.bindings.require_distinct()
         self._adopt(self.policies.current, self.policies.intents)
+        announce_mode(installation.ledger, settings.mode)
 
     def identify(self, key: str, name: str | None = None) -> Agent:
         """Answer the agent that a key proves; raises IdentityError."""
@@ -106,7 +114,9 @@ class Governor:
     def reload_policies(self) -> bool:
         """Take up changed policy files; True when a new set is in force."""
         self._shadow.reload()
-        return self.policies.reload(self._adopt)
+        return self.policies.reload(
+            self._adopt, partial(announce_failure, self.installation.ledger)
+        )
 
     def renew_keys(self) -> None:
         """Take up rotated keys and remove ended ones; raises broker.KeyFileError."""
@@ -117,8 +127,7 @@ class Governor:
 
     def change_mode(self, mode: Mode) -> None:
         """Switch between observe and enforce while running; the change is recorded."""
-        body = {"before": self.mode, "after": mode}
-        self.installation.ledger.note(Event(new_id("mod"), time.time(), "mode_change", body=body))
+        announce_mode(self.installation.ledger, mode)
         self.mode = mode
 
     def mode_of(self, agent: Agent, service: str = "") -> Mode:
@@ -420,8 +429,7 @@ class Governor:
         require_coverage(policies, self.installation.catalogue)
         self._shadow.follow(policies, intents)
         self._decision_point = DecisionPoint(policies, intents)
-        body = {"policy_set": policies.digest, "policies": len(policies)}
-        self.installation.ledger.note(Event(new_id("pol"), time.time(), "policy_load", body=body))
+        announce_policies(self.installation.ledger, policies.digest, len(policies))
 
 
 def _weaker(one: Decision, other: Decision) -> Decision:

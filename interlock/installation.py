@@ -5,7 +5,7 @@ import getpass
 import sqlite3
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from broker import (
     Keyring,
@@ -13,6 +13,7 @@ from broker import (
     Pointer,
     Secret,
     SecretUnavailableError,
+    Vault,
 )
 from broker.stores import Reference, parse_reference
 from interlock.alerts.honeytokens import Honeytokens
@@ -156,15 +157,14 @@ class Installation:
             self.honeytokens.require_none(name, secret)
 
         def work(connection: sqlite3.Connection) -> None:
+            origin = _origin_of(self.safe.vault(connection), name)
             self._put(connection, name, secret)
-            unbind(connection, name)
+            before = unbind(connection, name)
             for binding in bindings:
                 bind(connection, binding)
             check_distinct(connection)
-            after = [f"{b} {b.recipe}" for b in bindings]
-            self.ledger.admin(
-                connection, "secret.set", {"secret": name, "after": after} | _origin(secret)
-            )
+            change = {"before": _told(before) | origin, "after": _told(bindings) | _origin(secret)}
+            self.ledger.admin(connection, "secret.set", {"secret": name, **change})
 
         self.database.write(work)
 
@@ -189,10 +189,11 @@ class Installation:
         """Forget a secret and where it was bound; False when there was none."""
 
         def work(connection: sqlite3.Connection) -> bool:
-            unbind(connection, name)
+            origin = _origin_of(self.safe.vault(connection), name)
+            before = _told(unbind(connection, name)) | origin
             removed = self.safe.vault(connection).remove(name)
             if removed:
-                self.ledger.admin(connection, "secret.rm", {"secret": name})
+                self.ledger.admin(connection, "secret.rm", {"secret": name, "before": before})
             return removed
 
         return self.database.write(work)
@@ -235,8 +236,22 @@ class Installation:
             vault.seal(name, secret)
 
 
+def _told(bindings: Sequence[Binding]) -> dict[str, Any]:
+    """Where a secret may go, as the ledger tells it."""
+    return {"bindings": [f"{b} {b.recipe}" for b in bindings]}
+
+
 def _origin(secret: Secret | Reference) -> dict[str, str]:
     return {"from": secret.text} if isinstance(secret, Reference) else {}
+
+
+def _origin_of(vault: Vault, name: str) -> dict[str, str]:
+    """Where the value that is stored now is kept, if elsewhere."""
+    try:
+        kept = vault.look(name)
+    except SecretUnavailableError:
+        return {}
+    return {"from": kept.reference} if isinstance(kept, Pointer) else {}
 
 
 def _actor() -> str:

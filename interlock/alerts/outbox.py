@@ -46,7 +46,7 @@ class Delivery:
 def subject_of(event: Event) -> str:
     """What a webhook would have to listen to, to hear of this event; empty for nothing."""
     match event.kind:
-        case "secret_access" | "mode_change" | "alert":
+        case "secret_access" | "mode_change" | "alert" | "checkpoint":
             return event.kind
         case "decision":
             return "denial" if event.body.get("effect") == "deny" else ""

@@ -20,8 +20,12 @@ TABLE = "webhooks"
 MOST = 32
 LONGEST_URL = 2048
 
-type Subject = Literal["secret_access", "denial", "quarantine", "mode_change", "alert"]
+type Subject = Literal[
+    "secret_access", "denial", "quarantine", "mode_change", "alert", "checkpoint"
+]
 SUBJECTS: tuple[str, ...] = get_args(Subject.__value__)
+# What people want to be woken for; checkpoints are for an archive.
+USUAL = tuple(subject for subject in SUBJECTS if subject != "checkpoint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,8 @@ class Webhooks:
                 "update webhooks set origin = ?, subjects = ?, updated_at = ? where name = ?",
                 [origin, json.dumps(webhook.subjects), webhook.created_at, webhook.id],
             )
-            details = {"webhook": webhook.id, "origin": origin, "subjects": list(subjects)}
-            self._audit(connection, "webhook.add", details)
+            after = {"origin": origin, "subjects": list(subjects)}
+            self._audit(connection, "webhook.add", {"webhook": webhook.id, "after": after})
 
         self._database.write(work)
         return webhook, key
@@ -76,10 +80,17 @@ class Webhooks:
         """Forget a webhook and what waits for it; raises AlertError when there is none."""
 
         def work(connection: sqlite3.Connection) -> None:
-            if not self._vault(connection).remove(webhook_id):
+            before = connection.execute(
+                "select origin, subjects from webhooks where name = ?", [webhook_id]
+            ).fetchone()
+            if before is None or not self._vault(connection).remove(webhook_id):
                 raise AlertError(f"there is no webhook {webhook_id!r}")
             connection.execute("delete from outbox where webhook = ?", [webhook_id])
-            self._audit(connection, "webhook.rm", {"webhook": webhook_id})
+            details = {
+                "webhook": webhook_id,
+                "before": {"origin": before[0], "subjects": before[1]},
+            }
+            self._audit(connection, "webhook.rm", details)
 
         self._database.write(work)
 

@@ -25,12 +25,16 @@ class PolicyFolder:
         self.current: Policies = load_policies(self.folder)
         self.intents: Intents = load_intents(self.folder, self.current.action_names)
 
-    def reload(self, loaded: Callable[[Policies, Intents], None]) -> bool:
+    def reload(
+        self,
+        loaded: Callable[[Policies, Intents], None],
+        failed: Callable[[PolicyError], None] = lambda _: None,
+    ) -> bool:
         """Load again when a file has changed; True when a new set is in force.
 
         A set that does not load is reported once and the last good one goes on deciding.
         `loaded` is called with what is new before it is in force; a PolicyError from it counts
-        as one of the set.
+        as one of the set. `failed` is called with what is wrong.
         """
         seen = self._fingerprint()
         if seen == self._seen:
@@ -44,6 +48,7 @@ class PolicyFolder:
             loaded(policies, intents)
         except PolicyError as e:
             log.error("policies NOT loaded, the last good set stays in force: %s", e)
+            failed(e)
             return False
         self.current, self.intents = policies, intents
         log.info("policies loaded: %s policies, set %s", len(policies), policies.digest)

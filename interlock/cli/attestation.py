@@ -53,7 +53,9 @@ def verify(
     span = Span(start or 0.0, end) if end else Span(start or 0.0)
     with reading(settings) as records, rows_shown(records.database):
         kept = Archive(archive or settings.archive)
-        result = records.ledger.verify(checkpoints_of(settings, checkpoints), span, kept)
+        # A copy that is kept elsewhere may be older; the home's own must have every line.
+        own = None if checkpoints else Trail(settings.checkpoints)
+        result = records.ledger.verify(checkpoints_of(settings, checkpoints), span, kept, own)
     if as_json:
         said = {"events": result.events, "checkpoints": result.checkpoints}
         say_json({"intact": result.intact} | said | {"problem": result.problem})

@@ -45,6 +45,7 @@ def check(context: typer.Context, name: Name = None, as_json: Json = False) -> N
     with changing(settings_of(context)) as home:
         names = home.secrets() if name is None else [name]
         found = [(each, home.origin(each), _problem(home, each)) for each in names]
+        home.database.write(lambda c: home.ledger.admin(c, "secret.check", {"secrets": names}))
     if as_json:
         for each, origin, problem in found:
             say_json({"name": each, "from": origin, "ok": not problem, "problem": problem})

@@ -9,7 +9,7 @@ import typer
 
 from interlock.alerts.outbox import newest, news, trial
 from interlock.alerts.sender import Sender, new_client, post
-from interlock.alerts.webhooks import SUBJECTS, Address, Subject, Webhook, listed
+from interlock.alerts.webhooks import USUAL, Address, Subject, Webhook, listed
 from interlock.cli.exits import NoError
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, moment, say, say_json, say_table
@@ -30,14 +30,14 @@ def add(
         list[Subject] | None,
         typer.Option(
             metavar="EVENT",
-            help="secret_access, denial, quarantine, mode_change or alert; repeatable. "
-            "Default: all.",
+            help="secret_access, denial, quarantine, mode_change, alert or checkpoint; "
+            "repeatable. Default: all but checkpoint.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Add a webhook and print the secret that signs for it, this once."""
-    subjects = tuple(dict.fromkeys(event or SUBJECTS))
+    subjects = tuple(dict.fromkeys(event or USUAL))
     with changing(settings_of(context), create=True) as home:
         webhook, key = home.webhooks.add(url, subjects)
     shown = key.reveal().decode()

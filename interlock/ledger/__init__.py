@@ -4,6 +4,7 @@ from interlock.ledger.archive import Archive
 from interlock.ledger.chain import Event
 from interlock.ledger.checkpoint import Checkpoint
 from interlock.ledger.keys import AttestationError
+from interlock.ledger.knocks import Knocks
 from interlock.ledger.ledger import Ledger
 from interlock.ledger.notary import Notary
 from interlock.ledger.question import Question
@@ -15,6 +16,7 @@ __all__ = [
     "AttestationError",
     "Checkpoint",
     "Event",
+    "Knocks",
     "Ledger",
     "Notary",
     "Question",

@@ -17,6 +17,7 @@ from interlock.ledger.checkpoint import Checkpoint, Head
 from interlock.ledger.gap import Gap
 from interlock.ledger.question import Question, ask
 from interlock.ledger.statistics import Statistics, count
+from interlock.ledger.trail import Trail
 from interlock.ledger.verification import Span, Verification, nodes_of, verify
 from interlock.store.database import Database
 from interlock.store.spent import spend
@@ -33,8 +34,15 @@ type Tell = Callable[[sqlite3.Connection, Event], None]
 class Ledger:
     """Appends events durably; what `decide` returned from is on disk."""
 
-    def __init__(self, database: Database, actor: str = "", tell: Tell = lambda *_: None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        actor: str = "",
+        tell: Tell = lambda *_: None,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
         self._database = database
+        self._deadline_s = deadline_s
         self._actor = actor
         self._gap = Gap(new_id, self.append)
         self._tell = tell
@@ -63,7 +71,7 @@ class Ledger:
 
         written = asyncio.wrap_future(self._submit(work))
         try:
-            await asyncio.wait_for(written, DEADLINE_S)
+            await asyncio.wait_for(written, self._deadline_s)
         except (sqlite3.Error, ValueError, TimeoutError) as e:
             raise LedgerUnavailableError(
                 f"the decision is not on disk: {str(e) or 'timed out'}"
@@ -81,6 +89,10 @@ class Ledger:
             also(connection)
             self.append(connection, [event])
 
+        return self.submit(work)
+
+    def submit(self, work: Callable[[sqlite3.Connection], None]) -> Future[None]:
+        """Run `work` in a transaction that nobody waits for."""
         return self._submit(work, patient=True)
 
     def admin(
@@ -91,10 +103,10 @@ class Ledger:
         self.append(connection, [Event(new_id("adm"), time.time(), "admin", body=body)])
 
     def tail(self, count: int) -> list[dict[str, Any]]:
-        """The newest `count` events, oldest first."""
+        """The newest `count` events in the order in which they were written, whatever the clock."""
         rows = self._database.rows(
-            "select * from (select * from events order by ts desc, seq desc limit ?) "
-            "order by ts, seq",
+            "select * from (select rowid as place, * from events order by rowid desc limit ?) "
+            "order by place",
             count,
         )
         return [event_of(row) for row in rows]
@@ -175,12 +187,14 @@ class Ledger:
         checkpoints: Iterable[Checkpoint] = (),
         span: Span | None = None,
         archive: Archive | None = None,
+        trail: Trail | None = None,
     ) -> Verification:
         """Check every chain, or a span of each, against its hashes and against checkpoints.
 
-        A chain that does not begin in the database begins in `archive`.
+        A chain that does not begin in the database begins in `archive`; `trail` is the one that
+        this ledger itself writes.
         """
-        return self._database.read(lambda c: verify(c, checkpoints, span, archive))
+        return self._database.read(lambda c: verify(c, checkpoints, span, archive, trail))
 
     def _submit(
         self, work: Callable[[sqlite3.Connection], None], *, patient: bool = False

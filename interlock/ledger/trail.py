@@ -76,6 +76,10 @@ class Trail:
                 previous = digest_of(line)
                 yield checkpoint
 
+    def digests(self) -> set[str]:
+        """What the ledger says of each line that is there; raises AttestationError."""
+        return {digest_of(line) for path in self._files() for line in _lines(path)}
+
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(LINES))
 

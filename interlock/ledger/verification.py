@@ -1,5 +1,6 @@
 """Holds the ledger against its own hashes, against checkpoints, and against its own schema."""
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from interlock.ledger.archive import Archive, Row, Seal
 from interlock.ledger.chain import GENESIS, row_hash
 from interlock.ledger.checkpoint import Checkpoint
 from interlock.ledger.keys import AttestationError
+from interlock.ledger.trail import Trail
 from interlock.store.migrations import guards_of, guards_wanted
 
 _ROWS = (
@@ -48,12 +50,14 @@ def verify(
     checkpoints: Iterable[Checkpoint] = (),
     span: Span | None = None,
     archive: Archive | None = None,
+    trail: Trail | None = None,
 ) -> Verification:
     """Walk every chain, or a span of each, and stop at the first thing that does not fit.
 
     The chain alone shows a row that was changed, inserted, removed or moved; a checkpoint shows
     a tail that was cut off, a file that was put back, and a chain that was made anew. What was
-    pruned is read from `archive`.
+    pruned is read from `archive`. `trail` is the ledger's own, which has to have every checkpoint
+    that the ledger tells of, but for those before its first.
     """
     marks = _Marks()
     count = 0
@@ -61,9 +65,12 @@ def verify(
         marks.read(checkpoints)
         archived = archive.nodes() if archive else ()
         for node in sorted({*nodes_of(connection), *marks.last, *archived}):
-            for _ in _walk(connection, node, marks, span or Span(), archive):
+            for row in _walk(connection, node, marks, span or Span(), archive):
                 count += 1
+                marks.note(row)
         _require_guards(connection)
+        if trail:
+            marks.require_lines(trail)
     except (Tampered, AttestationError) as e:
         return Verification(count, marks.count, str(e))
     return Verification(count, marks.count)
@@ -76,6 +83,7 @@ class _Marks:
         self.count = 0
         self.last: dict[str, int] = {}
         self._hashes: dict[tuple[str, int], str] = {}
+        self._told: list[tuple[str, str]] = []
 
     def read(self, checkpoints: Iterable[Checkpoint]) -> None:
         """Take in what checkpoints say; raises Tampered when two of them contradict."""
@@ -91,6 +99,24 @@ class _Marks:
         """Raise Tampered when a checkpoint saw another row in this place."""
         if self._hashes.get((node, seq), hash_.hex()) != hash_.hex():
             raise Tampered(f"node {node} seq {seq}: is not the row that a checkpoint saw")
+
+    def note(self, row: Row) -> None:
+        """Remember the checkpoint that a row tells of, if it does."""
+        if row[4] == "checkpoint":
+            self._told.append((f"node {row[0]} seq {row[1]}", json.loads(row[7])["digest"]))
+
+    def require_lines(self, trail: Trail) -> None:
+        """Raise Tampered when a checkpoint that the ledger tells of is not in its trail.
+
+        Old files may have been moved away, so what is older than the first line is not missed.
+        Read after the rows: a checkpoint that is made meanwhile has its line before its row.
+        """
+        there = trail.digests()
+        found = [(place, digest in there) for place, digest in self._told]
+        first = next((number for number, (_, is_there) in enumerate(found) if is_there), 0)
+        for place, is_there in found[first:]:
+            if not is_there:
+                raise Tampered(f"{place}: tells of a checkpoint that is not in {trail.folder}")
 
     def require_end(self, node: str, seq: int) -> None:
         """Raise Tampered when a checkpoint saw more rows than there are."""

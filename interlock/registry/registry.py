@@ -62,7 +62,12 @@ class Registry:
         found = session or known.keys.get(digest(key))
         proven = found is not None and found.holds(now) and well_formed(key)
         if found is None or not proven or name not in (None, found.agent):
-            raise IdentityError("the agent name or key is not valid, or the key has expired")
+            meant = found.agent if found else name if name in known.agents else None
+            raise IdentityError(
+                "the agent name or key is not valid, or the key has expired",
+                _flaw(found, now) if found else "unknown key",
+                meant or "",
+            )
         agent = self._at(known.agents[found.agent], now)
         return replace(agent, session=session.id, pinned=session.pinned) if session else agent
 
@@ -275,7 +280,7 @@ class Registry:
             )
             end_all(connection, name, time.time())
             _insert_key(connection, name, key, ttl)
-            self._audit(connection, "agent.rotate", {"agent": name})
+            self._audit(connection, "agent.rotate", {"agent": name, "after": {"ttl_s": ttl}})
 
         self._database.write(work)
         return key
@@ -307,6 +312,13 @@ class Registry:
         if row is None:
             raise RegistryError(f"there is no agent named {name!r}")
         return Trust(row["trust"])
+
+
+def _flaw(key: _Key | Session, now: float) -> str:
+    """Why a key that is known proves nothing, in words for the ledger."""
+    if key.holds(now):
+        return "key of another agent"
+    return "expired key" if key.expires_at is not None and now >= key.expires_at else "revoked key"
 
 
 def _insert_key(connection: sqlite3.Connection, agent: str, key: str, ttl: float | None) -> None:

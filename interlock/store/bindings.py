@@ -80,9 +80,11 @@ def bind(connection: sqlite3.Connection, binding: Binding) -> None:
     )
 
 
-def unbind(connection: sqlite3.Connection, secret: str) -> None:
-    """Remove every binding of a secret, in the caller's transaction."""
+def unbind(connection: sqlite3.Connection, secret: str) -> list[Binding]:
+    """Remove every binding of a secret, in the caller's transaction, and return them."""
+    removed = [binding for binding in _rows(connection) if binding.secret == secret]
     connection.execute("delete from bindings where secret = ?", [secret])
+    return removed
 
 
 def check_distinct(connection: sqlite3.Connection) -> None:

@@ -53,7 +53,7 @@ class Delegations:
             )
             if added.rowcount != 1:
                 raise RegistryError(f"key {kid} is registered already")
-            self._audit(connection, "key.add", {"kid": kid, "holder": str(holder)})
+            self._audit(connection, "key.add", {"kid": kid, "after": {"holder": str(holder)}})
 
         self._database.write(work)
         return kid
@@ -68,7 +68,9 @@ class Delegations:
             )
             if ended.rowcount != 1:
                 raise RegistryError(f"there is no key {kid!r} that is not revoked")
-            self._audit(connection, "key.revoke", {"kid": kid, "reason": reason})
+            holder = "select holder from public_keys where kid = ?"
+            before = {"holder": connection.execute(holder, [kid]).fetchone()[0]}
+            self._audit(connection, "key.revoke", {"kid": kid, "before": before, "reason": reason})
 
         self._database.write(work)
 

@@ -16,8 +16,9 @@ def test_a_reference_is_tried_and_stored_without_its_value(terminal: Terminal) -
     assert table.count("env:OPENAI") == 2
     assert KEY not in table + said.out
     assert not any(KEY.encode() in bytes_ for bytes_ in terminal.snapshot().values())
-    (event,) = [e for e in terminal.does("audit", "tail", "--json").objects if "secret" in str(e)]
-    assert event["body"]["from"] == "env:OPENAI"
+    changes = [event["body"] for event in terminal.does("audit", "tail", "--json").objects]
+    (change,) = [body for body in changes if body.get("action") == "secret.set"]
+    assert change["after"]["from"] == "env:OPENAI"
 
 
 def test_a_reference_that_does_not_work_is_not_stored(terminal: Terminal) -> None:

@@ -114,3 +114,60 @@ def test_a_folder_that_cannot_be_written_stops_nothing(
         (tmp_path / "checkpoints").unlink()
         assert notary.attest(NOW + 1)
         assert ledger.verify(Trail(tmp_path / "checkpoints").read()).intact
+
+
+def attested(folder: Path, times: int) -> None:
+    """Write some events, each attested."""
+    with Database(folder / "interlock.db") as database:
+        ledger = Ledger(database)
+        notary = Notary(ledger, Trail(folder / "checkpoints"), lambda: OURS)
+        for number in range(times):
+            asyncio.run(ledger.decide([Event(f"evt_{number}", NOW, "decision")]))
+            assert notary.attest(NOW + number)
+
+
+def without(folder: Path, kept: slice) -> None:
+    """Keep a part of the lines of the trail, without a trace of the rest."""
+    (file,) = (folder / "checkpoints").glob("*.checkpoints")
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[kept]))
+
+
+def found(folder: Path) -> str:
+    """What is wrong with a ledger and its own trail."""
+    trail = Trail(folder / "checkpoints")
+    with Database(folder / "interlock.db") as database:
+        return Ledger(database).verify(trail.read(), trail=trail).problem
+
+
+def test_a_last_line_that_was_deleted_is_missed(tmp_path: Path) -> None:
+    """The lines alone do not show it; the ledger remembers, also when others follow."""
+    attested(tmp_path, 3)
+    assert found(tmp_path) == ""
+    without(tmp_path, slice(-1))
+    assert "seq 6: tells of a checkpoint that is not in" in found(tmp_path)
+    attested(tmp_path, 1)
+    assert "seq 6: tells of a checkpoint that is not in" in found(tmp_path)
+
+
+def test_a_trail_that_is_gone_is_missed(tmp_path: Path) -> None:
+    """All of it."""
+    attested(tmp_path, 2)
+    without(tmp_path, slice(0))
+    assert "seq 2: tells of a checkpoint that is not in" in found(tmp_path)
+
+
+def test_old_files_may_be_moved_away(tmp_path: Path) -> None:
+    """What is older than the first line that is left is not missed."""
+    attested(tmp_path, 3)
+    without(tmp_path, slice(1, None))
+    assert found(tmp_path) == ""
+
+
+def test_a_clock_that_was_set_back_puts_no_checkpoint_off(tmp_path: Path) -> None:
+    """An hour without one would be an hour that could be cut off."""
+    with Database(tmp_path / "interlock.db") as database:
+        ledger = Ledger(database)
+        notary = Notary(ledger, Trail(tmp_path / "checkpoints"), lambda: OURS)
+        for number, now in enumerate((NOW, NOW - 3600)):
+            asyncio.run(ledger.decide([Event(f"evt_{number}", now, "decision")]))
+            assert notary.attest_when_due(now)

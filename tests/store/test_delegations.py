@@ -72,7 +72,7 @@ def test_every_change_is_recorded(installation: Installation, delegations: Deleg
         delegations.revoke_link(LINK)
     bodies = [row["body"] for row in installation.ledger.tail(9)]
     assert [body["action"] for body in bodies] == ["key.add", "key.revoke", "delegation.revoke"]
-    assert bodies[0]["holder"] == 'User::"ada"'
+    assert bodies[0]["after"] == bodies[1]["before"] == {"holder": 'User::"ada"'}
     assert [body.get("reason") for body in bodies] == [None, "lost laptop", "project over"]
 
 

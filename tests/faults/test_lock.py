@@ -1,0 +1,80 @@
+"""Another process that locks the database keeps calls with a key waiting, and nothing else."""
+
+import asyncio
+import itertools
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from interlock.errors import LedgerUnavailableError
+from interlock.ledger import Event, Ledger
+from interlock.store import Database
+from tests.faults.workers import LOCKED_S, events
+
+LOCK = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("begin exclusive")
+print("locked", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+LAG_S = 0.05
+TICK_S = 0.005
+
+
+async def decide(ledger: Ledger, number: int) -> bool:
+    """Record a decision; False when the call must not leave."""
+    event = Event(f"evt_{number}", 1.0, "decision", "a", f"dec_{number}", {"effect": "allow"})
+    try:
+        await ledger.decide([event])
+    except LedgerUnavailableError:
+        return False
+    return True
+
+
+async def lags(until: asyncio.Event) -> list[float]:
+    """How much later than it asked for other work was served, in seconds."""
+    found = []
+    while not until.is_set():
+        began = time.perf_counter()
+        await asyncio.sleep(TICK_S)
+        found.append(time.perf_counter() - began - TICK_S)
+    return found
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that has locked the database for a while."""
+    command = [sys.executable, "-c", LOCK, str(file), str(LOCKED_S)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as locker:
+        assert locker.stdout
+        assert locker.stdout.readline() == b"locked\n"
+        yield locker
+
+
+async def test_a_locked_database_holds_nothing_else_up(tmp_path: Path) -> None:
+    """Calls are refused at their deadline, reads and the event loop go on, and then it passes."""
+    file = tmp_path / "interlock.db"
+    over = asyncio.Event()
+    with Database(file) as database:
+        ledger = Ledger(database, deadline_s=min(1.0, LOCKED_S / 4))
+        assert await decide(ledger, 0)
+        with locked(file) as locker:
+            lag = asyncio.create_task(lags(over))
+            answers = []
+            for number in itertools.count(1):
+                answers.append(await decide(ledger, number))
+                assert len(ledger.tail(1)) == 1
+                if locker.poll() is not None and answers[-1]:
+                    break
+        over.set()
+        found = sorted(await lag)
+    assert answers[0] is False
+    # One in twenty may be late: this machine does other things too.
+    assert found[len(found) * 19 // 20] < LAG_S
+    assert found[-1] < 1.0, "something waited for the lock"
+    gaps = [event["body"]["writes"] for event in events(file) if event["kind"] == "gap"]
+    assert sum(gaps) == answers.count(False)
