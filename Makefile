@@ -46,6 +46,7 @@ bench: $(READY) ## what a decision, a token and a governed call cost, as ratios 
 	@$(IN_ENV) python benchmarks/decision.py $(ARGS)
 	@$(IN_ENV) python benchmarks/capability.py
 	@$(IN_ENV) python -m benchmarks.throughput $(ARGS)
+	@$(IN_ENV) python -m benchmarks.ledger --rows 100000
 
 run: $(READY) ## start the front door, state in ~/.interlock (ARGS="--set interlock_mode=enforce")
 	@$(IN_ENV) mitmdump -s addons/governance.py $(ARGS)

@@ -120,11 +120,10 @@ class Ledger:
 
     def of(self, reference: str) -> list[dict[str, Any]]:
         """Every event of one decision id, or the one event with that id, oldest first."""
+        # One after the other, because only the first has an index.
         rows = self._database.rows(
-            "select * from events where decision_id = ? or id = ? order by ts, seq",
-            reference,
-            reference,
-        )
+            "select * from events where decision_id = ? order by ts, seq", reference
+        ) or self._database.rows("select * from events where id = ?", reference)
         return [event_of(row) for row in rows]
 
     def query(self, question: Question = ANYTHING) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """However a call ends, its outcome says so in one word, with the time of each step."""
 
 import contextlib
+import hashlib
 import signal
 import socket
 import ssl
@@ -46,6 +47,21 @@ def test_an_answered_call_says_when_each_step_was_over(world: World) -> None:
     assert times == sorted(times)
     assert 0 <= times[0] < times[-1] < 20_000_000
     assert (outcome["ended"], outcome["model"], outcome["error"]) == ("answered", "gpt-4o", "")
+
+
+def test_what_was_judged_was_dialled(world: World) -> None:
+    """The claims, the one authority, the address and the certificate are of one place."""
+    with world.client(Mode.OBSERVE) as client:
+        answer = client.post(f"{world.openai}/v1/chat/completions", json=CHAT)
+    outcome = world.outcome(decision_in(answer))
+    decision = world.events(decision_in(answer))[0]["body"]
+    here = f"localhost:{world.upstream.port}"
+    claimed = (decision["connect"], decision["sni"], decision["host"])
+    assert (decision["authority"], claimed) == (here, (here, "localhost", here))
+    assert outcome["dialled"] == f"127.0.0.1:{world.upstream.port}"
+    pem = ssl.get_server_certificate(("127.0.0.1", world.upstream.port))
+    fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    assert (outcome["certificate"], outcome["tls"]) == (fingerprint, "TLSv1.3")
 
 
 def test_the_outcome_names_the_codings_of_what_was_scrubbed(world: World) -> None:

@@ -1,0 +1,291 @@
+"""What the ledger costs: durable decisions a second, beside stock mitmdump, and among many rows.
+
+Ratios within one run, as in decision.py; the times of the questions are for this machine.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from interlock.demo.front_door import free_ports
+from interlock.ledger import Event, Ledger, Question
+from interlock.ledger.chain import GENESIS, canonical, row_hash
+from interlock.ledger.ledger import new_id
+from interlock.store import Database
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from interlock.model import Mode  # noqa: E402
+from tests.door.world import CHAT, World  # noqa: E402
+
+SECONDS = 5.0
+FEW = 1_000
+AGENTS, HOSTS = 100, 20
+START = 1_700_000_000.0
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n" + b"x" * 600
+REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 600\r\n\r\n" + b"x" * 600
+
+
+def body(number: int) -> dict[str, Any]:
+    """The body of a decision, as large as they are."""
+    return {
+        "effect": "allow",
+        "label": "deny" if number % 50 == 0 else "allow",
+        "enforced": True,
+        "authority": f"api-{number % HOSTS}.example.com:443",
+        "action": "chat",
+        "resource": 'Model::"gpt-4o"',
+        "reasons": [["trusted-agents-use-models", "Agents that are trusted may use models."]],
+        "body_sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "goal": f"goal-{number % 7}",
+        "facts": {"owner": f"user-{number % 30}", "decided_at": START + number},
+    }
+
+
+def event(number: int, ts: float) -> Event:
+    """One decision."""
+    return Event(
+        new_id("evt"), ts, "decision", f"agent-{number % AGENTS}", new_id("dec"), body(number)
+    )
+
+
+async def decide(ledger: Ledger) -> None:
+    """One call: its decision with a token that is spent, then its outcome."""
+    now = time.time()
+    one = event(int(now * 1e6), now)
+    await ledger.decide([one], tokens=[new_id("sct")], expires_at=now + 30)
+    ended = {"ended": "answered", "status": 200}
+    ledger.note(Event(new_id("evt"), now, "outcome", one.agent, one.decision_id, ended))
+
+
+async def rate(ledger: Ledger, in_flight: int, seconds: float) -> dict[str, float]:
+    """Decisions a second with so many at once, their latency, and CPU time of each."""
+    times: list[float] = []
+    until = time.perf_counter() + seconds
+
+    async def caller() -> None:
+        while (began := time.perf_counter()) < until:
+            await decide(ledger)
+            times.append(time.perf_counter() - began)
+
+    cpu = time.process_time()
+    await asyncio.gather(*(caller() for _ in range(in_flight)))
+    cpu = time.process_time() - cpu
+    cuts = statistics.quantiles(times, n=100)
+    micros = {"p50": cuts[49] * 1e6, "p99": cuts[98] * 1e6, "cpu": cpu / len(times) * 1e6}
+    return {"per_second": len(times) / seconds} | micros
+
+
+@contextmanager
+def stock() -> Iterator[int]:
+    """A mitmdump without any addon of ours in front of the upstream; its port."""
+    upstream, proxy = free_ports(2)
+    command = [str(Path(sys.executable).parent / "mitmdump"), "-q"]
+    command += ["--mode", f"reverse:http://127.0.0.1:{upstream}@127.0.0.1:{proxy}"]
+    server = [sys.executable, __file__, "--upstream", str(upstream)]
+    with (
+        subprocess.Popen(server) as one,  # noqa: S603 - both are our own
+        subprocess.Popen(command) as other,  # noqa: S603
+    ):
+        try:
+            yield proxy
+        finally:
+            other.terminate()
+            one.terminate()
+
+
+async def upstream(port: int) -> None:
+    """Answer every request."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                await reader.readexactly(600)
+                writer.write(ANSWER)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", port) as server:
+        await server.serve_forever()
+
+
+async def forwarded(port: int, seconds: float, clients: int = 16) -> float:
+    """Requests a second that come back through a proxy."""
+    done = 0
+    until = 0.0
+
+    async def client() -> None:
+        nonlocal done
+        reader, writer = await connected(port)
+        while time.perf_counter() < until:
+            writer.write(REQUEST)
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(600)
+            done += 1
+        writer.close()
+
+    _, probe = await connected(port)
+    probe.close()
+    until = time.perf_counter() + seconds
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return done / seconds
+
+
+async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection, as soon as somebody listens."""
+    for _ in range(600):
+        try:
+            return await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.1)
+    raise TimeoutError(f"nobody listens on {port}")
+
+
+def governed(folder: Path, calls: int) -> float:
+    """Microseconds of CPU time that the front door spends on a governed call."""
+    with World(folder) as world, world.client(Mode.OBSERVE) as client:
+        pid = world.doors[Mode.OBSERVE].process.pid
+        url = f"{world.openai}/v1/chat/completions"
+        for _ in range(20):
+            client.post(url, json=CHAT)
+        before = cpu_of(pid)
+        for _ in range(calls):
+            client.post(url, json=CHAT)
+        return (cpu_of(pid) - before) / calls * 1e6
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU time that a process has used (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def fill(database: Database, rows: int) -> None:
+    """Write so many decisions at once, with a whole chain."""
+    values: list[Any] = []
+    prev = GENESIS
+
+    def work(connection: Any) -> None:
+        nonlocal prev
+        for number in range(1, rows + 1):
+            agent, decision = f"agent-{number % AGENTS}", f"dec_{number:025x}"
+            kind, text = "decision", canonical(body(number))
+            ts = START + number
+            row = (database.node, number, f"evt_{number:025x}", ts, kind, agent, decision, text)
+            hash_ = row_hash(prev, row)
+            values.append((*row, prev, hash_))
+            prev = hash_
+            if len(values) == 10_000 or number == rows:
+                connection.executemany(
+                    "insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values
+                )
+                values.clear()
+
+    database.submit(work).result()
+
+
+async def one_more(few: Ledger, many: Ledger, rounds: int) -> tuple[float, float]:
+    """Microseconds for one more decision in each, taking turns."""
+    times: dict[int, list[float]] = {0: [], 1: []}
+    for which, ledger in itertools.islice(itertools.cycle(enumerate((few, many))), 2 * rounds):
+        began = time.perf_counter()
+        await decide(ledger)
+        times[which].append(time.perf_counter() - began)
+    return statistics.median(times[0]) * 1e6, statistics.median(times[1]) * 1e6
+
+
+def questions(ledger: Ledger, rows: int) -> dict[str, float]:
+    """Seconds for what people ask."""
+    hour = START + rows - 3600
+    page = 100
+    asked: dict[str, Callable[[], object]] = {
+        "tail": lambda: ledger.tail(20),
+        "show": lambda: ledger.of(f"dec_{rows // 2:025x}"),
+        "query by agent": lambda: first(ledger, page, Question(agent="agent-7")),
+        "query denials of an hour": lambda: first(
+            ledger, page, Question(decision="deny", since=hour)
+        ),
+        "query by host": lambda: first(ledger, page, Question(host="api-3.example.com:443")),
+        "query by user and host": lambda: first(
+            ledger, page, Question(user="user-3", host="api-3.example.com:443")
+        ),
+        "stats of an hour": lambda: ledger.statistics(hour, START + rows),
+        "verify": ledger.verify,
+    }
+    return {name: _seconds(ask) for name, ask in asked.items()}
+
+
+def first(ledger: Ledger, count: int, question: Question) -> list[Any]:
+    """The first answers to a question."""
+    return list(itertools.islice(ledger.query(question), count))
+
+
+def _seconds(what: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    what()
+    return time.perf_counter() - began
+
+
+def main() -> int:
+    """Measure and print; 0 when every aim is met, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="how many rows are many")
+    parser.add_argument("--calls", type=int, default=300, help="governed calls to measure")
+    parser.add_argument("--out", type=Path, help="write the figures as JSON to this file")
+    parser.add_argument("--upstream", type=int, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.upstream:
+        asyncio.run(upstream(chosen.upstream))
+        return 0
+    with tempfile.TemporaryDirectory() as name:
+        found = measure(Path(name), chosen.rows, chosen.calls)
+    text = json.dumps(found, indent=2)
+    sys.stdout.write(text + "\n")
+    if chosen.out:
+        chosen.out.write_text(text + "\n")
+    aims = found["aims"]
+    return 0 if aims["8 in flight / stock"] >= 5 and aims["one more: many / few"] <= 1.2 else 1
+
+
+def measure(folder: Path, rows: int, calls: int) -> dict[str, Any]:
+    """All figures."""
+    with Database(folder / "few.db") as few, Database(folder / "many.db") as many:
+        small, large = Ledger(few), Ledger(many)
+        rates = {n: asyncio.run(rate(small, n, SECONDS)) for n in (1, 8, 64)}
+        with stock() as port:
+            through = asyncio.run(forwarded(port, SECONDS))
+        call = governed(folder / "world", calls)
+        filled = _seconds(lambda: fill(many, rows))
+        with Database(folder / "thousand.db") as fresh:
+            fill(fresh, FEW)
+            thousand, more = asyncio.run(one_more(Ledger(fresh), large, 500))
+        return {
+            "rates": rates,
+            "stock_per_second": through,
+            "governed_call_cpu_micros": call,
+            "rows": rows,
+            "fill_seconds": filled,
+            "one_more_micros": {"few": thousand, "many": more},
+            "question_seconds": questions(large, rows),
+            "aims": {
+                "8 in flight / stock": rates[8]["per_second"] / through,
+                "one more: many / few": more / thousand,
+                "ledger's share of the CPU time of a governed call": rates[1]["cpu"] / call,
+            },
+        }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""The writing thread: nobody who hands it work is ever kept waiting by it."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from interlock.store import Database
+from interlock.store.writer import MOST_WAITING, PATIENCE_S
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with Database(tmp_path / "interlock.db") as database:
+        yield database
+
+
+def test_a_full_queue_refuses_at_once_and_recovers(database: Database) -> None:
+    """With a reason; what was taken is written once the disk answers again."""
+    busy, go = threading.Event(), threading.Event()
+
+    def stuck(_: sqlite3.Connection) -> None:
+        busy.set()
+        go.wait(30)
+
+    database.submit(stuck)
+    assert busy.wait(10)
+    taken = [database.submit(lambda _: None) for _ in range(MOST_WAITING)]
+    refused = database.submit(lambda _: None)
+    assert refused.done()
+    with pytest.raises(sqlite3.OperationalError, match=f"{MOST_WAITING} writes are waiting"):
+        refused.result()
+    go.set()
+    assert [future.result(30) for future in taken] == [None] * MOST_WAITING
+    assert database.submit(lambda _: "again").result(10) == "again"
+
+
+def test_what_is_patient_rides_along(database: Database) -> None:
+    """It is written with what somebody waits for, in one commit, and not before."""
+    order: list[str] = []
+    patient = database.submit(lambda _: order.append("patient"), patient=True)
+    urgent = database.submit(lambda c: order.append("urgent") or c.in_transaction)
+    assert urgent.result(10)
+    assert patient.done()
+    assert order == ["patient", "urgent"]
+
+
+def test_what_is_patient_does_not_wait_for_ever(database: Database) -> None:
+    """When nobody comes along it has a commit of its own."""
+    began = time.monotonic()
+    database.submit(lambda _: None, patient=True).result(10)
+    assert time.monotonic() - began >= PATIENCE_S * 0.9
+
+
+def test_what_is_patient_is_written_when_the_store_is_closed(tmp_path: Path) -> None:
+    """At once, though nobody else came."""
+    database = Database(tmp_path / "interlock.db")
+    future = database.submit(lambda _: "written", patient=True)
+    database.close()
+    assert future.result(0) == "written"
