@@ -91,6 +91,19 @@ class Account:
     ending: Ending | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """An event stream on which an agent gets the answers to what it posts to `target`.
+
+    So it is with the older transport of MCP, where each POST is only acknowledged.
+    """
+
+    flow: http.HTTPFlow
+    agent: str
+    authority: Authority
+    target: str
+
+
 class Door:
     """Shared state. Every map is keyed by a connection's or a flow's id and cleaned at its end."""
 
@@ -106,5 +119,6 @@ class Door:
         self.accounts: dict[str, Account] = {}
         self.refused: WeakKeyDictionary[http.HTTPFlow, http.Response] = WeakKeyDictionary()
         self.dialable: dict[str, set[Authority]] = {}
+        self.streams: dict[str, Listening] = {}
         self.mints: dict[str, Future[None]] = {}
         self.certificates: WeakKeyDictionary[connection.Server, Shown] = WeakKeyDictionary()

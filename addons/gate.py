@@ -9,7 +9,7 @@ from addons.clearance import Clearance
 from addons.door import Account, Door
 from addons.fail_closed import fail_closed
 from addons.identity import KEY_SLOTS, agent_of
-from addons.mcp import inspectors
+from addons.mcp import inspectors, tell
 from addons.rpc import in_rpc, is_rpc
 from addons.wire import request_of
 from broker import carrier
@@ -86,6 +86,7 @@ class Gate:
             flow.response = refusals.refused(verdict, status=401 if unknown else 403)
             if flow.request.method == "HEAD":
                 flow.response.content = b""
+            tell(self._door, flow, verdict)
             return
         self._clear(flow, verdict, request.body)
         self._door.accounts[flow.id] = Account(
@@ -94,7 +95,7 @@ class Gate:
             steps,
             bytes_up=len(request.body),
             usage=UsageReader(verdict.call.service, verdict.call.model, len(request.body)),
-            inspectors=inspectors(governor, verdict, flow.request.http_version),
+            inspectors=inspectors(self._door, flow, verdict),
         )
 
     def _clear(self, flow: http.HTTPFlow, verdict: Verdict, body: bytes) -> None:

@@ -44,6 +44,7 @@ from addons.door import Door, Shown
 from addons.ending import BROKE_OFF, OURS
 from addons.handshake import accepts
 from addons.head import too_long
+from addons.mcp import Told
 from addons.passage import Passage, broken
 from addons.rpc import in_rpc, is_rpc
 from addons.stream import StreamLayer
@@ -77,6 +78,9 @@ class BoundaryLayer(HttpLayer):
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Let nothing that breaks in here leave a call hanging, or an oversized head grow on."""
         try:
+            if isinstance(event, Told):
+                yield from self._told(event)
+                return
             yield from super()._handle_event(event)
         except Exception:
             log.exception("the HTTP layer failed; the connection is closed")
@@ -89,6 +93,15 @@ class BoundaryLayer(HttpLayer):
             answer.headers["connection"] = "close"
             yield commands.SendData(self.context.client, assemble_response(answer))
             yield commands.CloseConnection(self.context.client)
+
+    def _told(self, event: Told) -> layer.CommandGenerator[None]:
+        """Add our own words to the answer of a stream, which may be inside one of the tunnels."""
+        for stream in list(self.streams.values()):
+            if getattr(stream, "flow", None) is event.flow:
+                data = ResponseData(stream.stream_id, event.message)
+                yield from self.event_to_child(self.connections[self.context.client], data)
+            elif stream.child_layer:
+                yield from self.event_to_child(stream, event)
 
     def event_to_child(
         self, child: layer.Layer, event: events.Event

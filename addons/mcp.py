@@ -1,12 +1,16 @@
 """Shows an agent what it may see of the answers of MCP servers, live events as they come."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urljoin, urlsplit
 
-from mitmproxy import http
+from mitmproxy import ctx, http
+from mitmproxy.proxy import events
 
+from addons.door import Door, Listening
 from addons.stage import DIGESTS, Stage, Unreadable
 from interlock.calls.events import MOST_BYTES, Events
-from interlock.governor import Governor
 from interlock.offers import Offers
 from interlock.verdict import Verdict
 
@@ -14,9 +18,13 @@ from interlock.verdict import Verdict
 class Shown(Stage):
     """Rewrites a stream event by event, and any other answer when it is whole."""
 
-    def __init__(self, offers: Offers, *, chunked: bool) -> None:
-        """`chunked` says that the agent's connection marks the end of a body so."""
+    def __init__(self, offers: Offers, listen: Callable[[bytes], None], *, chunked: bool) -> None:
+        """`chunked` says that the agent's connection marks the end of a body so.
+
+        `listen` is told where an event stream wants its agent to post.
+        """
         self._offers = offers
+        self._listen = listen
         self._chunked = chunked
         self._events: Events | None = None
         self._held = bytearray()
@@ -27,7 +35,7 @@ class Shown(Stage):
             return response
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type == "text/event-stream":
-            self._events = Events(self._offers.rewritten)
+            self._events = Events(self._event)
         # A copy, for by its own framing the connection to the upstream knows where it ends.
         response = response.copy()
         had_length = response.headers.pop("content-length", None)
@@ -49,22 +57,67 @@ class Shown(Stage):
     def flush(self) -> Iterator[bytes]:
         """Pass the rest."""
         if self._events:
-            events = self._events
-            yield from _readable(lambda _: events.flush(), b"")
+            last = self._events
+            yield from _readable(lambda _: last.flush(), b"")
         elif self._held:
             held, self._held = bytes(self._held), bytearray()
             yield from _readable(self._rewritten, held)
+
+    def _event(self, data: bytes) -> bytes | None:
+        if data.startswith((b"/", b"https:")):
+            self._listen(data)
+        return self._offers.rewritten(data)
 
     def _rewritten(self, text: bytes) -> bytes:
         new = self._offers.rewritten(text)
         return text if new is None else new
 
 
-def inspectors(governor: Governor, verdict: Verdict, agent_speaks: str) -> list[Stage]:
+@dataclass
+class Told(events.MessageInjected[bytes]):
+    """Bytes for the agent at the end of an answer that is still under way."""
+
+
+def inspectors(door: Door, flow: http.HTTPFlow, verdict: Verdict) -> list[Stage]:
     """What has to look into the answer before the agent sees it; nothing where it is not MCP's."""
-    if verdict.call.mcp is None:
+    if verdict.call.mcp is None or door.governor is None:
         return []
-    return [Shown(governor.offers(verdict), chunked=agent_speaks == "HTTP/1.1")]
+    listen = partial(_listen, door, flow, verdict) if flow.request.method == "GET" else _nowhere
+    chunked = flow.request.http_version == "HTTP/1.1"
+    return [Shown(door.governor.offers(verdict), listen, chunked=chunked)]
+
+
+def tell(door: Door, flow: http.HTTPFlow, verdict: Verdict) -> None:
+    """Tell a refusal where the agent listens for its answer, if that is not the refused call."""
+    request, refusal = verdict.call.request, flow.response
+    place = (verdict.agent.name, request.authority, request.path)
+    for one in list(door.streams.values()):
+        if (
+            refusal
+            and refusal.status_code == 200
+            and place == (one.agent, one.authority, one.target)
+        ):
+            text = b"event: message\ndata: " + (refusal.content or b"") + b"\n\n"
+            ctx.master.addons.get("proxyserver").inject_event(Told(one.flow, text))
+
+
+def _listen(door: Door, flow: http.HTTPFlow, verdict: Verdict, place: bytes) -> None:
+    """Remember where the answers to what is posted to a place are awaited."""
+    request = verdict.call.request
+    try:
+        target = urlsplit(
+            urljoin(f"https://{request.authority.short}{request.path}", place.decode())
+        )
+    except ValueError:
+        return
+    query = f"?{target.query}" if target.query else ""
+    known = Listening(flow, verdict.agent.name, request.authority, f"{target.path}{query}")
+    if target.netloc == request.authority.short:
+        door.streams[flow.id] = known
+
+
+def _nowhere(_: bytes) -> None:
+    """An answer to a POST is awaited there."""
 
 
 def _readable(read: Callable[[bytes], bytes], data: bytes) -> Iterator[bytes]:

@@ -68,6 +68,7 @@ class Outcome:
     def _forget(self, flow_id: str) -> Account | None:
         self._door.callers.pop(flow_id, None)
         self._door.clearances.pop(flow_id, None)
+        self._door.streams.pop(flow_id, None)
         return self._door.accounts.pop(flow_id, None)
 
     def _note(self, account: Account, ending: Ending, seen: dict[str, Any]) -> None:

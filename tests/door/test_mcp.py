@@ -5,11 +5,13 @@ import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from mcp import ClientSession, McpError
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -115,6 +117,29 @@ async def test_a_denied_tool_is_not_listed_and_not_called(
     assert [p["params"]["name"] for p in shop.posts if p["method"] == "tools/call"] == ["add"]
 
 
+async def test_a_denial_reaches_the_client_of_the_older_transport(
+    world: World, strict: FrontDoor
+) -> None:
+    """It awaits every answer on the stream that it opened, so that is where it is told."""
+
+    def factory(**more: Any) -> httpx.AsyncClient:
+        return agent_client(world, strict, headers=more.get("headers"))
+
+    with served(world, workshop().sse_app(), "workshop", path="/sse") as upstream:
+        async with (
+            sse_client(f"{upstream.url}/sse", httpx_client_factory=factory) as (read, write),
+            ClientSession(read, write, timedelta(seconds=60)) as opened,
+        ):
+            await opened.initialize()
+            assert "erase" not in {tool.name for tool in (await opened.list_tools()).tools}
+            with pytest.raises(McpError, match="nothing-is-erased"):
+                await opened.call_tool("erase", {"path": "/"})
+            assert (await opened.call_tool("add", {"a": 2, "b": 3})).content[0].text == "5"
+        assert [p["params"]["name"] for p in upstream.posts if p["method"] == "tools/call"] == [
+            "add"
+        ]
+
+
 async def test_a_server_that_nobody_vouched_for_tells_why(world: World) -> None:
     """Already the first message ends in an error that names the decision."""
     app = workshop().streamable_http_app()
@@ -170,6 +195,11 @@ class TestABatch:
         pytest.param(CALL, {"mcp-name": "erase"}, id="another name in the header"),
         pytest.param([CALL], {"mcp-method": "tools/call"}, id="a header for a batch"),
         pytest.param(CALL | {"Method": "ping"}, {}, id="a method in two spellings"),
+        pytest.param(
+            {"jsonrpc": "2.0", "id": 1, "result": {}, "Method": "tools/call"},
+            {},
+            id="an answer to one server and a call to another",
+        ),
         pytest.param({**CALL, "params": {"Name": "erase", "x": 1}}, {}, id="a name in capitals"),
         pytest.param(
             b'{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}', {}, id="a key twice"
