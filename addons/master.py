@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from mitmproxy.tools.web.master import WebMaster
 from addons import governance
 from addons.dispatch import Dispatch
 from addons.drain import Drain
-from addons.plan import Plan
+from addons.plan import METRICS_FOLDER, Plan
 
 BAD_INPUT = 2
 
@@ -49,6 +50,7 @@ class ProxyMaster(Master):
             next_layer.NextLayer(),
             save.Save(),
             tlsconfig.TlsConfig(),
+            *_metrics(),
             *governance.addons,
             errorcheck.ErrorCheck(),
         )
@@ -132,6 +134,15 @@ def _configure(opts: options.Options, plan: Plan) -> None:
     opts.set(f"listen_host={plan.listen_host}", *said, *plan.options, defer=True)
     if unknown := opts.deferred:
         raise exceptions.OptionsError(f"--set {', '.join(unknown)}: there is no such option")
+
+
+def _metrics() -> list[Any]:
+    """Count for a supervisor that shows what is counted."""
+    if METRICS_FOLDER not in os.environ:
+        return []
+    from addons.metrics import Metrics
+
+    return [Metrics(governance.door)]
 
 
 def _log_json(master: Any) -> None:

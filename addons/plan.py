@@ -6,6 +6,8 @@ from typing import Any, Self
 
 DEFAULT_MODE = "regular@8080"
 DEFAULT_HOST = "127.0.0.1"
+# The variable by which prometheus_client has the processes of one program count together.
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,8 @@ class Plan:
     `modes` are mitmproxy's proxy modes and `options` its options as `NAME=VALUE`, ours among
     them. `listen_host` holds for modes that name no host. `scripts` are further addons; `save`
     is the file that flows are written to, empty for none. `as_json` turns log lines to JSON.
-    `drain_s` is how long calls under way may take to end, in seconds.
+    `drain_s` is how long calls under way may take to end, in seconds. `admin` is the port of
+    the pages for operators, 0 for none.
     """
 
     modes: tuple[str, ...] = (DEFAULT_MODE,)
@@ -25,6 +28,7 @@ class Plan:
     save: str = ""
     as_json: bool = False
     drain_s: float = 30.0
+    admin: int = 0
 
     def dump(self) -> str:
         """The plan as one line of text."""

@@ -4,15 +4,21 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from asyncio.subprocess import Process
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from prometheus_client.multiprocess import mark_process_dead
+
 from addons import listeners
-from addons.plan import Plan
+from addons.admin import Admin, AdminServer
+from addons.plan import METRICS_FOLDER, Plan
 from addons.worker import READY
 
 log = logging.getLogger(__name__)
@@ -45,6 +51,7 @@ class Supervisor:
         self._sockets: listeners.Sockets = {}
         self._workers: dict[int, Worker] = {}
         self._stopping = asyncio.Event()
+        self._folder = tempfile.mkdtemp(prefix="interlock-metrics-")
 
     @property
     def ready(self) -> int:
@@ -75,10 +82,26 @@ class Supervisor:
         try:
             if not await self._start(0):
                 return 0 if self.stopping else BAD_START
-            await asyncio.gather(*(self._keep(slot) for slot in range(self._count)))
+            async with self._administration():
+                await asyncio.gather(*(self._keep(slot) for slot in range(self._count)))
             return 0
         finally:
             listeners.close(self._sockets)
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    @asynccontextmanager
+    async def _administration(self) -> AsyncIterator[None]:
+        """Serve the pages for operators meanwhile, if there is a port for them."""
+        if not self._plan.admin:
+            yield
+            return
+        server = AdminServer(Admin(self, self._folder), self._plan.admin)
+        serving = asyncio.create_task(server.serve())
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
 
     async def _keep(self, slot: int) -> None:
         """Keep one place filled."""
@@ -105,7 +128,7 @@ class Supervisor:
                 *command(self._plan, self._sockets, theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), *_handles(self._sockets)),
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env=self._environ(),
                 # Ctrl-C at a terminal reaches the whole group; the workers are told by us.
                 start_new_session=True,
             )
@@ -125,6 +148,12 @@ class Supervisor:
         self._forget(slot)
         return False
 
+    def _environ(self) -> dict[str, str]:
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        if self._plan.admin:
+            environ[METRICS_FOLDER] = self._folder
+        return environ
+
     async def _sleep(self, seconds: float) -> None:
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)
@@ -134,6 +163,7 @@ class Supervisor:
     def _forget(self, slot: int) -> None:
         if worker := self._workers.pop(slot, None):
             worker.channel.close()
+            mark_process_dead(worker.process.pid, path=self._folder)
 
     def _end(self) -> None:
         """Have every worker drain; asked again, or when that takes too long, cut it short."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +62,12 @@ def run(
     drain: Annotated[
         float, typer.Option(min=0, max=3600, help="Seconds that calls may take to end.")
     ] = 30.0,
+    admin_port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, help="Serve /healthz, /readyz and /metrics on 127.0.0.1 (0: nowhere)."
+        ),
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Run the front door: several processes, and only what a governed proxy needs.
@@ -73,7 +80,7 @@ def run(
     plan = plan_of(context, mode, enforce, listen_host, options, script, save, as_json, drain)
 
     async def supervise() -> int:
-        return await Supervisor(plan, workers).run()
+        return await Supervisor(replace(plan, admin=admin_port), workers).run()
 
     with listening():
         raise typer.Exit(asyncio.run(supervise()))

@@ -75,6 +75,11 @@ class Database:
         """The number that moves with every change to agents, keys, secrets and bindings."""
         return int(self.one("select value from meta where key = 'change'")[0])
 
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for the disk."""
+        return self._writer.waiting
+
     def submit[T](
         self, work: Callable[[sqlite3.Connection], T], *, patient: bool = False
     ) -> Future[T]:

@@ -37,6 +37,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="interlock-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """How many pieces of work nobody has begun with yet."""
+        return self._jobs.qsize()
+
     def submit[T](
         self, work: Callable[[sqlite3.Connection], T], *, patient: bool = False
     ) -> Future[T]:
@@ -48,7 +53,7 @@ class Writer:
         future: Future[T] = Future()
         if self._closed:
             future.set_exception(sqlite3.ProgrammingError("the store is closed"))
-        elif (waiting := self._jobs.qsize()) >= MOST_WAITING:
+        elif (waiting := self.waiting) >= MOST_WAITING:
             said = f"the store is behind: {waiting} writes are waiting for the disk"
             future.set_exception(sqlite3.OperationalError(said))
         else:

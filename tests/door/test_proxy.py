@@ -240,3 +240,25 @@ def test_log_lines_are_json_for_programs(world: World) -> None:
         wait_for(lambda: "allow" in door.log)
         lines = [json.loads(line) for line in door.log.splitlines()]
     assert {"time", "level", "message"} == set().union(*lines)
+
+
+def test_operators_see_how_it_is(world: World) -> None:
+    """`/healthz`, `/readyz` and `/metrics` speak of all workers together."""
+    (port,) = free_ports(1)
+    door = proxy(world, "--admin-port", str(port))
+    with door, client(world, door) as one:
+        assert one.get(f"{world.openai}/v1/models").status_code == 200
+        assert one.delete(f"{world.openai}/v1/files/file-1").status_code == 403
+
+        def page(name: str) -> httpx.Response:
+            return httpx.get(f"http://127.0.0.1:{port}/{name}", trust_env=False, timeout=30)
+
+        eventually(lambda: page("readyz").text == "2 of 2 workers serve\n")
+        assert page("healthz").status_code == 200
+        assert page("nothing").status_code == 404
+        eventually(lambda: 'interlock_calls_total{decision="allow"} 1.0' in page("metrics").text)
+        metrics = page("metrics").text
+    assert 'interlock_calls_total{decision="deny"} 1.0' in metrics
+    assert 'interlock_step_seconds_count{step="record"} 1.0' in metrics
+    assert "interlock_connections " in metrics
+    assert TRUSTED not in metrics
