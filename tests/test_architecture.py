@@ -43,6 +43,7 @@ ORDER = (
         "interlock.discovery",
     ),
     ("interlock.store", "interlock.settings"),
+    ("interlock.client",),
     ("interlock.delegation",),
     (
         "broker",

@@ -94,6 +94,7 @@ def allow(*roles: Role, agents: bool = False) -> Any:
     return Depends(check)
 
 
+Anybody = Annotated[Asker, allow(*Role, agents=True)]
 Viewer = Annotated[Asker, allow(Role.VIEWER)]
 Operator = Annotated[Asker, allow(Role.OPERATOR)]
 Admin = Annotated[Asker, allow(Role.ADMIN)]

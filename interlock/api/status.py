@@ -6,10 +6,11 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from interlock import __version__
-from interlock.api.access import Viewer
+from interlock.api.access import Anybody, Viewer
 from interlock.api.errors import responses
 from interlock.api.state import Api, api_of
 from interlock.model import Mode
+from interlock.registry import Role
 
 router = APIRouter(tags=["status"], responses=responses())
 State = Annotated[Api, Depends(api_of)]
@@ -19,6 +20,14 @@ class Health(BaseModel):
     """That it answers."""
 
     status: str = "ok"
+
+
+class Who(BaseModel):
+    """Whose proof it is: `role` of a token, null for an agent; `session` of its token."""
+
+    name: str
+    role: Role | None
+    session: str | None
 
 
 class Status(BaseModel):
@@ -45,6 +54,13 @@ def ready(api: State) -> Health:
     """Answer when the store can be read; 503 when not."""
     api.records.database.one("select 1")
     return Health(status="ready")
+
+
+@router.get("/whoami")
+def whoami(who: Anybody) -> Who:
+    """Say whose proof was sent."""
+    session = who.agent.session if who.agent else ""
+    return Who(name=who.name, role=who.role, session=session or None)
 
 
 @router.get("/status")

@@ -52,6 +52,7 @@ REGISTRARS = {
     ("PUT", "/mcp-servers/{id}"),
 }
 INQUIRERS = {("POST", "/authorize"), ("POST", "/delegations/verify")}
+ANYBODY = {("GET", "/whoami")}
 LIVING = {("POST", "/api/v1/agents/heartbeat")}
 READERS = {"viewer", "operator", "admin"}
 WHO = [*Role, AGENT]
@@ -76,6 +77,8 @@ def allowed(route: tuple[str, str]) -> set[str]:
         return {"operator", "admin"}
     if route in REGISTRARS:
         return {"operator", "admin", "scanner"}
+    if route in ANYBODY:
+        return set(WHO)
     if route in INQUIRERS:
         return {"operator", "admin", "service", AGENT}
     return {"operator", "admin", "scanner", AGENT} if route in LIVING else READERS
