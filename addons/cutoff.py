@@ -73,7 +73,8 @@ class Cutoff:
     def _look_at_calls(self, governor: Governor, now: float) -> None:
         """Cut calls that run on and on, once what they rest on is gone."""
         for account in list(self._door.accounts.values()):
-            if account.lasting and (why := governor.withdrawn(account.verdict, now)):
+            runs_on = account.lasting or account.verdict.call.server
+            if runs_on and (why := governor.withdrawn(account.verdict, now)):
                 account.ended = f"Interlock: {why}"
                 account.ending = Ending.CUT_OFF
                 log.warning("call cut: %s", why)

@@ -50,6 +50,7 @@ from interlock.model import (
     Mode,
     Reason,
     Request,
+    Server,
     Stage,
 )
 from interlock.offers import Offers
@@ -384,12 +385,22 @@ class Governor:
         A goal that is used up has let this very call through, so it does not end it.
         """
         binds = self.mode_of(verdict.agent, verdict.call.service) is Mode.ENFORCE
+        if binds and verdict.call.server and (cut := self._cut_off(verdict.call.server, now)):
+            return cut
         goal = self.installation.goals.get(verdict.goal) if verdict.goal and binds else None
         if goal is None:
             return ""
         status = goal.standing(verdict.agent.name, verdict.call.action, now)
         ok = status in (Status.ACTIVE, Status.EXHAUSTED)
         return "" if ok else f"the goal {goal.id} is {status}"
+
+    def _cut_off(self, server: Server, now: float) -> str:
+        """Say how a server stands that no call may reach any more; empty for any other."""
+        try:
+            found = self.installation.servers.get(server.name, now)
+        except RegistryError:
+            return ""
+        return f"the server {found.name} is {found.state}" if found.cut_off else ""
 
     def close(self, verdict: Verdict, outcome: Mapping[str, Any], usage: Usage | None) -> None:
         """Record what became of a call, and count what it used against its goal."""

@@ -45,7 +45,8 @@ def lapsed_among(
     connection: sqlite3.Connection, beats: Mapping[str, float]
 ) -> Iterator[tuple[str, Lease]]:
     """The agents whose lease was over at the time that they were heard of again."""
-    for row in connection.execute("select agent, seconds, renewed_at from leases"):
+    over = "select agent, seconds, renewed_at from leases where renewed_at + seconds <= ?"
+    for row in connection.execute(over, [max(beats.values(), default=0.0)]):
         lease = Lease(row["seconds"], row["renewed_at"])
         if lease.over(beats.get(row["agent"], 0.0)):
             yield row["agent"], lease

@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from interlock.model import Agent, Mode, Trust
-from tests.door.world import DEFAULT_POLICIES, World
+from interlock.model import Agent, Mode, Server, Trust
+from interlock.registry import Profile
+from tests.door.world import DEFAULT_POLICIES, TRUSTED, World
 
 # What may pass between the command and the end of the connection.
 AT_MOST_S = 1.0
@@ -55,6 +56,32 @@ def test_a_running_stream_ends_when_its_agent_is_cut_off(
             cut_at = time.monotonic()
             with pytest.raises(httpx.HTTPError):
                 read_until(events, cut_at + AT_MOST_S)
+
+
+def test_a_running_stream_ends_when_its_server_is_quarantined(world: World, tmp_path: Path) -> None:
+    """What runs from a registered server to its agents breaks off; the agent may go elsewhere."""
+    (tmp_path / "all.cedar").write_text('@id("all") permit (principal, action, resource);')
+    name = f"ticker-{time.monotonic_ns()}"
+    server = Server(name, f"{world.openai}/ticks")
+    world.change(lambda i: i.servers.register(server, Profile(), time.time()))
+    policies = ("--set", f"interlock_policies={tmp_path}")
+    with world.door(Mode.ENFORCE, *policies, reverse=()) as door:
+        proxy, trust = door.proxy(TRUSTED, world.keys[TRUSTED]), world.trust(Mode.ENFORCE)
+        with httpx.Client(proxy=proxy, verify=trust, trust_env=False) as client:
+            url = f"{world.openai}/ticks?count=1000&interval=20"
+            with client.stream("GET", url) as stream:
+                assert stream.status_code == 200
+                events = stream.iter_raw()
+                next(events)
+                world.change(lambda i: i.servers.set_trust(name, Trust.QUARANTINED))
+                cut_at = time.monotonic()
+                with pytest.raises(httpx.HTTPError):
+                    read_until(events, cut_at + AT_MOST_S)
+            before = len(world.received())
+            assert client.get(url).status_code == 403
+            assert len(world.received()) == before
+            assert client.get(f"{world.openai}/v1/models").status_code == 200
+    world.change(lambda i: i.servers.remove(name))
 
 
 def test_observe_mode_flags_and_gives_no_credential(world: World) -> None:

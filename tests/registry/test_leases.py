@@ -10,7 +10,9 @@ from interlock.apdp import DecisionPoint, load_policies
 from interlock.apdp.policies import shipped
 from interlock.errors import RegistryError
 from interlock.installation import Installation
-from interlock.model import Agent, Authority, Binding, Declaration, Mode, Stage, Trust
+from interlock.model import Agent, Authority, Binding, Declaration, Mode, Server, Stage, Trust
+from interlock.registry import Lease, Profile
+from interlock.registry.trust import FORGETTABLE
 from interlock.settings import Settings
 from interlock.store.bindings import bind
 from tests.apdp.test_decision_point import CALL
@@ -99,6 +101,41 @@ def test_coming_back_is_recorded_and_living_on_is_not(installation: Installation
     assert [row["action"] for row in rows] == ["agent.add", "agent.back", "agent.back"]
     assert rows[0]["after"]["lease_s"] == 10
     assert rows[2]["lapsed_at"] == 5e9 + 15
+
+
+def test_a_lease_is_live_then_stale_then_lapsed() -> None:
+    """Stale when two thirds are over, because a heartbeat belongs in every third."""
+    lease = Lease(90, 5e9)
+    states = [lease.state(5e9 + at) for at in (0, 59, 60, 89, 90)]
+    assert states == ["live", "live", "stale", "stale", "lapsed"]
+
+
+def test_heartbeats_of_many_are_one_transaction(installation: Installation) -> None:
+    """Who comes back is recorded; a stranger, and one without a lease, is passed over."""
+    registry = installation.registry
+    for name in ("one", "two"):
+        registry.add(Agent(name), lease_s=10)
+    registry.add(Agent("three"))
+    registry.heartbeats({"one": 5e9, "two": 5e9, "three": 5e9, "nobody": 5e9})
+    assert [registry.get(name, 5e9 + 9).lapsed for name in ("one", "two")] == [False, False]
+    back = [row["body"]["agent"] for row in installation.ledger.tail(9) if "lapsed_at" in str(row)]
+    assert sorted(back) == ["one", "two"]
+
+
+@pytest.mark.parametrize("trust", list(Trust), ids=str)
+def test_who_lapsed_long_ago_is_forgotten_unless_it_was_cut_off(
+    installation: Installation, trust: Trust
+) -> None:
+    """Else a name that was cut off could come back as a new one; agents and servers alike."""
+    now = time.time()
+    installation.registry.add(Agent("one", trust=trust), lease_s=10)
+    installation.registry.add(Agent("lasting", trust=trust))
+    server = Server("files", "https://mcp.example.com", trust=trust)
+    installation.servers.register(server, Profile(), now, lease_s=10)
+    for at, gone in ((now + 60, False), (now + 200, trust in FORGETTABLE)):
+        assert installation.registry.sweep(at, 100) == (["one"] if gone else [])
+        assert installation.servers.sweep(at, 100) == (["files"] if gone else [])
+    assert installation.registry.get("lasting")
 
 
 def test_removing_an_agent_removes_its_lease(installation: Installation) -> None:
