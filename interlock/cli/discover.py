@@ -133,7 +133,7 @@ def _say(seen: Sweep, entries: Sequence[Entry], *, as_json: bool, dry_run: bool)
             (_row(entry) for entry in entries),
         )
     for entry in entries:
-        for finding in entry.found.findings:
+        for finding in entry.found.findings if entry.change is not Change.STALE else ():
             say(f"{entry.name}: {finding.id}: {finding.where}: {finding.fix}")
     say(_counted(entries) + (" (dry run: nothing was changed)" if dry_run else ""))
 

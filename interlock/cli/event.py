@@ -139,6 +139,19 @@ def _ended(event: Event) -> str:
     return f"{event['agent']} {_result(event)}"
 
 
+def _discovered(event: Event) -> str:
+    """What one scan came to, or what became of one thing that it saw."""
+    body = event["body"]
+    sources = ", ".join(map(str, body.get("sources", ())))
+    if "change" not in body:
+        counts = (f"{body.get(name)} {name}" for name in ("new", "changed", "unchanged", "stale"))
+        return f"looked at {sources}: {', '.join(counts)}"
+    findings = [finding.get("id") for finding in body.get("findings", ())]
+    told = dict.fromkeys(map(str, (*body.get("signals", ()), *findings)))
+    what = " ".join(map(str, (body.get("change"), body.get("kind"), body.get("name"))))
+    return f"{what}, seen by {sources} [{', '.join(told) or 'no risk'}]"
+
+
 def _anything(event: Event) -> str:
     return " ".join(f"{name}={json.dumps(value)}" for name, value in event["body"].items())
 
@@ -147,6 +160,7 @@ _SUMMARIES: Mapping[str, Callable[[Event], str]] = {
     "decision": _call,
     "secret_access": _access,
     "outcome": _ended,
+    "discovery": _discovered,
     "alert": _alert,
 }
 _STORIES: Mapping[str, Callable[[Event], Iterator[Field]]] = {

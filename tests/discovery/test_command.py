@@ -35,6 +35,9 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(terminal: Terminal
     again = terminal.does("discover", "scan", "--source", "files").out
     assert "0 new, 0 changed, 1 unchanged, 0 stale" in again
     assert KEY not in said + again + str(found)
+    told = terminal.does("audit", "tail").out
+    assert "new server github, seen by files [mcp_unpinned_package, plain_secret]" in told
+    assert "looked at files: 0 new, 0 changed, 1 unchanged, 0 stale" in told
 
 
 def test_a_server_that_changed_or_went_is_told(terminal: Terminal, tmp_path: Path) -> None:
