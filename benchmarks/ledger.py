@@ -90,8 +90,8 @@ async def rate(ledger: Ledger, in_flight: int, seconds: float) -> dict[str, floa
 
 
 @contextmanager
-def stock() -> Iterator[int]:
-    """A mitmdump without any addon of ours in front of the upstream; its port."""
+def stock() -> Iterator[tuple[int, int]]:
+    """A mitmdump without any addon of ours in front of the upstream; the ports of both."""
     upstream, proxy = free_ports(2)
     command = [str(Path(sys.executable).parent / "mitmdump"), "-q"]
     command += ["--mode", f"reverse:http://127.0.0.1:{upstream}@127.0.0.1:{proxy}"]
@@ -101,7 +101,7 @@ def stock() -> Iterator[int]:
         subprocess.Popen(command) as other,  # noqa: S603
     ):
         try:
-            yield proxy
+            yield proxy, upstream
         finally:
             other.terminate()
             one.terminate()
@@ -121,14 +121,14 @@ async def upstream(port: int) -> None:
         await server.serve_forever()
 
 
-async def forwarded(port: int, seconds: float, clients: int = 16) -> float:
+async def forwarded(ports: tuple[int, int], seconds: float, clients: int = 16) -> float:
     """Requests a second that come back through a proxy."""
     done = 0
     until = 0.0
 
     async def client() -> None:
         nonlocal done
-        reader, writer = await connected(port)
+        reader, writer = await connected(ports[0])
         while time.perf_counter() < until:
             writer.write(REQUEST)
             await reader.readuntil(b"\r\n\r\n")
@@ -136,8 +136,9 @@ async def forwarded(port: int, seconds: float, clients: int = 16) -> float:
             done += 1
         writer.close()
 
-    _, probe = await connected(port)
-    probe.close()
+    for port in ports:
+        _, probe = await connected(port)
+        probe.close()
     until = time.perf_counter() + seconds
     await asyncio.gather(*(client() for _ in range(clients)))
     return done / seconds
@@ -264,8 +265,8 @@ def measure(folder: Path, rows: int, calls: int) -> dict[str, Any]:
     with Database(folder / "few.db") as few, Database(folder / "many.db") as many:
         small, large = Ledger(few), Ledger(many)
         rates = {n: asyncio.run(rate(small, n, SECONDS)) for n in (1, 8, 64)}
-        with stock() as port:
-            through = asyncio.run(forwarded(port, SECONDS))
+        with stock() as ports:
+            through = asyncio.run(forwarded(ports, SECONDS))
         call = governed(folder / "world", calls)
         filled = _seconds(lambda: fill(many, rows))
         with Database(folder / "thousand.db") as fresh:
