@@ -19,14 +19,14 @@ from broker import (
     Wire,
 )
 from broker.recipes.client_certificate import ClientCertificate
-from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder, Standing
+from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder
 from interlock.batch import together
 from interlock.calls import Provider, describe
 from interlock.calls.fields import values_of
 from interlock.calls.usage import Usage
 from interlock.coverage import require_coverage, require_sound
 from interlock.custody import custody_of
-from interlock.delegation import DelegationError
+from interlock.declared import declare, open_goal, standing_in
 from interlock.errors import (
     ApprovalError,
     GoalClosedError,
@@ -51,11 +51,11 @@ from interlock.model import (
     Reason,
     Request,
     Server,
-    Stage,
 )
 from interlock.offers import Offers
 from interlock.plan import CHANGED, plan_for
 from interlock.purse import Purse
+from interlock.refusal import refuse, too_late, weaker
 from interlock.shadow import Shadow
 from interlock.steps import Steps
 from interlock.store.approvals import spend as use
@@ -170,7 +170,7 @@ class Governor:
         provider = self.provider_at(request.authority)
         call = await self._described(request, provider, now)
         standing = standing_in(self.installation, agent, declared, now)
-        goal = _open_goal(agent, call, standing, now)
+        goal = open_goal(agent, call, standing, now)
         choose = partial(plan_for, self.installation, agent, call, goal)
         plan = choose(now)
 
@@ -189,16 +189,14 @@ class Governor:
             decision = asked(self._decision_point)
             shadow = tuple(self._shadow.differences(decision, asked))
             for other in others:
-                decision = _weaker(decision, asked(self._decision_point, secret=other))
+                decision = weaker(decision, asked(self._decision_point, secret=other))
             verdict = Verdict(decision, call, agent, provider, goal, shadow, declared=declared)
             return replace(verdict, part_of=part_of, route=plan.route)
 
         verdict = judge(call, goal)
         if call.batch:
             first = verdict.decision.id
-            beside = [
-                judge(one, _open_goal(agent, one, standing, now), first) for one in call.batch
-            ]
+            beside = [judge(one, open_goal(agent, one, standing, now), first) for one in call.batch]
             verdict = together(replace(verdict, part_of=first, beside=tuple(beside)))
         decision = verdict.decision
         steps.over("decide")
@@ -210,9 +208,9 @@ class Governor:
                 plan = CHANGED
         credentials: tuple[Credential, ...] = ()
         if plan.objection:
-            verdict = self._refuse(verdict, plan.objection)
+            verdict = refuse(verdict, plan.objection)
         if unknown and not verdict.decision.refused:
-            verdict = self._refuse(verdict, Reason("secret_unavailable", unknown))
+            verdict = refuse(verdict, Reason("secret_unavailable", unknown))
         if not verdict.decision.refused:
             try:
                 credentials = await self._purse.open(plan, agent, request.authority)
@@ -220,7 +218,7 @@ class Governor:
                 if credentials:
                     steps.over("fetch")
             except SecretUnavailableError as e:
-                verdict = self._refuse(verdict, Reason("secret_unavailable", str(e)))
+                verdict = refuse(verdict, Reason("secret_unavailable", str(e)))
         verdict = await self._record(verdict, declared, credentials, now)
         steps.over("record")
         return verdict
@@ -250,7 +248,7 @@ class Governor:
             )
         except (GoalClosedError, ApprovalError) as e:
             # Another call was faster: it took the last action of the goal, or the approval.
-            verdict = _too_late(verdict, e)
+            verdict = too_late(verdict, e)
             # The key of a goal is gone with the goal.
             if verdict.decision.refused or any(each.binding.goals for each in credentials):
                 credentials = ()
@@ -259,7 +257,7 @@ class Governor:
             if credentials or verdict.decision.mode is Mode.ENFORCE:
                 # Its decision may be on disk later, and would look as if the call had left.
                 self.close(verdict, {"ended": "refused", "error": "ledger_unavailable"}, None)
-                return self._refuse(verdict, Reason("ledger_unavailable", str(e)))
+                return refuse(verdict, Reason("ledger_unavailable", str(e)))
             return verdict
         try:
             for grant, each in taken:
@@ -273,7 +271,7 @@ class Governor:
                     verdict = replace(verdict, capability=capability)
         except SecretUnavailableError as e:
             self.close(verdict, {"error": f"secret_unavailable: {e.why}"}, None)
-            return self._refuse(verdict, Reason("secret_unavailable", str(e)))
+            return refuse(verdict, Reason("secret_unavailable", str(e)))
         return verdict
 
     def redeem(self, verdict: Verdict, capability: Capability, token: str, wire: Wire) -> Secret:
@@ -423,75 +421,9 @@ class Governor:
 
         self.installation.ledger.note(event, count)
 
-    def _refuse(self, verdict: Verdict, reason: Reason) -> Verdict:
-        """Turn a verdict into a refusal that holds in both modes; a policy's effects do not."""
-        decision = replace(
-            verdict.decision,
-            effect=Effect.DENY,
-            enforced=True,
-            stage=Stage.POLICY,
-            reasons=(reason,),
-            quarantine="",
-        )
-        return replace(verdict, decision=decision)
-
     def _adopt(self, policies: Policies, intents: Intents) -> None:
         """Put a policy set in force; raise PolicyError when it cannot judge every call (I7)."""
         require_coverage(policies, self.installation.catalogue)
         self._shadow.follow(policies, intents)
         self._decision_point = DecisionPoint(policies, intents)
         announce_policies(self.installation.ledger, policies.digest, len(policies))
-
-
-def _weaker(one: Decision, other: Decision) -> Decision:
-    """Of two decisions about one call, the one that lets less through."""
-    order = (Effect.DENY, Effect.NEEDS_APPROVAL, Effect.ALLOW)
-    return min(one, other, key=lambda decision: order.index(decision.effect))
-
-
-def declare(agent: Agent, said: Mapping[str, str]) -> Declaration:
-    """What holds of a declaration: what the session pins, what was said, what is registered."""
-    pinned = agent.pinned
-    return Declaration(
-        intent=pinned.intent or said.get("intent") or agent.intent,
-        intent_category=pinned.intent_category
-        or said.get("intent_category")
-        or agent.intent_category,
-        goal=pinned.goal or said.get("goal") or agent.goal,
-        delegation=pinned.delegation or said.get("delegation", ""),
-        approval=said.get("approval", ""),
-    )
-
-
-def standing_in(records: Installation, agent: Agent, declared: Declaration, now: float) -> Standing:
-    """Look up what a declaration names: the goal, and the chain of delegation."""
-    goal = records.goals.get(declared.goal) if declared.goal else None
-    if not declared.delegation:
-        return Standing(goal)
-    try:
-        return Standing(goal, records.verify_delegation(agent.name, declared.delegation, now))
-    except (DelegationError, RegistryError) as e:
-        return Standing(goal, broken=str(e))
-
-
-def _too_late(verdict: Verdict, error: GoalClosedError | ApprovalError) -> Verdict:
-    """The denial for what could not be spent; nothing is tried a second time."""
-    closed = isinstance(error, GoalClosedError)
-    told = verdict.decision.told
-    if told and isinstance(error, GoalClosedError):
-        told = replace(told, goal_status=error.status)
-    decision = replace(
-        verdict.decision,
-        effect=Effect.DENY,
-        stage=Stage.GOAL if closed else Stage.APPROVAL,
-        reasons=(Reason("goal-not-active" if closed else "approval-not-valid", str(error)),),
-        told=told,
-    )
-    return replace(verdict, decision=decision, goal="", approval="")
-
-
-def _open_goal(agent: Agent, call: Call, standing: Standing, now: float) -> str:
-    """The id of the goal that a call counts against; empty when there is none, or it is closed."""
-    goal = standing.goal
-    is_open = goal and goal.standing(agent.name, call.action, now) is Status.ACTIVE
-    return goal.id if goal and is_open else ""

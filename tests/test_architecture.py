@@ -18,6 +18,8 @@ ORDER = (
     ("addons",),
     (
         "interlock.governor",
+        "interlock.declared",
+        "interlock.refusal",
         "interlock.batch",
         "interlock.coverage",
         "interlock.offers",

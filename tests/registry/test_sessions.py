@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from interlock.declared import declare
 from interlock.errors import GoalError, IdentityError, RegistryError
-from interlock.governor import declare
 from interlock.installation import Installation
 from interlock.model import Agent, Declaration, Trust
 from interlock.settings import Settings
