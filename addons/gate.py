@@ -52,6 +52,7 @@ class Gate:
         """Decide on any other request once its body is complete."""
         if flow.request.stream:  # of gRPC, here at its end; with no body, before it leaves
             flow.response = self._door.refused.pop(flow, flow.response)
+            flow.request.trailers = None
             return
         await self._decide(flow)
 

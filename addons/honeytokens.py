@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 
 from mitmproxy import http
+from mitmproxy.websocket import WebSocketMessage
 
 from addons import refusals, views
 from addons.cutoff import cut
@@ -22,8 +23,7 @@ from interlock.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
-# How much of a conversation stays to be looked at; mitmproxy would keep all of it.
-KEPT_MESSAGES = 16
+KEPT_MESSAGES, KEPT_BYTES = 16, 1 << 20
 RAISED = "interlock_honeytoken"
 
 
@@ -57,10 +57,8 @@ class Honeytokens:
         coding = flow.request.headers.get("content-encoding", "")
         trailers = flow.request.trailers
         sighting = look_in_head(detector, (), trailers.fields) if trailers else None
-        if not sighting and (len(body) <= PIECE and not coding):
-            sighting = look_in_body(detector, body, coding)
-        elif not sighting:
-            sighting = await asyncio.to_thread(look_in_body, detector, body, coding)
+        if not sighting:
+            sighting = await _look_into(detector, body, coding)
         if sighting:
             await self._raise(governor, flow, sighting)
 
@@ -68,12 +66,12 @@ class Honeytokens:
         """Look at a message of an agent; one that cannot be looked at does not pass either."""
         messages = flow.websocket.messages if flow.websocket else []
         message = messages[-1]
-        del messages[:-KEPT_MESSAGES]
+        forget(messages)
         if not message.from_client:
             return
         try:
             governor, detector = self._watching()
-            if not detector or not (sighting := look_in_body(detector, message.content, "")):
+            if not detector or not (sighting := await _look_into(detector, message.content)):
                 return
             account = self._door.accounts[flow.id]
             await raise_alarm(governor, _request(flow), account.verdict.agent, sighting)
@@ -115,6 +113,24 @@ class Honeytokens:
             return agent_of(self._door, flow, proof)
         except IdentityError:
             return UNIDENTIFIED
+
+
+async def _look_into(detector: Detector, body: bytes, coding: str = "") -> Sighting | None:
+    """Look into a body or a message, without keeping others waiting for a long one."""
+    if len(body) <= PIECE and not coding:
+        return look_in_body(detector, body, coding)
+    return await asyncio.to_thread(look_in_body, detector, body, coding)
+
+
+def forget(messages: list[WebSocketMessage]) -> None:
+    """Keep the last messages of a conversation for people to look at; mitmproxy keeps all."""
+    kept, size = 0, 0
+    for message in reversed(messages):
+        size += len(message.content)
+        if kept and (kept == KEPT_MESSAGES or size > KEPT_BYTES):
+            break
+        kept += 1
+    del messages[:-kept]
 
 
 def sound(governor: Governor, verdict: Verdict, honeytoken: str) -> None:

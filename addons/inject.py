@@ -32,11 +32,11 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
     ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers.http._http1 import Http1Connection
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
 
-from addons import refusals
 from addons.admission import admit
+from addons.broken import broken, explained
 from addons.clearance import Refused
 from addons.client_certificate import granted_to, is_fit, show
 from addons.conversation import Breach, Conversation
@@ -45,8 +45,7 @@ from addons.ending import BROKE_OFF, OURS
 from addons.handshake import accepts
 from addons.head import too_long
 from addons.mcp import Told
-from addons.passage import Passage, broken
-from addons.rpc import in_rpc, is_rpc
+from addons.passage import Passage
 from addons.stream import StreamLayer
 from broker import BrokerError
 
@@ -54,12 +53,6 @@ log = logging.getLogger(__name__)
 
 # Where mitmproxy's log lines begin to quote.
 QUOTES = re.compile(r"[:'\"]")
-# What we answer ourselves when mitmproxy gives up.
-EXPLAINED = {
-    ErrorCode.CONNECT_FAILED: 502,
-    ErrorCode.GENERIC_SERVER_ERROR: 502,
-    ErrorCode.REQUEST_TOO_LARGE: 413,
-}
 
 
 class BoundaryLayer(HttpLayer):
@@ -86,13 +79,8 @@ class BoundaryLayer(HttpLayer):
             log.exception("the HTTP layer failed; the connection is closed")
             yield commands.CloseConnection(self.context.client)
             return
-        if isinstance(event, events.DataReceived) and self._head_is_too_long():
-            most = self.door.limits.header_bytes
-            log.warning("a request head of more than %s bytes; connection closed", most)
-            answer = too_long(most)
-            answer.headers["connection"] = "close"
-            yield commands.SendData(self.context.client, assemble_response(answer))
-            yield commands.CloseConnection(self.context.client)
+        if isinstance(event, events.DataReceived) and self._head_is_too_long(event.connection):
+            yield from self._cut_head(event.connection)
 
     def _told(self, event: Told) -> layer.CommandGenerator[None]:
         """Add our own words to the answer of a stream, which may be inside one of the tunnels."""
@@ -162,13 +150,26 @@ class BoundaryLayer(HttpLayer):
         ]:
             del self.connections[ended]
 
-    def _head_is_too_long(self) -> bool:
-        agent = self.connections.get(self.context.client)
+    def _head_is_too_long(self, peer: connection.Connection) -> bool:
+        known = self.connections.get(peer)
+        reader = known.context.layers[-1] if known else None
         return (
-            isinstance(agent, Http1Server)
-            and agent.state == agent.read_headers
-            and len(agent.buf) > self.door.limits.header_bytes
+            isinstance(reader, Http1Connection)
+            and reader.state == reader.read_headers
+            and len(reader.buf) > self.door.limits.header_bytes
         )
+
+    def _cut_head(self, peer: connection.Connection) -> layer.CommandGenerator[None]:
+        """Read no more of a head without end; an agent is told why, an upstream is given up."""
+        most = self.door.limits.header_bytes
+        log.warning("a head of more than %s bytes (limit interlock_header_bytes)", most)
+        if peer is self.context.client:
+            answer = too_long(most)
+            answer.headers["connection"] = "close"
+            yield commands.SendData(peer, assemble_response(answer))
+            yield commands.CloseConnection(peer)
+        elif known := self.connections.get(peer):
+            yield from self.event_to_child(known, events.ConnectionClosed(peer))
 
     def _guarded(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
         """Guard every event between the stream (the flow's side) and a server connection."""
@@ -203,7 +204,7 @@ class BoundaryLayer(HttpLayer):
         elif isinstance(event, RequestProtocolError):
             self.passages.pop(event.stream_id, None)
         elif isinstance(event, ResponseProtocolError):
-            for part in self._explained(event):
+            for part in explained(self.door, self.streams.get(event.stream_id), event):
                 yield from super().event_to_child(child, part)
             return
         yield from super().event_to_child(child, event)
@@ -280,28 +281,6 @@ class BoundaryLayer(HttpLayer):
             raise RuntimeError("a request reached the wire without a passage")
         return passage
 
-    def _explained(self, event: ResponseProtocolError) -> list[events.Event]:
-        """An error, as an answer that the agent's SDK can read.
-
-        Only where nothing of an answer has left yet; else the connection must break off.
-        """
-        stream = self.streams.get(event.stream_id)
-        if stream is None or event.code not in EXPLAINED or stream.flow.response:
-            return [event]
-        answer = self.door.refused.pop(stream.flow, None)
-        if answer is None:
-            answer = refusals.broken_off(stream.flow, event.message, status=EXPLAINED[event.code])
-            if is_rpc(stream.flow.request):
-                answer = in_rpc(answer)
-        # Of a request that was not read to its end the rest is still to come: hang up.
-        unread = [event] if event.code is ErrorCode.REQUEST_TOO_LARGE else []
-        return [
-            ResponseHeaders(event.stream_id, answer, end_stream=not answer.raw_content),
-            ResponseData(event.stream_id, answer.raw_content or b""),
-            ResponseEndOfMessage(event.stream_id),
-            *unread,
-        ]
-
     def _admit(
         self, stream: HttpStream, event: GetHttpConnectionCompleted
     ) -> GetHttpConnectionCompleted:
@@ -317,10 +296,10 @@ class BoundaryLayer(HttpLayer):
             self.passages[stream.stream_id] = admit(self.door, stream.flow, clearance, server)
         except (Refused, BrokerError) as e:
             log.warning("refused at the wire: %s", e)
-            return GetHttpConnectionCompleted(event.command, (None, f"Interlock: {e}"))
+            return GetHttpConnectionCompleted(event.command, (None, f"{OURS}{e}"))
         except Exception:
             log.exception("the wire boundary failed; the call is refused")
-            return GetHttpConnectionCompleted(event.command, (None, "Interlock: refused"))
+            return GetHttpConnectionCompleted(event.command, (None, OURS + "refused"))
         return event
 
 

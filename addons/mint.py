@@ -16,8 +16,9 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from addons import refusals
+from addons.broken import broken
 from addons.door import Door
-from addons.passage import Passage, broken
+from addons.passage import Passage
 from addons.stage import DIGESTS, Decode, Unreadable
 from interlock.errors import StoreError
 from interlock.minting.capture import MOST_BYTES

@@ -7,15 +7,14 @@ from dataclasses import replace
 from mitmproxy import http
 from mitmproxy.proxy import events
 from mitmproxy.proxy.layers.http._events import (
-    ErrorCode,
     HttpEvent,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
-    ResponseProtocolError,
     ResponseTrailers,
 )
 
+from addons.broken import broken
 from addons.conversation import Conversation
 from addons.door import Account
 from addons.rpc import RpcScrub, Upload
@@ -161,15 +160,6 @@ def sent_as(request: http.Request, outgoing: Outgoing) -> http.Request:
             sent.headers.pop(name, None)
         sent.headers["content-length"] = str(len(outgoing.body))
     return sent
-
-
-def broken(stream_id: int, why: str) -> ResponseProtocolError:
-    """An answer that does not come through, in our own words.
-
-    mitmproxy's words would quote the upstream's bytes, and the secret with them, to the agent,
-    the log and the ledger.
-    """
-    return ResponseProtocolError(stream_id, f"Interlock: {why}", ErrorCode.GENERIC_SERVER_ERROR)
 
 
 def _fed(stages: Sequence[Stage], data: bytes) -> Iterator[bytes]:

@@ -83,6 +83,17 @@ def test_decodes_megabytes(text: str) -> None:
     assert decoded(encoded(data, text), text, len(data) * 2) == data
 
 
+@pytest.mark.parametrize("wbits", [16 | zlib.MAX_WBITS, zlib.MAX_WBITS], ids=["gzip", "deflate"])
+def test_delivers_a_live_event_at_once(wbits: int) -> None:
+    """What the sender has flushed is there, whatever may follow."""
+    packed = zlib.compressobj(wbits=wbits)
+    decoder = Decoder(["gzip" if wbits > zlib.MAX_WBITS else "deflate"], RATIO)
+    for number in range(3):
+        event = b"data: %d\n\n" % number
+        sent = packed.compress(event) + packed.flush(zlib.Z_SYNC_FLUSH)
+        assert b"".join(decoder.feed(sent)) == event
+
+
 @pytest.mark.parametrize("text", SEVERAL)
 def test_breaks_a_bomb_off(text: str) -> None:
     """A few hundred bytes that make 16 MiB stop at the first MiB, in little memory."""

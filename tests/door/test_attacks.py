@@ -240,6 +240,15 @@ class TestEveryCallHasAnEnd:
         assert got.startswith(b"HTTP/1.1 431")
         assert b"interlock_header_bytes" in got
 
+    def test_an_answer_whose_head_has_no_end_is_given_up(self, world: World, mode: Mode) -> None:
+        """An upstream cannot fill our memory with it either."""
+        answer = b"HTTP/1.1 200 OK\r\nX: {key}" + b"a" * (4 << 20)
+        with bound(world, answer) as upstream:
+            got = tunnelled(world, mode, upstream.authority)
+        assert got.startswith(b"HTTP/1.1 502")
+        assert OPENAI_KEY.encode() not in got
+        assert "interlock_header_bytes" in world.doors[mode].log
+
     def test_a_trailer_does_not_leave_the_agent_hanging(self, world: World) -> None:
         """An answer with trailers ends, one way or the other, and is recorded."""
         answer = (

@@ -176,6 +176,14 @@ def peak(pid: int) -> int:
     return int(line.split()[1]) << 10
 
 
+def test_no_answer_offers_a_way_around(world: World, mode: Mode) -> None:
+    """`Alt-Svc` would lead an agent to HTTP/3, which nobody governs."""
+    with bound(world, answer("", b"ok", b'Alt-Svc: h3=":443"')) as upstream:
+        got = tunnelled(world, mode, upstream.authority)
+    assert got.endswith(b"ok")
+    assert b"alt-svc" not in got.lower()
+
+
 class TestARequestOutOfBounds:
     """A refused call says which limit, and the upstream receives nothing."""
 

@@ -219,6 +219,15 @@ def test_the_call_is_recorded(world: World, door: FrontDoor, greeter: Greeter) -
     assert (outcome["messages_up"], outcome["messages_down"]) == (1, 5)
 
 
+def test_observe_mode_lets_a_call_go_on(world: World, greeter: Greeter) -> None:
+    """What no policy permits is only told."""
+    observing = world.doors[Mode.OBSERVE]
+    with channel(observing, greeter.port, key=world.keys[TRUSTED]) as agent:
+        streamed = agent.call("unary_stream", "Stream", b"go")
+        assert len(list(streamed)) == 5
+    assert ("interlock-decision", "would_deny") in streamed.initial_metadata()
+
+
 def test_no_message_and_no_metadata_brings_the_key_back(agent: Channel) -> None:
     """Masked at the head, in messages, in trailers and in the text of the status."""
     streamed = agent.call("unary_stream", "Leak", b"please")

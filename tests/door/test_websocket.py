@@ -9,13 +9,16 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from mitmproxy.websocket import WebSocketMessage
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import Server, ServerConnection, serve
+from wsproto.frame_protocol import Opcode
 
+from addons.honeytokens import forget
 from broker import Secret
 from interlock.demo.front_door import FrontDoor
-from interlock.model import Agent, Authority, Binding, Mode, Trust
+from interlock.model import Agent, Authority, Binding, Declaration, Mode, Trust
 from interlock.store.goals import Goal, Status
 from tests.door.raw import bound, exchanged, tunnelled
 from tests.door.world import OPENAI_KEY, TRUSTED, UNVERIFIED, World
@@ -129,11 +132,12 @@ def opened(
     *,
     style: str = "proxy",
     agent: str = TRUSTED,
+    key: str = "",
     **headers: str,
 ) -> ClientConnection:
     """Open a conversation as an agent would, knowing the authority of the door alone."""
     trust = ssl.create_default_context(cafile=door.ca)
-    key = world.keys[agent]
+    key = key or world.keys[agent]
     if style == "proxy":
         base, proxy = f"wss://localhost:{realtime.port}", door.proxy(agent, key)
     else:
@@ -279,6 +283,33 @@ def test_an_open_conversation_ends_when_its_agent_is_cut_off(
         world.change(lambda i: i.registry.set_trust(name, Trust.QUARANTINED))
         _listen_until(agent, time.monotonic() + AT_MOST_S)
     assert ended(world, agent)["error"]
+
+
+def test_an_open_conversation_ends_with_its_session(
+    world: World, doors: dict[Mode, FrontDoor], realtime: Realtime, mode: Mode
+) -> None:
+    """Within a second, in both modes: what proves nobody any more opens nothing."""
+    session, token = world.change(
+        lambda i: i.start_session(TRUSTED, Declaration(), ttl=600, now=time.time())
+    )
+    with opened(world, doors[mode], realtime, "ticks", key=token) as agent:
+        assert agent.recv(20) == "tick"
+        world.change(lambda i: i.sessions.end(session.id, time.time()))
+        _listen_until(agent, time.monotonic() + AT_MOST_S)
+
+
+def test_what_is_kept_of_a_conversation_is_bounded() -> None:
+    """The last message always, more of them while they are few and small."""
+
+    def said(*sizes: int) -> list[int]:
+        messages = [WebSocketMessage(Opcode.BINARY, True, bytes(size)) for size in sizes]
+        forget(messages)
+        return [len(message.content) for message in messages]
+
+    assert said(1, 2, 3) == [1, 2, 3]
+    assert said(*range(20)) == list(range(4, 20))
+    assert said(5, 2 << 20) == [2 << 20]
+    assert said(5, 1 << 19, 1 << 19) == [1 << 19, 1 << 19]
 
 
 def test_an_open_conversation_ends_with_its_goal(
