@@ -18,10 +18,10 @@ from addons.gate import Gate  # noqa: E402
 from addons.head import Head  # noqa: E402
 from addons.honeytokens import Honeytokens  # noqa: E402
 from addons.identity import Identity  # noqa: E402
-from addons.inject import Inject  # noqa: E402
 from addons.mint import Mint  # noqa: E402
 from addons.options import Options  # noqa: E402
 from addons.outcome import Outcome  # noqa: E402
+from addons.placer import Inject  # noqa: E402
 from addons.settlement import Settlement  # noqa: E402
 from addons.stream import Stream  # noqa: E402
 from addons.webhooks import Webhooks  # noqa: E402

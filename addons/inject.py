@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from mitmproxy import connection, ctx, tls
+from mitmproxy import connection
 from mitmproxy.net.http.http1 import assemble_response
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
@@ -38,7 +38,7 @@ from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from addons.admission import admit
 from addons.broken import broken, explained
 from addons.clearance import Refused
-from addons.client_certificate import granted_to, is_fit, show
+from addons.client_certificate import granted_to, is_fit
 from addons.conversation import Breach, Conversation
 from addons.door import Door, Shown
 from addons.ending import BROKE_OFF, OURS
@@ -301,39 +301,3 @@ class BoundaryLayer(HttpLayer):
             log.exception("the wire boundary failed; the call is refused")
             return GetHttpConnectionCompleted(event.command, (None, OURS + "refused"))
         return event
-
-
-class Inject:
-    """Puts the boundary in place of every HTTP layer."""
-
-    def __init__(self, door: Door) -> None:
-        self._placer = Placer(door)
-
-    def running(self) -> None:
-        """Go to the end of the chain: the layer must have been chosen when we replace it."""
-        ctx.master.addons.add(self._placer)
-
-    def done(self) -> None:
-        """Leave with the script."""
-        if ctx.master.addons.get("placer"):
-            ctx.master.addons.remove(self._placer)
-
-
-class Placer:
-    """Turns the HTTP layer that mitmproxy chose into our boundary, and sees to its connections."""
-
-    def __init__(self, door: Door) -> None:
-        self._door = door
-
-    def tls_start_server(self, data: tls.TlsData) -> None:
-        """Show the client certificate that a connection is for, once mitmproxy has set it up."""
-        show(self._door, data)
-
-    def next_layer(self, nextlayer: layer.NextLayer) -> None:
-        """Find the HTTP layer in the stack that was chosen (base-URL mode wraps it in TLS)."""
-        found: Any = nextlayer.layer
-        while found is not None:
-            if type(found) is HttpLayer:
-                BoundaryLayer.guard(found, self._door)
-                return
-            found = getattr(found, "child_layer", None)

@@ -9,13 +9,14 @@ from addons.conversation import Breach, Conversation, Pace
 from addons.door import Account
 from broker import Mask
 from interlock.settings import Limits
+from interlock.steps import Steps
 
 KEY = b"sk-live-0123456789abcdef"
 
 
 def conversation(**limits: int) -> tuple[Conversation, Account]:
     """A conversation that knows one secret, and its account."""
-    account = Account(None, "client", 0.0)  # type: ignore[arg-type]
+    account = Account(None, "client", Steps())  # type: ignore[arg-type]
     return Conversation(account, Mask([KEY]), Limits(**limits), lambda: 0.0), account
 
 

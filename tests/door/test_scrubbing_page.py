@@ -37,6 +37,7 @@ from addons.door import Account
 from addons.passage import Passage, stages_for
 from broker import Mask
 from interlock.settings import Limits
+from interlock.steps import Steps
 
 STARS = b"*" * 20
 PAGE = Path(__file__).parents[2] / "docs" / "scrubbing.md"
@@ -57,6 +58,7 @@ def aligned(shift: int, alphabet: Callable[[bytes], bytes], text: str) -> bytes:
     return alphabet(b"_" * shift + text.encode() + b"_" * (3 - shift))
 
 
+OFF = ("aligned", "one byte off", "two bytes off")
 FORMS: dict[str, Form] = {
     "as it is": str.encode,
     "behind a scheme: `Bearer KEY`": lambda key: b"Bearer " + key.encode(),
@@ -64,7 +66,7 @@ FORMS: dict[str, Form] = {
         b"Basic " + base64.b64encode(b"user:" + key.encode())
     ),
     **{
-        f"base64, {name} alphabet, {shift} bytes off": partial(aligned, shift, alphabet)
+        f"base64, {name} alphabet, {OFF[shift]}": partial(aligned, shift, alphabet)
         for name, alphabet in (
             ("standard", base64.b64encode),
             ("URL", base64.urlsafe_b64encode),
@@ -138,7 +140,7 @@ def agent_request(*, stream: bool = False) -> http.Request:
 
 def passed(events: Iterable[HttpEvent], *, stream: bool = False) -> list[HttpEvent]:
     """What the agent gets in place of the events of an answer."""
-    account = Account(None, "client", 0.0)  # type: ignore[arg-type]
+    account = Account(None, "client", Steps())  # type: ignore[arg-type]
     stages = stages_for(account, mask(), Limits(), agent_request(stream=stream))
     passage = Passage(account, stages)
     return [shown for event in events for shown in passage.inward(event)]  # type: ignore[misc]
@@ -202,7 +204,7 @@ def in_pieces(form: bytes) -> bytes:
 
 def in_message(form: bytes, *, text: bool) -> bytes:
     """What a WebSocket delivers, with a form in one frame and in two."""
-    account = Account(None, "client", 0.0)  # type: ignore[arg-type]
+    account = Account(None, "client", Steps())  # type: ignore[arg-type]
     talk = Conversation(account, mask(), Limits())
     server = FrameProtocol(client=False, extensions=[])
     if text:

@@ -1,0 +1,47 @@
+"""Puts the wire boundary in place of every HTTP layer that mitmproxy chooses."""
+
+from typing import Any
+
+from mitmproxy import ctx, tls
+from mitmproxy.proxy import layer
+from mitmproxy.proxy.layers.http import HttpLayer
+
+from addons.client_certificate import show
+from addons.door import Door
+from addons.inject import BoundaryLayer
+
+
+class Inject:
+    """Puts the boundary in place of every HTTP layer."""
+
+    def __init__(self, door: Door) -> None:
+        self._placer = Placer(door)
+
+    def running(self) -> None:
+        """Go to the end of the chain: the layer must have been chosen when we replace it."""
+        ctx.master.addons.add(self._placer)
+
+    def done(self) -> None:
+        """Leave with the script."""
+        if ctx.master.addons.get("placer"):
+            ctx.master.addons.remove(self._placer)
+
+
+class Placer:
+    """Turns the HTTP layer that mitmproxy chose into our boundary, and sees to its connections."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def tls_start_server(self, data: tls.TlsData) -> None:
+        """Show the client certificate that a connection is for, once mitmproxy has set it up."""
+        show(self._door, data)
+
+    def next_layer(self, nextlayer: layer.NextLayer) -> None:
+        """Find the HTTP layer in the stack that was chosen (base-URL mode wraps it in TLS)."""
+        found: Any = nextlayer.layer
+        while found is not None:
+            if type(found) is HttpLayer:
+                BoundaryLayer.guard(found, self._door)
+                return
+            found = getattr(found, "child_layer", None)
