@@ -227,7 +227,8 @@ class TestEveryCallHasAnEnd:
                 httpx.Client(proxy=proxy, verify=world.trust(mode), trust_env=False) as client,
                 client.stream("GET", f"{world.openai}/ticks?count=500&interval=20") as stream,
             ):
-                next(stream.iter_raw())
+                events = stream.iter_raw()  # held, because httpx hangs up when it is dropped
+                next(events)
                 door.process.terminate()
                 door.process.wait(10)
             decision_id = stream.headers["interlock-decision-id"]
