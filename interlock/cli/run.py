@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Annotated
 
@@ -26,6 +26,7 @@ from interlock.cli.environment import (
     Way,
 )
 from interlock.cli.home import changing, settings_of
+from interlock.cli.isolation import seen_from_inside, start
 from interlock.cli.printing import Json, complain, say_json
 from interlock.cli.session import (
     DEFAULT_TTL_S,
@@ -72,6 +73,12 @@ def run(
             help="Where the front door listens; default 127.0.0.1:8080.",
         ),
     ] = None,
+    isolate: Annotated[
+        bool,
+        typer.Option(
+            "--isolate", help="In a network in which there is nothing but the front door."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a command as one session of an agent; its exit code is the command's.
@@ -79,7 +86,8 @@ def run(
     The command gets proxy, certificate and the session's token in its environment, and no
     provider's key: where one stands, the token takes its place. Signals are passed on. The
     session ends with the command. Without a front door that answers nothing is run. With --json
-    one object about the session goes to stderr.
+    one object about the session goes to stderr. --isolate needs a Linux that allows user
+    namespaces, and no root; where it cannot isolate, nothing is run.
     """
     settings, door = settings_of(context), proxy or DEFAULT_PROXY
     program = shutil.which(command[0])
@@ -89,8 +97,13 @@ def run(
     _require_door(door)
     pinned = Declaration(intent, intent_category, goal, read_chain_file(delegation))
     with _session(settings, agent, pinned, ttl or DEFAULT_TTL_S, as_json=as_json) as (id_, token):
-        way = Way(agent, token, certificate, settings.ca / JAVA_TRUST_STORE, door)
-        code = _wait(program, command, environment(os.environ, way, id_))
+        seen = seen_from_inside(door) if isolate else door
+        way = Way(agent, token, certificate, settings.ca / JAVA_TRUST_STORE, seen)
+        environ = environment(os.environ, way, id_)
+        words = [program, *command[1:]]
+        code = _wait(
+            lambda: start(words, environ, door) if isolate else subprocess.Popen(words, env=environ)
+        )
     raise typer.Exit(code)
 
 
@@ -123,8 +136,8 @@ def _session(
             complain(str(e))
 
 
-def _wait(program: str, command: list[str], environ: Mapping[str, str]) -> int:
-    """Run the command to its end, pass signals on, and answer its exit code as a shell does."""
+def _wait(begin: Callable[[], subprocess.Popen[bytes]]) -> int:
+    """Run a command to its end, pass signals on, and answer its exit code as a shell does."""
     child: subprocess.Popen[bytes] | None = None
     early: list[int] = []
 
@@ -137,7 +150,7 @@ def _wait(program: str, command: list[str], environ: Mapping[str, str]) -> int:
 
     before = {number: signal.signal(number, pass_on) for number in PASSED_ON}
     try:
-        child = subprocess.Popen([program, *command[1:]], env=environ)
+        child = begin()
         for number in early:
             child.send_signal(number)
         code = child.wait()

@@ -1,5 +1,6 @@
 """What people type, read once at the edge: durations, names, hosts, plain text."""
 
+import ipaddress
 import re
 import time
 from collections.abc import Callable
@@ -25,6 +26,11 @@ def parse_duration(text: str) -> float:
     if not 0 < seconds <= LONGEST_DURATION_S:
         raise ValueError(f"{text[:40]!r} is not a duration such as 45s, 30m, 8h or 90d")
     return float(seconds)
+
+
+def parse_address(text: str) -> str:
+    """Read an IP address; raises ValueError."""
+    return str(ipaddress.ip_address(text))
 
 
 def parse_moment(text: str) -> float:
