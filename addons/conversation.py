@@ -88,8 +88,7 @@ class _Side:
     def __init__(self, protocol: FrameProtocol, most: int) -> None:
         self.protocol = protocol
         self._most = most
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._said = bytearray()
 
     def hear(self, data: bytes) -> list[tuple[Opcode, bytes]]:
         """Answer what is complete: messages, and control frames between them; raises Breach."""
@@ -114,17 +113,15 @@ class _Side:
                 payload = bytes(data)
         if frame.opcode.iscontrol():
             return payload
-        self._parts.append(payload)
-        self._size += len(payload)
-        if self._size > self._most:
+        self._said += payload
+        if len(self._said) > self._most:
             raise Breach(
                 CloseReason.MESSAGE_TOO_BIG,
                 f"a message has more than {self._most} bytes (limit interlock_message_bytes)",
             )
         if not frame.message_finished:
             return None
-        content = b"".join(self._parts)
-        self._parts, self._size = [], 0
+        content, self._said = bytes(self._said), bytearray()
         return content
 
 

@@ -34,6 +34,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Connection
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
+from mitmproxy.utils import human
 
 from addons.admission import admit
 from addons.broken import broken, explained
@@ -79,8 +80,8 @@ class BoundaryLayer(HttpLayer):
             log.exception("the HTTP layer failed; the connection is closed")
             yield commands.CloseConnection(self.context.client)
             return
-        if isinstance(event, events.DataReceived) and self._head_is_too_long(event.connection):
-            yield from self._cut_head(event.connection)
+        if isinstance(event, events.DataReceived) and self._keeps_too_much(event.connection):
+            yield from self._cut(event.connection)
 
     def _told(self, event: Told) -> layer.CommandGenerator[None]:
         """Add our own words to the answer of a stream, which may be inside one of the tunnels."""
@@ -150,26 +151,37 @@ class BoundaryLayer(HttpLayer):
         ]:
             del self.connections[ended]
 
-    def _head_is_too_long(self, peer: connection.Connection) -> bool:
-        known = self.connections.get(peer)
-        reader = known.context.layers[-1] if known else None
-        return (
-            isinstance(reader, Http1Connection)
-            and reader.state == reader.read_headers
-            and len(reader.buf) > self.door.limits.header_bytes
-        )
+    def _keeps_too_much(self, peer: connection.Connection) -> bool:
+        """Say whether a peer of HTTP/1 sent more than there may be of what cannot be read yet.
 
-    def _cut_head(self, peer: connection.Connection) -> layer.CommandGenerator[None]:
-        """Read no more of a head without end; an agent is told why, an upstream is given up."""
+        That is a head, the line of a chunk or trailers without end; or, before we have answered,
+        the requests that follow, of which one may have its body there already.
+        """
+        reader = self._reader(peer)
+        if reader is None:
+            return False
         most = self.door.limits.header_bytes
+        if reader.state == reader.wait:
+            most += human.parse_size(self.context.options.body_size_limit) or 0
+        return len(reader.buf) > most
+
+    def _cut(self, peer: connection.Connection) -> layer.CommandGenerator[None]:
+        """Read no more of it; an agent is told why, an upstream is given up."""
+        most, reader = self.door.limits.header_bytes, self._reader(peer)
         log.warning("a head of more than %s bytes (limit interlock_header_bytes)", most)
         if peer is self.context.client:
-            answer = too_long(most)
-            answer.headers["connection"] = "close"
-            yield commands.SendData(peer, assemble_response(answer))
+            if reader and reader.state == reader.read_headers:
+                answer = too_long(most)
+                answer.headers["connection"] = "close"
+                yield commands.SendData(peer, assemble_response(answer))
             yield commands.CloseConnection(peer)
         elif known := self.connections.get(peer):
             yield from self.event_to_child(known, events.ConnectionClosed(peer))
+
+    def _reader(self, peer: connection.Connection) -> Http1Connection | None:
+        known = self.connections.get(peer)
+        reader = known.context.layers[-1] if known else None
+        return reader if isinstance(reader, Http1Connection) else None
 
     def _guarded(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
         """Guard every event between the stream (the flow's side) and a server connection."""

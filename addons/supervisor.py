@@ -180,9 +180,13 @@ class Supervisor:
 
 
 def command(plan: Plan, sockets: listeners.Sockets, channel: int) -> Sequence[str]:
-    """The command line of a worker."""
+    """The command line of a worker.
+
+    With `-P`, for Python would look for modules in the folder that we were started in first, where
+    anybody may have put some.
+    """
     handles = json.dumps(listeners.handles_of(sockets))
-    return (sys.executable, "-m", "addons.worker", plan.dump(), handles, str(channel))
+    return (sys.executable, "-P", "-m", "addons.worker", plan.dump(), handles, str(channel))
 
 
 def _handles(sockets: listeners.Sockets) -> list[int]:

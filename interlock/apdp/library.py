@@ -16,9 +16,10 @@ from typing import Any
 
 import cedarpy
 
-from interlock.apdp.check import Finding, check
+from interlock.apdp.check import ERROR, Finding, check
 from interlock.apdp.intents import INTENTS, load_intents
 from interlock.apdp.links import LINKS
+from interlock.apdp.place import statements
 from interlock.apdp.policies import SCHEMA, load_policies, shipped
 from interlock.errors import PolicyError
 
@@ -69,6 +70,8 @@ class Library:
         path = self._own(policy.id)
         if any(one.id == policy.id for one in self.all()):
             raise PolicyError(f"there is a policy {policy.id!r} already")
+        if path.exists():
+            raise PolicyError(f"the file {path.name} holds other policies: choose another id")
         text = self._text(policy)
         with _tried(self._folder) as trial:
             (trial / path.name).write_text(text, "utf-8")
@@ -89,7 +92,9 @@ class Library:
         path.unlink()
 
     def check(self, code: str) -> tuple[Finding, ...]:
-        """All that is wrong with one text, whatever else the folder holds."""
+        """All that is wrong with one policy, whatever else the folder holds."""
+        if found := _crowd(code):
+            return (found,)
         with tempfile.TemporaryDirectory() as scratch:
             trial = Path(scratch)
             schema = self._folder / SCHEMA
@@ -192,6 +197,15 @@ def _move(written: Path, to: Path) -> None:
     with written.open("rb") as opened:
         os.fsync(opened.fileno())
     written.replace(to)
+
+
+def _crowd(code: str) -> Finding | None:
+    """What is wrong with a text of several policies; to look at a thousand takes a while."""
+    found = statements(code)
+    if len(found) < 2:
+        return None
+    second = found[1].at(found[1].head, "code has to be one policy")
+    return Finding("", second.line, second.column, ERROR, "single", second.said)
 
 
 def _bare(finding: Finding, trial: Path) -> Finding:

@@ -138,8 +138,10 @@ def known(api: Api, name: str) -> Agent:
 @router.post("/api/v1/agents/register", status_code=201, responses=responses(409))
 def register(body: NewAgent, who: Registrar, api: State) -> RegisteredAgent:
     """Register an agent; its key is in the answer, this once."""
-    if who.role is Role.SCANNER and (body.trust is not Trust.UNVERIFIED or body.ttl_s is None):
-        raise HTTPException(403, "a scanner vouches for nobody: leave out trust, and give a ttl_s")
+    vouched = body.trust is not Trust.UNVERIFIED or body.groups or body.ttl_s is None
+    if who.role is Role.SCANNER and vouched:
+        said = "a scanner vouches for nobody: leave out trust and groups, and give a ttl_s"
+        raise HTTPException(403, said)
     profile = Profile(
         type=body.agent_type,
         description=body.description,
@@ -202,13 +204,19 @@ def rotate_agent(name: str, _: Operator, api: State) -> NewKey:
 
 @router.post("/api/v1/agents/heartbeat")
 def hear_of_agents(body: Heartbeat, who: Living, api: State) -> Heard:
-    """Renew the leases of agents; names that are not registered are passed over."""
+    """Renew the leases of agents; names that are not registered are passed over.
+
+    For a scanner, so are those that it did not register itself.
+    """
     if who.agent is not None:
         if set(body.names) - {who.name}:
             raise HTTPException(403, "an agent speaks for itself alone")
         names = [who.name]
     else:
-        registered = {agent.name for agent in api.records.registry.all()}
+        registry = api.records.registry
+        registered = {agent.name for agent in registry.all()}
+        if who.role is Role.SCANNER:
+            registered &= registry.told_by(who.actor)
         names = [name for name in body.names if name in registered]
     api.beat("agent", names)
     return Heard(count=len(names))

@@ -128,6 +128,15 @@ def read_profiles(connection: sqlite3.Connection, kind: str) -> dict[str, Seen]:
     return {row["name"]: _seen(row) for row in rows}
 
 
+def names_told_by(connection: sqlite3.Connection, kind: str, source: str) -> set[str]:
+    """The holders whose profile comes from a source."""
+    rows = connection.execute(
+        "select name from profiles where kind = ? and json_extract(body, '$.source') = ?",
+        [kind, source],
+    )
+    return {row["name"] for row in rows}
+
+
 def read_profile(connection: sqlite3.Connection, kind: str, name: str) -> Seen:
     """The profile of one holder; an empty one where nothing is known."""
     row = connection.execute(

@@ -13,7 +13,15 @@ from interlock.errors import IdentityError, RegistryError
 from interlock.model import UNIDENTIFIED, Agent, Binding, Trust
 from interlock.registry.keys import digest, new_key, well_formed
 from interlock.registry.leases import Lease, insert_lease, lapsed_among, lease_of, renew
-from interlock.registry.profile import Profile, Seen, forget, read_profile, touch, write_profile
+from interlock.registry.profile import (
+    Profile,
+    Seen,
+    forget,
+    names_told_by,
+    read_profile,
+    touch,
+    write_profile,
+)
 from interlock.registry.sessions import Session, end_all, forget_sessions, open_sessions
 from interlock.registry.trust import FORGETTABLE, TRANSITIONS, require_move
 from interlock.store import Audit, Database, Snapshot
@@ -167,6 +175,10 @@ class Registry:
     def seen(self, name: str) -> Seen:
         """What is known of an agent beside who it is; little when nobody described it."""
         return self._database.read(lambda connection: read_profile(connection, KIND, name))
+
+    def told_by(self, source: str) -> set[str]:
+        """The names of the agents that were last described by a source; raises StoreError."""
+        return self._database.read(lambda connection: names_told_by(connection, KIND, source))
 
     def describe(self, name: str, profile: Profile, now: float) -> list[str]:
         """Replace what is known of an agent, and name the fields that changed.

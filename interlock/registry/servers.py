@@ -282,7 +282,7 @@ def _require_harmless(
         return
     if scanner != before.scanner:
         raise RegistryError(f"server {name!r} was registered by another")
-    moved = {"url", "command", "args"} & set(changed)
+    moved = {"url", "command", "args", "owner", "groups"} & set(changed)
     if moved and trust is not Trust.UNVERIFIED:
         raise RegistryError(f"server {name!r} is {trust}: a person has to change its {min(moved)}")
 

@@ -23,6 +23,11 @@ def folder(service: Service) -> Path:
     return service.records.settings.policies
 
 
+def contents(service: Service) -> dict[Path, str]:
+    """What stands in them."""
+    return {path: path.read_text() for path in folder(service).rglob("*") if path.is_file()}
+
+
 def test_a_policy_is_in_force_at_once_and_gone_at_once(service: Service) -> None:
     """Created, listed, asked, deleted; the ledger tells both."""
     assert service.post("/authorize", ASKED, "service")["decision"] == "deny"
@@ -62,6 +67,7 @@ MOOD = 'permit(principal, action, resource) when { context.mood == "x" };'
         pytest.param({"code": f'@id("other") {READS["code"]}'}, 400, id="another id"),
         pytest.param({"code": NESTED}, 400, id="800 parentheses"),
         pytest.param({"id": "trusted-agents-use-models"}, 409, id="an id that is taken"),
+        pytest.param({"id": "default"}, 409, id="the name of a file that is there"),
         pytest.param({"id": "../../etc/x"}, 400, id="a path"),
         pytest.param({"code": ""}, 400, id="nothing"),
         pytest.param({"description": "a\nb"}, 400, id="two lines"),
@@ -71,11 +77,11 @@ def test_what_would_not_load_is_not_written(
     shared: Service, change: dict[str, str], status: int
 ) -> None:
     """One line, without a path of this machine, and no file more or less."""
-    before = sorted(folder(shared).rglob("*"))
+    before = contents(shared)
     answer = shared.ask("POST", "/policies", "admin", READS | change)
     assert answer.status_code == status
     assert "/tmp" not in answer.text
-    assert sorted(folder(shared).rglob("*")) == before
+    assert contents(shared) == before
     assert shared.get("/policies/validate")["valid"]
 
 
@@ -113,6 +119,13 @@ def test_texts_are_validated_without_being_stored(shared: Service) -> None:
     bad = shared.post("/policies/validate/single", {"code": "permit(\nprincipal"}, "viewer")
     assert bad["valid"] is False
     assert bad["findings"][0]["line"] == 2
+
+
+def test_a_text_of_many_policies_is_not_looked_through(shared: Service) -> None:
+    """A thousand would keep a core busy for minutes, for anybody who may read."""
+    many = "permit(principal, action, resource);" * 1000
+    found = shared.post("/policies/validate/single", {"code": many}, "viewer")["findings"]
+    assert [one["rule"] for one in found] == ["single"]
 
 
 def test_metadata_and_analysis_tell_what_applies(service: Service) -> None:

@@ -46,10 +46,24 @@ def test_an_agent_is_registered_and_its_key_calls(service: Service) -> None:
 
 def test_a_scanner_vouches_for_nobody(service: Service) -> None:
     """It registers, and that is all."""
-    for more in ({"trust": "trusted"}, {"ttl_s": None}):
+    for more in ({"trust": "trusted"}, {"ttl_s": None}, {"groups": ["finance"]}):
         answer = service.ask("POST", "/api/v1/agents/register", "scanner", {"name": "x"} | more)
         assert answer.status_code == 403
     assert [agent["name"] for agent in service.get("/agents")] == ["one", "two"]
+
+
+def test_a_scanner_keeps_nobody_alive_but_whom_it_registered(service: Service) -> None:
+    """Else one that is taken over would bring back every agent that has lapsed."""
+    registry = service.records.registry
+    for name, who in (("mine", "scanner"), ("theirs", "operator")):
+        service.post("/api/v1/agents/register", {"name": name, "ttl_s": 5}, who)
+    registry.heartbeats({"mine": 0.0, "theirs": 0.0})
+    before = registry.lease("theirs")
+    beat = {"names": ["mine", "theirs", "one"]}
+    assert service.post("/api/v1/agents/heartbeat", beat, "scanner") == {"count": 1}
+    service.app.state.api.flush()
+    assert registry.lease("theirs") == before
+    assert service.post("/api/v1/agents/heartbeat", beat, "operator") == {"count": 3}
 
 
 def test_trust_moves_by_the_table_and_the_front_door_knows(service: Service) -> None:
@@ -114,6 +128,9 @@ def test_a_scanner_changes_only_what_it_found(service: Service) -> None:
     moved = WEATHER | {"url": "http://evil:8000/mcp"}
     assert service.ask("PUT", f"/mcp-servers/{mine['id']}", "scanner", moved).status_code == 409
     assert service.get(f"/mcp-servers/{mine['id']}")["url"] == WEATHER["url"]
+    for more in ({"groups": ["finance"]}, {"owner": "eve"}):
+        answer = service.ask("PUT", f"/mcp-servers/{mine['id']}", "scanner", WEATHER | more)
+        assert answer.status_code == 409
     changed = service.ask(
         "PUT", f"/mcp-servers/{mine['id']}", "scanner", WEATHER | {"version": "2"}
     )

@@ -17,6 +17,7 @@ from tests.door.raw import bound, exchanged, tunnelled
 from tests.door.world import CHAT, OPENAI_KEY, TRUSTED, World
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def get(world: World, path: str = "/v1/models", *more: str, key: bool = True) -> bytes:
@@ -240,6 +241,42 @@ class TestEveryCallHasAnEnd:
         got = exchanged(door.ports[1], door.ca, b"GET / HTTP/1.1\r\nX: " + b"a" * (256 << 10))
         assert got.startswith(b"HTTP/1.1 431")
         assert b"interlock_header_bytes" in got
+
+    @pytest.mark.parametrize(
+        "begun",
+        [
+            pytest.param(CHUNKED + b"5;x=", id="the line of a chunk"),
+            pytest.param(CHUNKED + b"0\r\n", id="trailers"),
+        ],
+    )
+    def test_framing_without_end_costs_its_connection(
+        self, world: World, mode: Mode, begun: bytes
+    ) -> None:
+        """Nothing of it is part of a body, whose limit would not count it."""
+        door, trust = world.doors[mode], world.trust(mode)
+        trust.check_hostname = False
+        with (
+            socket.create_connection(("127.0.0.1", door.ports[1]), 10) as plain,
+            trust.wrap_socket(plain) as agent,
+        ):
+            agent.settimeout(20)
+            agent.sendall(begun)
+            with pytest.raises(OSError, match=r"reset|broken|EOF|closed"):
+                agent.sendall(b"x: " + b"a" * (64 << 20))
+        assert world.received() == []
+
+    @pytest.mark.parametrize("rest", [b"5;x=", b"0\r\nX: "], ids=["a chunk", "trailers"])
+    def test_an_answer_whose_framing_has_no_end_is_given_up(
+        self, world: World, mode: Mode, rest: bytes
+    ) -> None:
+        """An upstream cannot fill our memory with that either."""
+        begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
+        door = world.doors[mode]
+        before = door.log.count("interlock_header_bytes")
+        with bound(world, begun + rest + b"a" * (1 << 20)) as upstream:
+            got = tunnelled(world, mode, upstream.authority)
+        assert not got.endswith(b"0\r\n\r\n")
+        assert door.log.count("interlock_header_bytes") > before
 
     def test_an_answer_whose_head_has_no_end_is_given_up(self, world: World, mode: Mode) -> None:
         """An upstream cannot fill our memory with it either."""

@@ -1,5 +1,7 @@
 """What a peer sends is understood however it is cut, and ends where a limit is."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +84,21 @@ def test_what_breaks_the_rules_ends_the_conversation(data: bytes, code: CloseRea
     assert talk.farewell(breach.value)[0] == 0x88
     assert talk.over
     assert account.ended
+
+
+def test_a_message_in_empty_pieces_takes_no_memory() -> None:
+    """They count as nothing against the limit, so nothing is kept of them either."""
+    agent = FrameProtocol(client=True, extensions=[])
+    begun, empty = bytes(agent.send_data(b"", False)), bytes(agent.send_data(b"", False)) * 10_000
+    talk, _ = conversation()
+    talk.from_agent(begun)
+    tracemalloc.start()
+    try:
+        for _ in range(10):
+            talk.from_agent(empty)
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_pace_lets_so_many_pass_a_second() -> None:

@@ -203,6 +203,18 @@ def test_bad_input_is_named_once(words: list[str], said: str, tmp_path: Path) ->
     assert "Traceback" not in text
 
 
+def test_no_module_of_the_folder_that_it_starts_in_is_run(tmp_path: Path) -> None:
+    """An agent may write there, and what a worker imports has the secrets."""
+    (tmp_path / "json.py").write_text("open('taken', 'w').close()")
+    (tmp_path / "addons").mkdir()
+    (tmp_path / "addons" / "worker.py").write_text("open('taken', 'w').close()")
+    refused = ["--set", "no_such_option=1", "--mode", f"regular@{free_ports(1)[0]}"]
+    command = [INTERLOCK, "--home", str(tmp_path / "home"), "proxy", *refused]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert b"no_such_option" in ended.stderr
+    assert not (tmp_path / "taken").exists()
+
+
 def _accepts(door: FrontDoor) -> bool:
     try:
         httpx.get(f"http://{door.address}", timeout=5, trust_env=False)
