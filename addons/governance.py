@@ -14,6 +14,7 @@ from addons.cutoff import Cutoff  # noqa: E402
 from addons.dial import Dial  # noqa: E402
 from addons.dispatch import FastDispatch  # noqa: E402
 from addons.door import Door  # noqa: E402
+from addons.forgetting import Forget  # noqa: E402
 from addons.gate import Gate  # noqa: E402
 from addons.head import Head  # noqa: E402
 from addons.honeytokens import Honeytokens  # noqa: E402
@@ -42,6 +43,7 @@ addons = [
     Outcome(door),
     Cutoff(door),
     Attestation(door),
+    Forget(door),
     Settlement(door),
     Webhooks(door),
     Options(door),

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from interlock.discovery.sighting import Scanner, Watcher
 from interlock.discovery.sweep import Sweep, sweep
 from interlock.errors import StoreError
+from interlock.forgetting import Forgetting
 from interlock.installation import Installation
 from interlock.inventory import Entry, Inventory
+from interlock.ledger.ledger import new_id
 from interlock.registry.addresses import LEASE_S
+from interlock.store.turns import give_back, take
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,10 @@ class Patrol:
     ) -> None:
         self._records = installation
         self._inventory = Inventory(installation, scanner)
+        self._forgetting = Forgetting(installation)
+        self._holder = new_id("dsc")
+        self._taking = threading.Lock()
+        self._mine: set[str] = set()
         self._scanners = scanners
         self._interval_s = interval_s
         self._wake = threading.Condition()
@@ -46,26 +53,30 @@ class Patrol:
         self._stopped = threading.Event()
 
     def run(self, report: Report) -> None:
-        """Go on until `stop`; what the store refuses is logged, and tried again next time."""
+        """Go on until `stop`; what the store refuses is logged, and tried again next time.
+
+        Of several daemons over one home, each source is looked at by the one whose turn it is.
+        """
         threads = [
             threading.Thread(target=one.watch, args=(self, self._stopped), daemon=True)
             for one in self._scanners
             if isinstance(one, Watcher)
         ]
-        threads.append(threading.Thread(target=self._renew, daemon=True))
-        for thread in threads:
+        renewing = threading.Thread(target=self._renew, daemon=True)
+        for thread in (*threads, renewing):
             thread.start()
         try:
-            while due := self._next():
+            while (due := self._next()) is not None:
                 with self._store():
-                    self._look(due, report)
+                    self._look(self._in_turn(due), report)
         finally:
             self.stop()
+            renewing.join()
             with self._store():
-                self._records.addresses.release("")
+                self._end()
 
     def stop(self) -> None:
-        """End `run` after the look that is under way; safe to call from a signal handler."""
+        """End `run`, and the look that is under way; safe to call from a signal handler."""
         self._stopped.set()
 
     def stirred(self, source: str) -> None:
@@ -84,8 +95,8 @@ class Patrol:
         """Remember whether a source tells everything; addresses are renewed only then."""
         (self._watched.add if watching else self._watched.discard)(source)
 
-    def _next(self) -> list[Scanner]:
-        """Wait for something to look at; nothing when it is time to stop."""
+    def _next(self) -> list[Scanner] | None:
+        """Wait for something to look at; None when it is time to stop."""
         deadline = time.monotonic() + self._interval_s
         with self._wake:
             while not self._due and not self._stopped.is_set():
@@ -95,17 +106,51 @@ class Patrol:
         self._stopped.wait(SETTLE_S)
         with self._wake:
             due, self._due = self._due, set()
-        return [] if self._stopped.is_set() else [s for s in self._scanners if s.source in due]
+        return None if self._stopped.is_set() else [s for s in self._scanners if s.source in due]
 
     def _look(self, due: Sequence[Scanner], report: Report) -> None:
         self._gone.clear()
-        seen = sweep(due)
+        seen = sweep(due, self._stopped)
+        if self._stopped.is_set() or not due:
+            return
         entries = self._inventory.plan(seen)
         self._inventory.apply(seen, entries, time.time())
         docker = [one for one in seen.surveys if one.source == DOCKER]
         if docker and not docker[0].failed and DOCKER in self._watched:
             self._bind(entries)
         report(seen, entries)
+
+    def _in_turn(self, due: Sequence[Scanner]) -> list[Scanner]:
+        """Those of them that no other daemon looks at."""
+        now_due = {one.source for one in due}
+        for source in self._take_turns() - now_due:
+            self.stirred(source)
+        return [one for one in due if one.source in self._mine]
+
+    def _take_turns(self) -> set[str]:
+        """Take or renew the turn of every source, and answer those that fell to us now."""
+        sources = [one.source for one in self._scanners]
+
+        def work(connection: sqlite3.Connection) -> set[str]:
+            now = time.time()
+            until = now + LEASE_S
+            return {s for s in sources if take(connection, _turn(s), self._holder, now, until)}
+
+        with self._taking:
+            before, self._mine = self._mine, self._records.database.write(work)
+            return self._mine - before
+
+    def _end(self) -> None:
+        """Give back what is ours, so that another daemon need not wait for it."""
+        if DOCKER in self._mine:
+            self._records.addresses.release("")
+        mine, self._mine = self._mine, set()
+
+        def work(connection: sqlite3.Connection) -> None:
+            for source in mine:
+                give_back(connection, _turn(source), self._holder)
+
+        self._records.database.write(work)
 
     def _bind(self, entries: Sequence[Entry]) -> None:
         """Bind addresses, except those of containers that ended while we looked."""
@@ -116,9 +161,12 @@ class Patrol:
 
     def _renew(self) -> None:
         while not self._stopped.wait(RENEW_S):
-            if DOCKER in self._watched:
-                with self._store():
+            with self._store():
+                for source in self._take_turns():
+                    self.stirred(source)
+                if DOCKER in self._watched & self._mine:
                     self._records.addresses.renew(time.time())
+                self._forgetting.tick()
 
     @contextlib.contextmanager
     def _store(self) -> Iterator[None]:
@@ -126,3 +174,7 @@ class Patrol:
             yield
         except (StoreError, sqlite3.Error) as e:
             log.warning("discovery: %s", e)
+
+
+def _turn(source: str) -> str:
+    return f"discovery:{source}"

@@ -26,6 +26,7 @@ ORDER = (
         "interlock.hold",
         "interlock.inventory",
         "interlock.patrol",
+        "interlock.forgetting",
         "interlock.shadow",
         "interlock.verdict",
         "interlock.installation",

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -33,7 +32,6 @@ from interlock.installation import Installation
 log = logging.getLogger(__name__)
 
 FLUSH_S = 1.0
-SWEEP_S = 60.0
 ROUTERS = (
     status.router,
     decisions.router,
@@ -101,13 +99,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _tend(api: Api) -> None:
-    swept = time.monotonic()
     while True:
         await asyncio.sleep(FLUSH_S)
         try:
             await asyncio.to_thread(api.flush)
-            if time.monotonic() - swept >= SWEEP_S:
-                swept = time.monotonic()
-                await asyncio.to_thread(api.sweep)
+            await asyncio.to_thread(api.forgetting.tick)
         except StoreError as e:
             log.warning("heartbeats were not written: %s", e)

@@ -10,10 +10,8 @@ from starlette.exceptions import HTTPException
 from interlock.apdp import Intents, Policies, PolicyFolder
 from interlock.api.throttle import Throttle
 from interlock.coverage import require_coverage
+from interlock.forgetting import Forgetting
 from interlock.installation import Installation
-
-# For so long a registrant stays that is not heard of any more, after its lease has lapsed.
-KEEP_LAPSED_S = 86400.0
 
 
 class Api:
@@ -23,6 +21,7 @@ class Api:
         """Raises PolicyError when there is no policy set to answer by."""
         self.records = records
         self.throttle = Throttle()
+        self.forgetting = Forgetting(records)
         self.folder = PolicyFolder(records.settings.policies)
         self._beats: dict[str, dict[str, float]] = {"agent": {}, "server": {}}
         self._lock = threading.Lock()
@@ -47,12 +46,6 @@ class Api:
             self.records.registry.heartbeats(beats["agent"])
         if beats["server"]:
             self.records.servers.heartbeats(beats["server"])
-
-    def sweep(self) -> None:
-        """Forget who has not been heard of for long; raises StoreError."""
-        now = time.time()
-        self.records.registry.sweep(now, KEEP_LAPSED_S)
-        self.records.servers.sweep(now, KEEP_LAPSED_S)
 
     def _adopt(self, policies: Policies, _: Intents) -> None:
         require_coverage(policies, self.records.catalogue)

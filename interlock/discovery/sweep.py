@@ -1,8 +1,8 @@
 """One look at every source at once: what fails is told, and the others go on."""
 
 import logging
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from interlock.discovery.merge import Found, merge
@@ -10,6 +10,9 @@ from interlock.discovery.sighting import ScanError, Scanner, Sighting, Survey, T
 from interlock.discovery.words import clean
 
 log = logging.getLogger(__name__)
+
+# How soon a look ends that is to be given up.
+POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,27 @@ class Sweep:
         return looked_at and not any(place.startswith(one.place) for one in self.troubles)
 
 
-def sweep(scanners: Sequence[Scanner]) -> Sweep:
-    """Let every scanner look, at the same time; raises nothing."""
-    with ThreadPoolExecutor(max(1, len(scanners)), "scan") as pool:
-        surveys = tuple(pool.map(survey, scanners))
+def sweep(scanners: Sequence[Scanner], stop: threading.Event | None = None) -> Sweep:
+    """Let every scanner look, at the same time; raises nothing.
+
+    Who has not answered when `stop` is set has not looked, as far as the answer tells.
+    """
+    answers: list[Survey | None] = [None] * len(scanners)
+
+    def look(number: int, scanner: Scanner) -> None:
+        answers[number] = survey(scanner)
+
+    # Daemons, because a range of the network may take minutes, and nobody waits for it at the end.
+    threads = [
+        threading.Thread(target=look, args=each, name=f"scan-{each[1].source}", daemon=True)
+        for each in enumerate(scanners)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive() and not (stop and stop.is_set()):
+            thread.join(POLL_S)
+    surveys = tuple(filter(None, answers))
     found = merge(sighting for one in surveys for sighting in one.sightings)
     return Sweep(surveys, tuple(found))
 

@@ -134,20 +134,23 @@ class Registry:
         self._database.write(lambda connection: self._hear(connection, beats))
 
     def sweep(self, now: float, keep_s: float) -> list[str]:
-        """Forget the agents whose lease ended so long ago; those that are cut off stay."""
+        """Forget the agents whose lease ended so long ago; those that were judged stay."""
 
         def work(connection: sqlite3.Connection) -> list[str]:
             over = connection.execute(
-                "select name, trust from agents join leases on agent = name "
-                "where renewed_at + seconds <= ?",
-                [now - keep_s],
+                "select agent from leases where renewed_at + seconds <= ?", [now - keep_s]
             ).fetchall()
-            gone = [row["name"] for row in over if Trust(row["trust"]) in FORGETTABLE]
-            for name in gone:
-                self._remove(connection, name)
-            return gone
+            return self.drop(connection, [row["agent"] for row in over])
 
         return self._database.write(work)
+
+    def drop(self, connection: sqlite3.Connection, names: Iterable[str]) -> list[str]:
+        """Forget those of these agents that nobody judged, in the caller's transaction."""
+        trusts = {name: _find_trust(connection, name) for name in names}
+        gone = [name for name, trust in trusts.items() if trust in FORGETTABLE]
+        for name in gone:
+            self._remove(connection, name)
+        return gone
 
     def _hear(self, connection: sqlite3.Connection, beats: Mapping[str, float]) -> None:
         for name, lease in lapsed_among(connection, beats):
@@ -272,11 +275,11 @@ class Registry:
 
         Raises nothing: what else stands in that transaction is too important to be undone.
         """
-        row = connection.execute("select trust from agents where name = ?", [name]).fetchone()
-        if row is None or Trust.QUARANTINED not in TRANSITIONS[Trust(row["trust"])]:
+        before = _find_trust(connection, name)
+        if before is None or Trust.QUARANTINED not in TRANSITIONS[before]:
             return False
         connection.execute("update agents set trust = ? where name = ?", [Trust.QUARANTINED, name])
-        details = {"before": row["trust"], "after": Trust.QUARANTINED, "reason": reason}
+        details = {"before": before, "after": Trust.QUARANTINED, "reason": reason}
         self._audit(connection, "agent.trust", {"agent": name, "actor": actor, **details})
         return True
 
@@ -320,10 +323,15 @@ class Registry:
         return ended
 
     def _trust_of(self, connection: sqlite3.Connection, name: str) -> Trust:
-        row = connection.execute("select trust from agents where name = ?", [name]).fetchone()
-        if row is None:
+        trust = _find_trust(connection, name)
+        if trust is None:
             raise RegistryError(f"there is no agent named {name!r}")
-        return Trust(row["trust"])
+        return trust
+
+
+def _find_trust(connection: sqlite3.Connection, name: str) -> Trust | None:
+    row = connection.execute("select trust from agents where name = ?", [name]).fetchone()
+    return Trust(row["trust"]) if row else None
 
 
 def _flaw(key: _Key | Session, now: float) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -174,13 +174,18 @@ class Servers:
         """Forget the servers whose lease ended so long ago; those that were judged stay."""
 
         def work(connection: sqlite3.Connection) -> list[str]:
-            gone = [one for one in _all(connection) if one.lease and one.lease.over(now - keep_s)]
-            forgotten = [one.server for one in gone if one.server.trust in FORGETTABLE]
-            for server in forgotten:
-                self.remove_in(connection, server)
-            return [server.name for server in forgotten]
+            over = [one for one in _all(connection) if one.lease and one.lease.over(now - keep_s)]
+            return self.drop(connection, [one.server.name for one in over])
 
         return self._database.write(work)
+
+    def drop(self, connection: sqlite3.Connection, names: Iterable[str]) -> list[str]:
+        """Forget those of these servers that nobody judged, in the caller's transaction."""
+        known = filter(None, (_find(connection, name) for name in names))
+        gone = [one.server for one in known if one.server.trust in FORGETTABLE]
+        for server in gone:
+            self.remove_in(connection, server)
+        return [server.name for server in gone]
 
     def set_health(self, name: str, health: Health, now: float) -> None:
         """Note how a server was found; a change of it is recorded. Raises RegistryError."""

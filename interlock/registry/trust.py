@@ -11,8 +11,8 @@ TRANSITIONS: Mapping[Trust, frozenset[Trust]] = {
     Trust.QUARANTINED: frozenset({Trust.TRUSTED, Trust.REVOKED}),
     Trust.REVOKED: frozenset(),
 }
-# Who was cut off by a person or a policy is kept: forgotten, it could come back as a new one.
-FORGETTABLE = frozenset({Trust.UNVERIFIED, Trust.TRUSTED})
+# Who was judged is kept: forgotten, what was cut off could come back as something new.
+FORGETTABLE = frozenset({Trust.UNVERIFIED})
 
 
 def require_move(who: str, before: Trust, after: Trust) -> None:

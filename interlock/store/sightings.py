@@ -47,3 +47,33 @@ def gone(connection: sqlite3.Connection, places: Iterable[str]) -> None:
     connection.executemany(
         "update sightings set present = 0 where place = ?", ((place,) for place in places)
     )
+
+
+def vanished(connection: sqlite3.Connection, before: float) -> list[tuple[str, str]]:
+    """Kind and name of what no scanner has seen since it went stale, which is so long ago.
+
+    Left out is what has a key, or was registered by anybody but a scanner.
+    """
+    found = connection.execute(
+        "select kind, name from sightings left join profiles using (kind, name) "
+        "where not exists (select 1 from agent_keys where kind = 'agent' and agent = name) "
+        "and not exists (select 1 from servers "
+        "where kind = 'server' and servers.name = sightings.name and scanner = '') "
+        "group by kind, name "
+        "having max(present) = 0 and max(coalesce(verified_at, sightings.last_seen)) <= ?",
+        [before],
+    )
+    return [(kind, name) for kind, name in found]
+
+
+def forget(connection: sqlite3.Connection, kind: str, name: str) -> None:
+    """Forget where something was seen, unless it is in the registry still.
+
+    What was cut off must be known by its places when it comes back.
+    """
+    connection.execute(
+        "delete from sightings where kind = :kind and name = :name "
+        "and not exists (select 1 from agents where :kind = 'agent' and agents.name = :name) "
+        "and not exists (select 1 from servers where :kind = 'server' and servers.name = :name)",
+        {"kind": kind, "name": name},
+    )

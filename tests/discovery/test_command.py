@@ -3,10 +3,13 @@
 import json
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from interlock.installation import Installation
+from interlock.settings import Settings
 from tests.cli.terminal import INTERLOCK, Terminal
 
 KEY = "ghp_CANARY0123456789abcdefghij"
@@ -103,3 +106,25 @@ def test_the_daemon_stops_cleanly(terminal: Terminal) -> None:
         out, err = daemon.communicate(timeout=30)
     assert (daemon.returncode, err) == (0, b"")
     assert b"discovery has stopped" in out
+
+
+def test_the_daemon_does_not_wait_for_a_look_that_takes_hours(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    """SIGTERM in the middle of a scan ends it within seconds, with exit code 0."""
+    slow = "[network]\nenabled = true\nranges = ['127.0.0.0/16']\nrate = 1\n"
+    (tmp_path / "d.toml").write_text(slow)
+    words = ("discover", "run", "--source", "network", "--config", str(tmp_path / "d.toml"))
+    with subprocess.Popen(
+        [INTERLOCK, *words], stdout=subprocess.PIPE, env=terminal.variables()
+    ) as daemon:
+        with Installation(Settings.load(home=terminal.home)) as installation:
+            deadline = time.monotonic() + 60
+            while not installation.database.one("select 1 from turns"):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        daemon.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        out, _ = daemon.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert (daemon.returncode, b"discovery has stopped" in out) == (0, True)

@@ -12,7 +12,6 @@ from interlock.errors import RegistryError
 from interlock.installation import Installation
 from interlock.model import Agent, Authority, Binding, Declaration, Mode, Server, Stage, Trust
 from interlock.registry import Lease, Profile
-from interlock.registry.trust import FORGETTABLE
 from interlock.settings import Settings
 from interlock.store.bindings import bind
 from tests.apdp.test_decision_point import CALL
@@ -123,7 +122,7 @@ def test_heartbeats_of_many_are_one_transaction(installation: Installation) -> N
 
 
 @pytest.mark.parametrize("trust", list(Trust), ids=str)
-def test_who_lapsed_long_ago_is_forgotten_unless_it_was_cut_off(
+def test_who_lapsed_long_ago_is_forgotten_unless_it_was_judged(
     installation: Installation, trust: Trust
 ) -> None:
     """Else a name that was cut off could come back as a new one; agents and servers alike."""
@@ -132,7 +131,7 @@ def test_who_lapsed_long_ago_is_forgotten_unless_it_was_cut_off(
     installation.registry.add(Agent("lasting", trust=trust))
     server = Server("files", "https://mcp.example.com", trust=trust)
     installation.servers.register(server, Profile(), now, lease_s=10)
-    for at, gone in ((now + 60, False), (now + 200, trust in FORGETTABLE)):
+    for at, gone in ((now + 60, False), (now + 200, trust is Trust.UNVERIFIED)):
         assert installation.registry.sweep(at, 100) == (["one"] if gone else [])
         assert installation.servers.sweep(at, 100) == (["files"] if gone else [])
     assert installation.registry.get("lasting")

@@ -1,0 +1,54 @@
+"""Who was not heard of for long is forgotten, unless somebody judged it; one process at a time."""
+
+import sqlite3
+import time
+from contextvars import copy_context
+
+from interlock.discovery.sighting import Kind
+from interlock.installation import Installation
+from interlock.ledger.ledger import act_as, new_id
+from interlock.store.sightings import forget, vanished
+from interlock.store.turns import take
+
+# For so long one stays that is not heard of any more, after its lease has lapsed or it went stale.
+KEEP_S = 86400.0
+EVERY_S = 60.0
+TURN = "forgetting"
+
+
+class Forgetting:
+    """One for each process that lasts; of several over one store, one a minute does the work."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._records = installation
+        self._due = 0.0
+
+    def tick(self, now: float | None = None) -> list[str]:
+        """Forget who is due, and answer their names; costs nothing until a minute has passed.
+
+        `now` is in epoch seconds. Raises StoreError.
+        """
+        now = time.time() if now is None else now
+        if now < self._due:
+            return []
+        self._due = until = now + EVERY_S
+        # A turn that nobody holds twice is a timetable for all processes.
+        if not self._records.database.write(lambda c: take(c, TURN, new_id("fgt"), now, until)):
+            return []
+        return copy_context().run(self._forget, now - KEEP_S)
+
+    def _forget(self, before: float) -> list[str]:
+        act_as("interlock")
+        records = self._records
+        leased = records.registry.sweep(before, 0) + records.servers.sweep(before, 0)
+        return leased + records.database.write(lambda c: self._forget_vanished(c, before))
+
+    def _forget_vanished(self, connection: sqlite3.Connection, before: float) -> list[str]:
+        """Forget what discovery found here and has not seen again since."""
+        gone = vanished(connection, before)
+        of = {kind: [name for each, name in gone if each == kind] for kind in Kind}
+        dropped = self._records.registry.drop(connection, of[Kind.AGENT])
+        dropped += self._records.servers.drop(connection, of[Kind.SERVER])
+        for kind, name in gone:
+            forget(connection, kind, name)
+        return dropped
