@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test fuzz check faults bench run clean
+.PHONY: help setup demo test attacks fuzz check faults bench run clean
 unexport VIRTUAL_ENV
 export UV_PROJECT_ENVIRONMENT := .venv
 # git, pip and uv trust the same CAs.
@@ -29,6 +29,9 @@ demo: $(READY) ## run the whole way of a call on this machine (ARGS=--json: as o
 
 test: $(READY) ## run the whole test suite (ARGS="-k ledger": part of it)
 	@$(IN_ENV) pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+attacks: $(READY) ## every attack in every setting, and what came of it (ARGS="--report FILE": as JSON)
+	@INTERLOCK_ATTACKS=whole $(IN_ENV) pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile tests/attacks $(ARGS)
 
 fuzz: $(READY) ## the properties of what reads hostile input, with many more examples
 	@$(IN_ENV) pytest --hypothesis-profile fuzz tests/calls/test_fuzz.py $(ARGS)

@@ -68,16 +68,17 @@ class Dial:
 async def resolve(authority: Authority, private: AllowPrivate) -> Address:
     """Resolve a name once and answer the address to dial.
 
-    Raises PermissionError when ANY answer is not a public address and is not allowed, OSError
-    when there is no answer.
+    Raises PermissionError when ANY answer is not a public address, or is one of this machine, and
+    is not allowed; OSError when there is no answer.
     """
     loop = asyncio.get_running_loop()
     answers = await loop.getaddrinfo(authority.host, authority.port, type=socket.SOCK_STREAM)
     addresses = [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
     for address in addresses:
-        if not is_public(address) and not _allowed(authority.host, address, private):
+        inside = "not public" if not is_public(address) else "this machine" * is_own(address)
+        if inside and not _allowed(authority.host, address, private):
             raise PermissionError(
-                f"{authority.host} resolves to {address}, which is not public "
+                f"{authority.host} resolves to {address}, which is {inside} "
                 "(allow it with interlock_allow_private)"
             )
     return addresses[0]
@@ -93,6 +94,17 @@ def is_public(address: Address) -> bool:
     elif address in _NOT_PUBLIC_V4:
         return False
     return address.is_global and not address.is_multicast
+
+
+def is_own(address: Address) -> bool:
+    """True for an address of this machine: what listens there may trust who is inside."""
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
 
 
 def _allowed(host: str, address: Address, private: AllowPrivate) -> bool:

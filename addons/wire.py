@@ -15,6 +15,8 @@ from interlock.model import Authority, Evidence, Request
 
 METHOD = re.compile(rb"[A-Z][A-Z-]{0,31}")
 ODD = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+# Methods that ask for the request back, or for a tunnel.
+UNGOVERNED = ("TRACE", "TRACK", "CONNECT")
 OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -53,9 +55,7 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
             host=_short(request.host_header),
         ),
         protocol=protocol_of(request),
-        doubt=doubt
-        or _odd_head(request)
-        or ("" if is_reverse(flow) else _mismatch(flow, authority)),
+        doubt=doubt or _odd_head(flow) or ("" if is_reverse(flow) else _mismatch(flow, authority)),
         offered=offered_in(request.headers.fields),
     )
 
@@ -73,17 +73,23 @@ def protocol_of(request: http.Request) -> str:
     return "websocket" if is_handshake(request) else ""
 
 
-def _odd_head(request: http.Request) -> str:
+def _odd_head(flow: http.HTTPFlow) -> str:
     """Say what in a request's head servers are known to read differently (RFC 9110, 5.5)."""
+    request = flow.request
     if not METHOD.fullmatch(request.data.method):
         return "ambiguous_head: the method is not an upper-case word"
-    if request.http_version not in ("HTTP/1.0", "HTTP/1.1", "HTTP/2.0"):
+    if request.method in UNGOVERNED:
+        return f"ambiguous_head: {request.method} is no call of an API"
+    spoken = ("HTTP/2.0",) if flow.client_conn.alpn == b"h2" else ("HTTP/1.0", "HTTP/1.1")
+    if request.http_version not in spoken:
         return f"ambiguous_head: {request.http_version[:20]!r} is not an HTTP version"
     for name, value in request.headers.fields:
         if ODD.search(value) or ODD.search(name):
             return f"ambiguous_head: a control character in {_short(name.decode('latin-1'))}"
         if name.lower() in OVERRIDES:
             return f"ambiguous_head: {name.decode('latin-1')} would change the method"
+        if name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            return "ambiguous_head: a transfer coding other than chunked"
     return ""
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from interlock.demo.certificates import Certificates
 from interlock.demo.upstream import Upstream
 from interlock.model import Authority, Binding, Mode
 from tests.door.raw import Scripted, tunnelled
@@ -87,28 +86,6 @@ class TestI1OneDestination:
         assert b"403" in answer.split(b"\r\n")[0]
         assert b"authority_mismatch" in answer
         assert world.received() == []
-
-    @pytest.mark.parametrize(
-        "hosts",
-        [
-            pytest.param(("wrong.test",), id="a certificate for another name"),
-            pytest.param(("localhost",), id="a certificate from an unknown authority"),
-        ],
-    )
-    def test_an_upstream_that_cannot_be_verified_gets_nothing(
-        self, world: World, mode: Mode, hosts: tuple[str, ...], tmp_path: Path
-    ) -> None:
-        """The call ends in 502 and not one request arrives.
-
-        Broken by starting the door with ssl_insecure (after removing it from REQUIRED).
-        """
-        with Upstream(Certificates.create(tmp_path / "other", *hosts)) as impostor:
-            bound = Binding("openai-api-key", Authority("localhost", impostor.port), "bearer")
-            world.also_bind(bound)
-            with world.client(mode) as client:
-                answer = client.get(f"https://localhost:{impostor.port}/echo")
-            assert answer.status_code == 502 or mode is Mode.ENFORCE
-            assert impostor.received == []
 
     def test_plain_http_to_a_bound_host_carries_no_secret(self, world: World, mode: Mode) -> None:
         """Without TLS the wire refuses, whatever policy says.

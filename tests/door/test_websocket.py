@@ -20,7 +20,7 @@ from broker import Secret
 from interlock.demo.front_door import FrontDoor
 from interlock.model import Agent, Authority, Binding, Declaration, Mode, Trust
 from interlock.store.goals import Goal, Status
-from tests.door.raw import bound, exchanged, tunnelled
+from tests.door.raw import bound, tunnelled
 from tests.door.world import OPENAI_KEY, TRUSTED, UNVERIFIED, World
 
 STARS = "*" * len(OPENAI_KEY)
@@ -348,40 +348,6 @@ def test_a_planted_key_in_a_message_is_an_alarm(
     world.change(lambda i: i.honeytokens.remove(name))
     assert realtime.heard == ["before"]
     assert world.change(lambda i: i.registry.get(name)).trust is Trust.QUARANTINED
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        pytest.param(["Upgrade: ssh", "Connection: Upgrade"], id="another protocol"),
-        pytest.param(["Upgrade: websocket, ssh", "Connection: Upgrade"], id="one of two"),
-        pytest.param(["Upgrade: websocket", "Connection: Upgrade"], id="no key"),
-        pytest.param(
-            [
-                *("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 8"),
-                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            ],
-            id="an old version",
-        ),
-    ],
-)
-def test_no_other_upgrade_passes(world: World, mode: Mode, lines: list[str]) -> None:
-    """Refused in both modes; the upstream receives nothing."""
-    got = tunnelled(world, mode, f"localhost:{world.upstream.port}", *lines)
-    assert got.startswith(b"HTTP/1.1 403")
-    assert world.received() == []
-
-
-def test_h2c_is_taken_off(world: World, mode: Mode) -> None:
-    """The offer to change to HTTP/2 in plain text does not reach the upstream."""
-    lines = ("Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABk")
-    got = tunnelled(world, mode, f"localhost:{world.upstream.port}", *lines)
-    assert got.startswith(b"HTTP/1.1 200")
-    (sent,) = world.received()
-    assert not {b"upgrade", b"http2-settings"} & {name.lower() for name, _ in sent.headers}
-    door = world.doors[mode]
-    assert exchanged(door.ports[1], door.ca, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") == b""
-    assert len(world.received()) == 1
 
 
 HANDSHAKE = (

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import httpx
 from hypercorn.asyncio import serve
@@ -57,6 +57,8 @@ class World:
     `127.0.0.1`, each bound to its own secret.
     """
 
+    hosts: ClassVar[tuple[str, ...]] = ("localhost", "127.0.0.1")
+
     folder: Path
     keys: dict[str, str] = field(default_factory=dict)
     doors: dict[Mode, FrontDoor] = field(default_factory=dict)
@@ -64,7 +66,7 @@ class World:
     def __enter__(self) -> Self:
         self._stack = ExitStack()
         self.home = self.folder / "home"
-        certificates = Certificates.create(self.folder / "tls", "localhost", "127.0.0.1")
+        certificates = Certificates.create(self.folder / "tls", *self.hosts)
         self.certificates = certificates
         self.upstream = self._stack.enter_context(
             Upstream(certificates, keys={"openai": OPENAI_KEY, "anthropic": ANTHROPIC_KEY})
