@@ -15,7 +15,8 @@ from typing import IO, Self
 import addons
 
 SCRIPT = Path(addons.__file__).parent / "governance.py"
-START_S = 30.0
+# Beside much else that runs, as in CI.
+START_S = 120.0
 READY = re.compile(r"interlock: (observe|enforce) mode")
 
 
