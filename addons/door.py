@@ -13,6 +13,7 @@ from broker import Secret
 from interlock.calls.usage import UsageReader
 from interlock.governor import Governor
 from interlock.model import Authority
+from interlock.rates import Rates
 from interlock.registry import Whence
 from interlock.settings import AllowPrivate, Limits
 from interlock.steps import Steps
@@ -32,23 +33,28 @@ class Origin:
 
 @dataclass(slots=True)
 class Tunnel:
-    """What one client connection said at CONNECT: whom it wants, and who it is."""
+    """What one client connection said at CONNECT: whom it wants, and who it is.
+
+    `who` is whose connections and requests are counted together: an agent, or an address.
+    """
 
     target: Authority | None = None
     proof: Proof | None = None
+    who: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The proof of who sent a request, what it declared, whether it offered a foreign key.
 
-    `doubt` says what is wrong with the declaration; empty when nothing is.
+    `who` is as in a tunnel. `doubt` says what is wrong with the declaration; empty when nothing is.
     """
 
     proof: Proof | None = None
     said: dict[str, str] = field(default_factory=dict)
     doubt: str = ""
     foreign_key: bool = False
+    who: str = ""
 
 
 @dataclass(slots=True)
@@ -112,6 +118,7 @@ class Door:
         self.require_identity = True
         self.private: AllowPrivate = (frozenset(), ())
         self.limits = Limits()
+        self.rates: Rates | None = None
         self.tunnels: dict[str, Tunnel] = {}
         self.proofs: dict[str, set[Proof | Origin]] = {}
         self.callers: dict[str, Caller] = {}

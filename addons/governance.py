@@ -25,6 +25,7 @@ from addons.outcome import Outcome  # noqa: E402
 from addons.placer import Inject  # noqa: E402
 from addons.settlement import Settlement  # noqa: E402
 from addons.stream import Stream  # noqa: E402
+from addons.throttle import Throttle  # noqa: E402
 from addons.webhooks import Webhooks  # noqa: E402
 
 door = Door()
@@ -35,6 +36,7 @@ addons = [
     Head(door),
     Honeytokens(door),
     Identity(door),
+    Throttle(door),
     Gate(door),
     Dial(door),
     Inject(door),

@@ -42,7 +42,7 @@ class Identity:
         try:
             tunnel.target = authority_of(flow)
             tunnel.proof = take_proof(flow.request.headers)
-            self._prove(flow, tunnel.proof)
+            tunnel.who = self._prove(flow, tunnel.proof)
         except IdentityError as e:
             self._knocked(flow, e)
             flow.response = refusals.unproven(e, at_proxy=True)
@@ -59,11 +59,11 @@ class Identity:
         if flow.error or flow.response:
             take_proof_off(headers)
             return
-        shape = self._shape(flow)
+        shape = shape_of(self._door, flow)
         tunnel = self._door.tunnels.get(flow.client_conn.id)
         try:
             proof, foreign = proof_in(headers, tunnel)
-            self._prove(flow, proof)
+            who = self._prove(flow, proof)
         except IdentityError as e:
             self._knocked(flow, e)
             at_proxy = tunnel is None and not is_reverse(flow)
@@ -72,7 +72,7 @@ class Identity:
         finally:
             take_proof_off(headers)
         said, doubt = _take_declarations(headers)
-        self._door.callers[flow.id] = Caller(proof, said, doubt, foreign and is_reverse(flow))
+        self._door.callers[flow.id] = Caller(proof, said, doubt, foreign and is_reverse(flow), who)
 
     def client_disconnected(self, client: connection.Client) -> None:
         """Forget what the connection said."""
@@ -80,12 +80,18 @@ class Identity:
         self._door.dialable.pop(client.id, None)
         self._door.proofs.pop(client.id, None)
 
-    def _prove(self, flow: http.HTTPFlow, proof: Proof | None) -> None:
-        """Remember what proves the caller, to end the connection with it; raises IdentityError."""
+    def _prove(self, flow: http.HTTPFlow, proof: Proof | None) -> str:
+        """Remember what proves the caller, to end the connection with it; answer who it is.
+
+        Raises IdentityError.
+        """
         agent = agent_of(self._door, flow, proof)
-        if agent.identified:
-            origin = Origin(whence_of(flow.client_conn), agent.name)
-            self._door.proofs.setdefault(flow.client_conn.id, set()).add(proof or origin)
+        whence = whence_of(flow.client_conn)
+        if not agent.identified:
+            return f"at {whence.peer}"
+        origin = Origin(whence, agent.name)
+        self._door.proofs.setdefault(flow.client_conn.id, set()).add(proof or origin)
+        return agent.name
 
     def _knocked(self, flow: http.HTTPFlow, error: IdentityError) -> None:
         """Have a refused proof recorded."""
@@ -93,10 +99,11 @@ class Identity:
             source = flow.client_conn.peername[0]
             self._door.governor.knocks.refused(source, error, time.time())
 
-    def _shape(self, flow: http.HTTPFlow) -> str:
-        governor = self._door.governor
-        provider = governor.provider_at(authority_of(flow)) if governor else None
-        return provider.errors if provider else ""
+
+def shape_of(door: Door, flow: http.HTTPFlow) -> str:
+    """The shape in which the SDK of a destination expects errors."""
+    provider = door.governor.provider_at(authority_of(flow)) if door.governor else None
+    return provider.errors if provider else ""
 
 
 def agent_of(door: Door, flow: http.HTTPFlow, proof: Proof | None) -> Agent:

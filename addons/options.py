@@ -18,6 +18,7 @@ from broker import BrokerError
 from interlock.errors import InterlockError, SettingsError
 from interlock.governor import Governor
 from interlock.installation import Installation
+from interlock.rates import Rates
 from interlock.settings import Settings, parse_allow_private
 from interlock.store.run import Run
 
@@ -89,6 +90,12 @@ HELP = {
     "message_bytes": "The most bytes of one WebSocket or gRPC message (default 16777216).",
     "message_rate": "The most messages a second that an agent may send over one WebSocket or "
     "gRPC stream (default 200).",
+    "max_rate": "The most requests a second of one agent, over all workers, after a burst of as "
+    "many (default 2000).",
+    "max_connections": "The most connections of one agent at once, in each worker (default 1000).",
+    "header_timeout": "Seconds within which the first head of a connection and of a tunnel has to "
+    "come (default 60).",
+    "idle_timeout": "Seconds after which a connection ends on which nothing moves (default 600).",
 }
 
 
@@ -133,6 +140,8 @@ class Options:
                 self._change(settings, self._door.governor)
             self._door.require_identity = settings.require_identity
             self._door.limits = settings.limits
+            if ctx.options.tcp_timeout != settings.idle_timeout:
+                ctx.options.update(tcp_timeout=settings.idle_timeout)
             self._door.private = parse_allow_private(settings.allow_private)
         except (InterlockError, BrokerError, sqlite3.Error, exceptions.OptionsError) as e:
             if self._door.governor is not None:
@@ -161,6 +170,9 @@ class Options:
             self._door.governor.custody.close()
             self._door.governor.installation.close()
             self._door.governor = None
+        if self._door.rates:
+            self._door.rates.close()
+            self._door.rates = None
         if self._run:
             self._run.close()
         if not ctx.master.should_exit.is_set():
@@ -177,10 +189,11 @@ class Options:
         installation = Installation(settings)
         try:
             self._run = Run(settings.runs)
+            self._door.rates = Rates(settings.rates)
             return Governor(installation, self._run.id)
         except OSError as e:
             installation.close()
-            raise SettingsError(f"{settings.runs}: {e.strerror}") from e
+            raise SettingsError(f"{e.filename or settings.home}: {e.strerror}") from e
         except Exception:
             installation.close()
             raise

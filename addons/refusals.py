@@ -112,9 +112,18 @@ def message_of(response: http.Response) -> str:
 
 
 _FAILURES = ("ledger_unavailable", "secret_unavailable")
-_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 503: "server_error"}
-_GOOGLE_STATUS = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
-_ANTHROPIC_TYPES = {401: "authentication_error", 403: "permission_error"}
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+    503: "server_error",
+}
+_GOOGLE_STATUS = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 429: "RESOURCE_EXHAUSTED"}
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
 
 
 def _response(status: int, shape: str, message: str, details: Shape) -> http.Response:

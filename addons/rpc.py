@@ -18,7 +18,7 @@ from interlock.settings import Limits
 
 _TYPE = re.compile(r"application/grpc(\+[a-z.-]+)?\s*(;.*)?", re.IGNORECASE)
 # What a status of HTTP is in gRPC; what is not here is 14, UNAVAILABLE.
-_STATUSES = {401: 16, 407: 16, 403: 7, 413: 8, 431: 8}
+_STATUSES = {401: 16, 407: 16, 403: 7, 413: 8, 429: 8, 431: 8}
 _PREFIX = 5  # a flag and four bytes of length
 # What may stand in `grpc-message` as it is (PROTOCOL-HTTP2.md, Percent-Byte-Unencoded).
 _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if code != 0x25)

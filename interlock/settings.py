@@ -33,6 +33,10 @@ class Limits:
     decompression_ratio: int = 100
     message_bytes: int = 16 << 20
     message_rate: int = 200
+    max_rate: int = 2000
+    max_connections: int = 1000
+    header_timeout: int = 60
+    idle_timeout: int = 600
 
 
 _DEFAULT = Limits()
@@ -60,6 +64,10 @@ class Settings(BaseSettings):
     decompression_ratio: int = Field(default=_DEFAULT.decompression_ratio, ge=1, le=1100)
     message_bytes: int = Field(default=_DEFAULT.message_bytes, ge=1 << 10, le=1 << 30)
     message_rate: int = Field(default=_DEFAULT.message_rate, ge=1, le=1_000_000)
+    max_rate: int = Field(default=_DEFAULT.max_rate, ge=1, le=1_000_000)
+    max_connections: int = Field(default=_DEFAULT.max_connections, ge=1, le=1_000_000)
+    header_timeout: int = Field(default=_DEFAULT.header_timeout, ge=1, le=3600)
+    idle_timeout: int = Field(default=_DEFAULT.idle_timeout, ge=1, le=86_400)
 
     @field_validator("home", "policies", "shadow", "broker_tls")
     @classmethod
@@ -125,6 +133,11 @@ class Settings(BaseSettings):
     def runs(self) -> Path:
         """The folder by which front doors see which of them are alive."""
         return self.home / "run"
+
+    @property
+    def rates(self) -> Path:
+        """The file in which front doors count the requests of agents together."""
+        return self.home / "rates"
 
     @property
     def archive(self) -> Path:

@@ -35,6 +35,7 @@ ORDER = (
         "interlock.minting",
         "interlock.plan",
         "interlock.purse",
+        "interlock.rates",
         "interlock.safe",
         "interlock.own_key",
     ),

@@ -160,7 +160,21 @@ def said_and_heard(one: socket.socket, sent: bytes, mute: bool = False) -> bytes
         one.sendall(sent)
     first = b"" if mute else read_answer(one)
     one.settimeout(SILENCE_S)
-    return first + read_rest(one)
+    heard = first + read_rest(one)
+    hang_up(one)
+    return heard
+
+
+def hang_up(one: socket.socket) -> None:
+    """Say that no more is coming and wait for the other side to be through with it.
+
+    What it still does with this case must not be taken for something of the next.
+    """
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_WR)
+        one.settimeout(ANSWER_S)
+        while one.recv(65536):
+            pass
 
 
 def read_answer(one: socket.socket) -> bytes:

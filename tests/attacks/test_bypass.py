@@ -8,7 +8,6 @@ from interlock.model import Mode
 from tests.attacks.case import (
     BASE_URL,
     BOTH,
-    GET,
     PROXY,
     Case,
     Setting,
@@ -78,7 +77,7 @@ def test_what_follows_a_connect(field: Field, case: Case, setting: Setting) -> N
 
 
 RAW_AT_A_BASE_URL = [
-    raw("HTTP in place of TLS", GET, HARMLESS),
+    Case("HTTP in place of TLS", HARMLESS, raw=True),
     raw("HTTP/2 without TLS", PREFACE),
     raw("a greeting of SSH", b"SSH-2.0-OpenSSH_9.9\r\n"),
     Case("HTTP/2 without having agreed on it", REFUSED, PREFACE, mute=True),

@@ -1,0 +1,99 @@
+"""How much one agent may ask for at once: connections, requests a second, time for a head."""
+
+import asyncio
+import logging
+import math
+import time
+
+from mitmproxy import connection, http
+
+from addons import refusals
+from addons.cutoff import cut
+from addons.door import Door
+from addons.fail_closed import fail_closed
+from addons.identity import shape_of
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+# How long a connection that is one too many stays open, to be told so.
+FAREWELL_S = 2.0
+
+
+class Throttle:
+    """Stands behind the identification: who is nobody is counted by the address."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._open: dict[str, set[str]] = {}  # who -> connections
+        self._silent: dict[str, float] = {}  # connection -> since when it owes us a head
+        self._task: asyncio.Task[None] | None = None
+
+    def running(self) -> None:
+        """Begin to look for connections on which no head comes."""
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    def done(self) -> None:
+        """Stop looking."""
+        if self._task:
+            self._task.cancel()
+
+    def client_connected(self, client: connection.Client) -> None:
+        """A head is due."""
+        self._silent[client.id] = time.monotonic()
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        """Forget the connection."""
+        self._silent.pop(client.id, None)
+        for who, clients in list(self._open.items()):
+            clients.discard(client.id)
+            if not clients:
+                del self._open[who]
+
+    @fail_closed
+    async def http_connect(self, flow: http.HTTPFlow) -> None:
+        """Count a tunnel; the head of its first request is due."""
+        self._silent[flow.client_conn.id] = time.monotonic()
+        tunnel = self._door.tunnels.get(flow.client_conn.id)
+        if tunnel and not flow.response:
+            self._count(flow, tunnel.who)
+
+    @fail_closed
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Count a request."""
+        self._silent.pop(flow.client_conn.id, None)
+        caller = self._door.callers.get(flow.id)
+        if caller is None or flow.response or flow.error:
+            return
+        self._count(flow, caller.who)
+        most = self._door.limits.max_rate
+        if flow.response or self._door.rates is None:
+            return
+        wait = self._door.rates.take(caller.who, most, time.monotonic())
+        if wait:
+            why = f"more than {most} requests a second (limit interlock_max_rate)"
+            flow.response = refusals.plain(429, why, shape_of(self._door, flow))
+            flow.response.headers["Retry-After"] = str(math.ceil(wait))
+
+    def _count(self, flow: http.HTTPFlow, who: str) -> None:
+        """Have a connection be one of somebody's, or refuse it."""
+        most = self._door.limits.max_connections
+        clients = self._open.setdefault(who, set())
+        if flow.client_conn.id not in clients and len(clients) >= most:
+            why = f"more than {most} connections at once (limit interlock_max_connections)"
+            flow.response = refusals.plain(429, why, shape_of(self._door, flow))
+            flow.response.headers["Retry-After"] = "1"
+            asyncio.get_running_loop().call_later(FAREWELL_S, cut, flow.client_conn.id)
+            return
+        clients.add(flow.client_conn.id)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            most = self._door.limits.header_timeout
+            late = time.monotonic() - most
+            for client_id, since in list(self._silent.items()):
+                if since < late:
+                    log.warning("no head within %s s (limit interlock_header_timeout)", most)
+                    self._silent.pop(client_id, None)
+                    cut(client_id)
