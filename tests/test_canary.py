@@ -129,7 +129,7 @@ def test_no_command_and_no_file_shows_it(tmp_path: Path) -> None:
 
 
 def test_an_agent_s_process_does_not_hold_it(tmp_path: Path) -> None:
-    """Neither provider's nor master key: not in its arguments, not in its environment.
+    """No key of a provider, a store or ours: not in its arguments, not in its environment.
 
     They stand in the environment of whoever starts it, as they do on many a machine.
     """
@@ -138,14 +138,25 @@ def test_an_agent_s_process_does_not_hold_it(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path / "home", {"INTERLOCK_MASTER_KEY": MASTER})
     terminal.does("init")
     terminal.does("agent", "add", "research-agent", "--trust", "trusted")
+    kept = (
+        "--from",
+        "env:BILLING",
+        "--host",
+        "api.example.com",
+        "--recipe",
+        "bearer",
+        "--unchecked",
+    )
+    terminal.does("secret", "set", "billing", *kept)
     told = tmp_path / "pid"
+    own = dict.fromkeys(("OPENAI_API_KEY", "BILLING", "VAULT_TOKEN"), KEY)
     program = f"import os,time;open({str(told)!r}, 'w').write(str(os.getpid()));time.sleep(600)"
     with socket.create_server(("127.0.0.1", 0)) as door:
         way = ("--proxy", f"127.0.0.1:{door.getsockname()[1]}")
         command = [INTERLOCK, "run", "--agent", "research-agent", *way, "--", sys.executable]
         run = subprocess.Popen(
             [*command, "-c", program],
-            env=terminal.variables() | {"OPENAI_API_KEY": KEY},
+            env=terminal.variables() | own,
             stdout=subprocess.DEVNULL,
         )
         try:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import FrameType
 from typing import Annotated
 
@@ -40,13 +40,18 @@ from interlock.cli.session import (
 )
 from interlock.cli.words import typed
 from interlock.errors import InterlockError
+from interlock.installation import Installation
 from interlock.model import Authority, Declaration
 from interlock.settings import Settings
 
 SESSION_VARIABLE = "INTERLOCK_SESSION"
 PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 # With these the child would go past the front door, or open its secrets.
-WITHHELD = ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", MASTER_KEY_VARIABLE)
+PAST_THE_DOOR = ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy")
+OF_STORES = ("BAO_TOKEN", "VAULT_TOKEN", "BAO_SECRET_ID", "VAULT_SECRET_ID")
+WITHHELD = (*PAST_THE_DOOR, *OF_STORES, MASTER_KEY_VARIABLE)
+# How a secret is stored that stands in a variable (`interlock secret set --from env:NAME`).
+IN_VARIABLE = "env:"
 CONNECT_S = 5.0
 
 
@@ -96,10 +101,11 @@ def run(
     certificate = existing(settings.ca / CA_FILE)
     _require_door(door)
     pinned = Declaration(intent, intent_category, goal, read_chain_file(delegation))
-    with _session(settings, agent, pinned, ttl or DEFAULT_TTL_S, as_json=as_json) as (id_, token):
+    with _session(settings, agent, pinned, ttl or DEFAULT_TTL_S, as_json=as_json) as started:
+        id_, token, taken = started
         seen = seen_from_inside(door) if isolate else door
         way = Way(agent, token, certificate, settings.ca / JAVA_TRUST_STORE, seen)
-        environ = environment(os.environ, way, id_)
+        environ = environment(os.environ, way, id_, taken)
         words = [program, *command[1:]]
         code = _wait(
             lambda: start(words, environ, door) if isolate else subprocess.Popen(words, env=environ)
@@ -107,27 +113,44 @@ def run(
     raise typer.Exit(code)
 
 
-def environment(own: Mapping[str, str], way: Way, session_id: str) -> dict[str, str]:
-    """What the child sees: our environment, with the session wherever a key stood."""
+def environment(
+    own: Mapping[str, str], way: Way, session_id: str, taken: Collection[str] = ()
+) -> dict[str, str]:
+    """What the child sees: our environment, with the session wherever a key stood.
+
+    `taken` are the variables that hold secrets of ours under any other name.
+    """
     known = {p.secret.upper().replace("-", "_") for p in Catalogue.shipped()}
     slots = (known & own.keys()) | {f"{name}_API_KEY" for name, _ in BASE_URLS.values()}
-    kept = {name: value for name, value in own.items() if name not in WITHHELD}
+    kept = {name: own[name] for name in own.keys() - {*WITHHELD, *taken}}
     session = {KEY_VARIABLE: way.key, SESSION_VARIABLE: session_id}
     return kept | dict.fromkeys(slots, way.key) | way.variables() | session
+
+
+def _variables(home: Installation) -> Collection[str]:
+    """The variables in which secrets stand; none where a broker has them."""
+    if home.settings.broker:
+        return ()
+    origins = map(home.origin, home.secrets())
+    return {one.removeprefix(IN_VARIABLE) for one in origins if one.startswith(IN_VARIABLE)}
 
 
 @contextlib.contextmanager
 def _session(
     settings: Settings, agent: str, pinned: Declaration, ttl: float, *, as_json: bool
-) -> Iterator[tuple[str, str]]:
-    """A session for as long as the command runs. Meanwhile the store is closed."""
+) -> Iterator[tuple[str, str, Collection[str]]]:
+    """A session for as long as the command runs, and the variables that hold our secrets.
+
+    Meanwhile the store is closed.
+    """
     with changing(settings) as home:
+        taken = _variables(home)
         session, token = home.start_session(agent, pinned, ttl=ttl, now=time.time())
     try:
         if as_json:
             with contextlib.redirect_stdout(sys.stderr):
                 say_json(session.record)
-        yield session.id, token
+        yield session.id, token, taken
     finally:
         try:
             with changing(settings) as home:
