@@ -6,7 +6,7 @@ from mitmproxy import connection, http
 
 from addons.clearance import Clearance, Refused, check_unchanged, is_verified
 from addons.client_certificate import require_fit
-from addons.conversation import Conversation
+from addons.conversation import Conversation, Watch
 from addons.door import Door
 from addons.honeytokens import sound
 from addons.mint import Minting
@@ -40,15 +40,15 @@ def admit(
         mask = mask | Mask(recipe.forms(secret))
     stages = stages_for(account, mask, door.limits, flow.request)
     talk = upload = None
+    records = governor.installation
+    watch = Watch(lambda: records.honeytokens.detector, partial(sound, governor, verdict))
     match verdict.call.request.protocol:
         case "websocket":
-            talk = Conversation(account, mask, door.limits)
+            talk = Conversation(account, mask, door.limits, watch)
         case "grpc":
             if server.alpn != b"h2":
                 raise Refused("the upstream does not speak HTTP/2, which gRPC needs")
-            detector = governor.installation.honeytokens.detector
-            alarm = partial(sound, governor, verdict)
-            upload = Upload(account, door.limits, detector, alarm)
+            upload = Upload(account, door.limits, watch)
     account.lasting = bool(talk or upload)
     passage = Passage(account, stages, talk, upload)
     if redeemed:

@@ -7,6 +7,7 @@ from wsproto.frame_protocol import CloseReason, Frame, FrameProtocol, Opcode, Pa
 
 from addons.door import Account
 from broker import Mask
+from broker.detector import Detector
 from interlock.settings import Limits
 
 
@@ -32,11 +33,12 @@ class Conversation:
         account: Account,
         mask: Mask,
         limits: Limits,
+        watch: "Watch | None" = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._account = account
         self._mask = mask
-        self._agent = _Side(FrameProtocol(client=False, extensions=[]), limits.message_bytes)
+        self._agent = _Side(FrameProtocol(client=False, extensions=[]), limits.message_bytes, watch)
         self._server = _Side(FrameProtocol(client=True, extensions=[]), limits.message_bytes)
         self._pace = Pace(limits.message_rate, clock)
         self._before = b""  # the end of what the server said, as it said it
@@ -85,8 +87,9 @@ _DATA = (Opcode.TEXT, Opcode.BINARY)
 class _Side:
     """Puts the frames of one peer together."""
 
-    def __init__(self, protocol: FrameProtocol, most: int) -> None:
+    def __init__(self, protocol: FrameProtocol, most: int, watch: "Watch | None" = None) -> None:
         self.protocol = protocol
+        self._watch = watch
         self._most = most
         self._said = bytearray()
 
@@ -106,11 +109,13 @@ class _Side:
         """The content of what ends with this frame; None where more has to come."""
         match frame.payload:
             case (int(code), str(reason)):  # of a Close frame
-                return code.to_bytes(2) + reason.encode()
+                payload = code.to_bytes(2) + reason.encode()
             case str(text):
                 payload = text.encode()
             case data:
                 payload = bytes(data)
+        if self._watch:
+            self._watch.look(payload, aside=frame.opcode.iscontrol())
         if frame.opcode.iscontrol():
             return payload
         self._said += payload
@@ -123,6 +128,28 @@ class _Side:
             return None
         content, self._said = bytes(self._said), bytearray()
         return content
+
+
+class Watch:
+    """Looks for planted keys in what an agent says, over the borders of its pieces."""
+
+    def __init__(self, detector: Callable[[], Detector], alarm: Callable[[str], None]) -> None:
+        """`detector` answers that of now; `alarm` is told the name of a key that was found."""
+        self._detector = detector
+        self._alarm = alarm
+        self._before = {False: b"", True: b""}
+
+    def look(self, data: bytes, *, aside: bool = False) -> None:
+        """Take the next piece, `aside` for what may stand between two of a message; raises Breach.
+
+        Whoever sent it is not told that the key was planted.
+        """
+        detector = self._detector()
+        seen = self._before[aside] + data
+        if found := detector.find([seen]):
+            self._alarm(found)
+            raise Breach(CloseReason.POLICY_VIOLATION, "this message may not be sent")
+        self._before[aside] = seen[max(0, len(seen) - detector.overlap) :]
 
 
 class Pace:

@@ -2,18 +2,17 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import quote
 
 from mitmproxy import http
 from wsproto.frame_protocol import CloseReason
 
 from addons import refusals
-from addons.conversation import Breach, Pace
+from addons.conversation import Breach, Pace, Watch
 from addons.door import Account
 from addons.stage import Scrub, Unreadable
 from broker import Mask
-from broker.detector import Detector
 from interlock.settings import Limits
 
 _TYPE = re.compile(r"application/grpc(\+[a-z.-]+)?\s*(;.*)?", re.IGNORECASE)
@@ -124,15 +123,11 @@ class RpcScrub(Scrub):
 class Upload:
     """The messages of an agent on their way out: counted, within limits, searched for bait."""
 
-    def __init__(
-        self, account: Account, limits: Limits, detector: Detector, alarm: Callable[[str], None]
-    ) -> None:
+    def __init__(self, account: Account, limits: Limits, watch: Watch) -> None:
         self._account = account
         self._envelopes = Envelopes(limits.message_bytes)
         self._pace = Pace(limits.message_rate, time.monotonic)
-        self._detector = detector
-        self._alarm = alarm
-        self._before = b""
+        self._watch = watch
 
     def take(self, data: bytes) -> bytes:
         """Answer the bytes when they may leave; raises Breach."""
@@ -141,10 +136,5 @@ class Upload:
             if ends:
                 self._account.messages_up += 1
                 self._pace.step()
-        if self._detector:
-            seen = self._before + data
-            if found := self._detector.find([seen]):
-                self._alarm(found)
-                raise Breach(CloseReason.POLICY_VIOLATION, "a planted key in a message")
-            self._before = seen[max(0, len(seen) - self._detector.overlap) :]
+        self._watch.look(data)
         return data

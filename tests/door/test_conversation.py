@@ -5,11 +5,12 @@ import tracemalloc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wsproto.frame_protocol import CloseReason, FrameProtocol
+from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode
 
-from addons.conversation import Breach, Conversation, Pace
+from addons.conversation import Breach, Conversation, Pace, Watch
 from addons.door import Account
-from broker import Mask
+from broker import Mask, Secret
+from broker.detector import Detector
 from interlock.settings import Limits
 from interlock.steps import Steps
 
@@ -19,7 +20,7 @@ KEY = b"sk-live-0123456789abcdef"
 def conversation(**limits: int) -> tuple[Conversation, Account]:
     """A conversation that knows one secret, and its account."""
     account = Account(None, "client", Steps())  # type: ignore[arg-type]
-    return Conversation(account, Mask([KEY]), Limits(**limits), lambda: 0.0), account
+    return Conversation(account, Mask([KEY]), Limits(**limits), clock=lambda: 0.0), account
 
 
 def heard(data: bytes) -> list[bytes]:
@@ -84,6 +85,44 @@ def test_what_breaks_the_rules_ends_the_conversation(data: bytes, code: CloseRea
     assert talk.farewell(breach.value)[0] == 0x88
     assert talk.over
     assert account.ended
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        pytest.param([(Opcode.TEXT, KEY, True)], id="a message"),
+        pytest.param([(Opcode.PING, KEY, True)], id="a ping"),
+        pytest.param([(Opcode.CLOSE, b"\x03\xe8" + KEY, True)], id="the reason of a farewell"),
+        pytest.param(
+            [(Opcode.TEXT, KEY[:9], True), (Opcode.TEXT, KEY[9:], True)], id="two messages"
+        ),
+        pytest.param(
+            [
+                (Opcode.TEXT, KEY[:9], False),
+                (Opcode.PING, b"between", True),
+                (Opcode.CONTINUATION, KEY[9:], True),
+            ],
+            id="the pieces around a ping",
+        ),
+    ],
+)
+def test_a_planted_key_is_found_wherever_it_stands(
+    frames: list[tuple[Opcode, bytes, bool]],
+) -> None:
+    """The alarm is raised, the conversation ends, and what completes the key does not pass."""
+    heard_of: list[str] = []
+    detector = Detector({"bait": Secret(KEY)})
+    account = Account(None, "client", Steps())  # type: ignore[arg-type]
+    watch = Watch(lambda: detector, heard_of.append)
+    talk = Conversation(account, Mask(()), Limits(), watch)
+    agent = FrameProtocol(client=True, extensions=[])
+    said = [bytes(agent._serialize_frame(code, data, fin)) for code, data, fin in frames]
+    passed = b"".join(map(talk.from_agent, said[:-1]))
+    with pytest.raises(Breach) as breach:
+        talk.from_agent(said[-1])
+    assert heard_of == ["bait"]
+    assert KEY not in passed
+    assert "planted" not in breach.value.why
 
 
 def test_a_message_in_empty_pieces_takes_no_memory() -> None:

@@ -345,9 +345,12 @@ def test_a_planted_key_in_a_message_is_an_alarm(
         assert agent.recv(20) == "before"
         with pytest.raises(ConnectionClosed):
             _say_and_listen(agent, [f"my key is {bait}"])
+    deadline = time.monotonic() + 20
+    while world.change(lambda i: i.registry.get(name)).trust is not Trust.QUARANTINED:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     world.change(lambda i: i.honeytokens.remove(name))
     assert realtime.heard == ["before"]
-    assert world.change(lambda i: i.registry.get(name)).trust is Trust.QUARANTINED
 
 
 HANDSHAKE = (
