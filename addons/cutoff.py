@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from mitmproxy import ctx
 
-from addons.door import Door, Origin, Proof
+from addons.door import Door, Origin, Presented, Proof
 from addons.ending import Ending
+from addons.proofs import is_from_outside
 from interlock.errors import IdentityError, StoreError
 from interlock.governor import Governor
 from interlock.model import Agent, Mode
@@ -59,11 +60,11 @@ class Cutoff:
         lapsed = records.registry.lapsed_since(since, now)
         lapsed = lapsed or records.addresses.lapsed_since(since, now)
         self._looked_at = now
-        if change == self._change and not lapsed:
-            return
+        unchanged = change == self._change and not lapsed
         self._change = change
         for client_id, proofs in list(self._door.proofs.items()):
-            if why := _ended(governor, proofs):
+            due = filter(is_from_outside, proofs) if unchanged else proofs
+            if why := _ended(governor, due):
                 log.warning("connection cut: %s", why)
                 for account in self._door.accounts.values():
                     if account.client == client_id:
@@ -81,7 +82,7 @@ class Cutoff:
                 cut(account.client)
 
 
-def _ended(governor: Governor, proofs: Iterable[Proof | Origin]) -> str:
+def _ended(governor: Governor, proofs: Iterable[Proof | Origin | Presented]) -> str:
     """Say why a connection with these proofs must end; empty when it may stay.
 
     A key that does not hold any more ends it in both modes, as it does at the next request; an
@@ -97,18 +98,22 @@ def _ended(governor: Governor, proofs: Iterable[Proof | Origin]) -> str:
     return ""
 
 
-def _proven(governor: Governor, proof: Proof | Origin) -> Agent:
+def _proven(governor: Governor, proof: Proof | Origin | Presented) -> Agent:
     """The agent of a proof that was given before; raises IdentityError when it ended."""
     if isinstance(proof, Origin):
         addresses = governor.installation.addresses
         return addresses.require(proof.whence, proof.agent, time.time())
+    if isinstance(proof, Presented):
+        return governor.installation.federation.prove_chain(proof.chain, time.time())
     name, key = proof
     return governor.identify(key, name)
 
 
-def _told(proof: Proof | Origin) -> str:
+def _told(proof: Proof | Origin | Presented) -> str:
     if isinstance(proof, Origin):
         return f"the address of {proof.agent}"
+    if isinstance(proof, Presented):
+        return "a client certificate"
     return f"the key of {proof[0] or 'an agent'}"
 
 

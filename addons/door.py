@@ -19,7 +19,7 @@ from interlock.settings import AllowPrivate, Limits
 from interlock.steps import Steps
 from interlock.verdict import Verdict
 
-# An agent's name, None where only the key was given, and the key.
+# An agent's name, None where only the key was given, and the key, or a token from outside.
 type Proof = tuple[str | None, str]
 
 
@@ -29,6 +29,13 @@ class Origin:
 
     whence: Whence
     agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A client certificate with its chain, in DER, of which the client has the private key."""
+
+    chain: tuple[bytes, ...]
 
 
 @dataclass(slots=True)
@@ -120,7 +127,8 @@ class Door:
         self.limits = Limits()
         self.rates: Rates | None = None
         self.tunnels: dict[str, Tunnel] = {}
-        self.proofs: dict[str, set[Proof | Origin]] = {}
+        self.proofs: dict[str, set[Proof | Origin | Presented]] = {}
+        self.presented: dict[str, Presented] = {}
         self.callers: dict[str, Caller] = {}
         self.clearances: dict[str, Clearance] = {}
         self.accounts: dict[str, Account] = {}

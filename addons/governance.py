@@ -23,6 +23,7 @@ from addons.mint import Mint  # noqa: E402
 from addons.options import Options  # noqa: E402
 from addons.outcome import Outcome  # noqa: E402
 from addons.placer import Inject  # noqa: E402
+from addons.proofs import Proofs  # noqa: E402
 from addons.settlement import Settlement  # noqa: E402
 from addons.stream import Stream  # noqa: E402
 from addons.throttle import Throttle  # noqa: E402
@@ -35,6 +36,7 @@ addons = [
     FastDispatch(),
     Head(door),
     Honeytokens(door),
+    Proofs(door),
     Identity(door),
     Throttle(door),
     Gate(door),

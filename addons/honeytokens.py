@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator
+from functools import partial
 
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
@@ -11,6 +12,7 @@ from addons import refusals, views
 from addons.door import Door
 from addons.fail_closed import fail_closed
 from addons.identity import agent_of, proof_in
+from addons.proofs import is_proof, prepare
 from addons.wire import authority_of
 from broker.detector import PIECE, Detector
 from interlock.alerts.alarm import HIDDEN, discreet, raise_alarm
@@ -81,7 +83,7 @@ class Honeytokens:
 
     async def _raise(self, governor: Governor, flow: http.HTTPFlow, sighting: Sighting) -> None:
         flow.metadata[RAISED] = sighting.honeytoken
-        agent = self._caller(governor, flow)
+        agent = await self._caller(flow)
         verdict = await raise_alarm(governor, _request(flow), agent, sighting)
         views.show(flow, verdict)
         log.warning("ALERT %s", views.line(verdict))
@@ -89,12 +91,15 @@ class Honeytokens:
         if flow.request.method == "HEAD":
             flow.response.content = b""
 
-    def _caller(self, governor: Governor, flow: http.HTTPFlow) -> Agent:
+    async def _caller(self, flow: http.HTTPFlow) -> Agent:
         """Who it is, if that is proven; a claim would let anybody cut off anybody."""
         known = self._door.callers.get(flow.id)
         tunnel = self._door.tunnels.get(flow.client_conn.id)
         try:
-            proof = known.proof if known else proof_in(flow.request.headers.copy(), tunnel)[0]
+            ours = partial(is_proof, self._door)
+            headers = flow.request.headers.copy()
+            proof = known.proof if known else proof_in(headers, tunnel, ours)[0]
+            await prepare(self._door, proof)
             return agent_of(self._door, flow, proof)
         except IdentityError:
             return UNIDENTIFIED

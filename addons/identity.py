@@ -4,18 +4,21 @@ import base64
 import binascii
 import ipaddress
 import time
+from collections.abc import Callable
+from functools import partial
 
 from mitmproxy import connection, http
 
 from addons import refusals
 from addons.door import Caller, Door, Origin, Proof, Tunnel
 from addons.fail_closed import fail_closed
+from addons.proofs import is_proof, prepare
 from addons.wire import authority_of, is_reverse
 from interlock.delegation import LONGEST as LONGEST_CHAIN
 from interlock.errors import IdentityError
+from interlock.federation import is_statement
 from interlock.model import UNIDENTIFIED, Agent
 from interlock.registry import Whence
-from interlock.registry.keys import is_ours
 
 # Where SDKs put a provider's key, and so where an agent's key arrives in base-URL mode.
 KEY_SLOTS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
@@ -27,6 +30,10 @@ DECLARATIONS = {
     "interlock-approval": "approval",
 }
 LONGEST_DECLARATION = 1024
+_MALFORMED = "Proxy-Authorization must be Basic with agent name and key, or Bearer with a token"
+
+# Says whether a value in a key slot is meant for us.
+type Ours = Callable[[str], bool]
 
 
 class Identity:
@@ -42,6 +49,7 @@ class Identity:
         try:
             tunnel.target = authority_of(flow)
             tunnel.proof = take_proof(flow.request.headers)
+            await prepare(self._door, tunnel.proof)
             tunnel.who = self._prove(flow, tunnel.proof)
         except IdentityError as e:
             self._knocked(flow, e)
@@ -55,14 +63,15 @@ class Identity:
     @fail_closed
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Prove the caller of this request and strip what only we are meant to read."""
-        headers = flow.request.headers
+        headers, ours = flow.request.headers, partial(is_proof, self._door)
         if flow.error or flow.response:
-            take_proof_off(headers)
+            take_proof_off(headers, ours)
             return
         shape = shape_of(self._door, flow)
         tunnel = self._door.tunnels.get(flow.client_conn.id)
         try:
-            proof, foreign = proof_in(headers, tunnel)
+            proof, foreign = proof_in(headers, tunnel, ours)
+            await prepare(self._door, proof)
             who = self._prove(flow, proof)
         except IdentityError as e:
             self._knocked(flow, e)
@@ -70,7 +79,7 @@ class Identity:
             flow.response = refusals.unproven(e, at_proxy=at_proxy, shape=shape)
             return
         finally:
-            take_proof_off(headers)
+            take_proof_off(headers, ours)
         said, doubt = _take_declarations(headers)
         self._door.callers[flow.id] = Caller(proof, said, doubt, foreign and is_reverse(flow), who)
 
@@ -89,8 +98,9 @@ class Identity:
         whence = whence_of(flow.client_conn)
         if not agent.identified:
             return f"at {whence.peer}"
-        origin = Origin(whence, agent.name)
-        self._door.proofs.setdefault(flow.client_conn.id, set()).add(proof or origin)
+        shown = self._door.presented.get(flow.client_conn.id)
+        proven = proof or shown or Origin(whence, agent.name)
+        self._door.proofs.setdefault(flow.client_conn.id, set()).add(proven)
         return agent.name
 
     def _knocked(self, flow: http.HTTPFlow, error: IdentityError) -> None:
@@ -107,7 +117,7 @@ def shape_of(door: Door, flow: http.HTTPFlow) -> str:
 
 
 def agent_of(door: Door, flow: http.HTTPFlow, proof: Proof | None) -> Agent:
-    """The agent that a proof proves; without one, the agent that runs where the call comes from.
+    """The agent that a proof proves; without one, that of the client certificate or the address.
 
     Raises IdentityError when a proof is wrong, or required and missing.
     """
@@ -117,6 +127,8 @@ def agent_of(door: Door, flow: http.HTTPFlow, proof: Proof | None) -> Agent:
     if proof is not None:
         name, key = proof
         return governor.identify(key, name)
+    if shown := door.presented.get(flow.client_conn.id):
+        return governor.installation.federation.prove_chain(shown.chain, time.time())
     whence = whence_of(flow.client_conn)
     if found := governor.installation.addresses.agent_at(whence, time.time()):
         return found
@@ -138,16 +150,18 @@ def _on_loopback(client: connection.Client) -> bool:
 
 
 def take_proof(headers: http.Headers) -> Proof | None:
-    """Take `Proxy-Authorization: Basic` (RFC 7617) off; None when it is not there.
+    """Take `Proxy-Authorization` off, Basic (RFC 7617) or Bearer (RFC 6750); None without it.
 
     It is off whatever comes of it, because what stays on a flow is shown and logged. Raises
-    IdentityError for anything that is not one well-formed Basic value.
+    IdentityError for anything that is not one well-formed value.
     """
     values = headers.get_all("proxy-authorization")
     headers.pop("proxy-authorization", None)
     if not values:
         return None
     scheme, _, encoded = values[0].partition(" ")
+    if len(values) == 1 and scheme.lower() == "bearer" and is_statement(encoded.strip()):
+        return None, encoded.strip()
     try:
         if len(values) > 1 or scheme.lower() != "basic":
             raise ValueError("not one Basic value")
@@ -155,28 +169,28 @@ def take_proof(headers: http.Headers) -> Proof | None:
         if not colon:
             raise ValueError("no colon")
     except (ValueError, binascii.Error):
-        raise IdentityError("Proxy-Authorization must be Basic with agent name and key") from None
+        raise IdentityError(_MALFORMED) from None
     return name, key
 
 
-def proof_in(headers: http.Headers, tunnel: Tunnel | None) -> tuple[Proof | None, bool]:
+def proof_in(headers: http.Headers, tunnel: Tunnel | None, ours: Ours) -> tuple[Proof | None, bool]:
     """The proof of who sent a request, and whether it came with a key that is none of ours.
 
     Takes `Proxy-Authorization` off; raises IdentityError as `take_proof` does.
     """
     offered = take_proof(headers)
     proof = (tunnel and tunnel.proof) or offered
-    slot_key, foreign = _slot_key(headers)
+    slot_key, foreign = _slot_key(headers, ours)
     return proof or (slot_key and (None, slot_key)) or None, foreign
 
 
-def _slot_key(headers: http.Headers) -> tuple[str | None, bool]:
+def _slot_key(headers: http.Headers, ours: Ours) -> tuple[str | None, bool]:
     """The first key of ours in a key slot, and whether there is a key of another kind."""
     foreign = False
     for slot in KEY_SLOTS:
         for value in headers.get_all(slot):
             key = _bare(slot, value)
-            if is_ours(key):
+            if ours(key):
                 return key, False
             foreign = True
     return None, foreign
@@ -197,12 +211,12 @@ def _take_declarations(headers: http.Headers) -> tuple[dict[str, str], str]:
     return said, doubt
 
 
-def take_proof_off(headers: http.Headers) -> None:
+def take_proof_off(headers: http.Headers, ours: Ours) -> None:
     """Take off whatever proves an agent to us; it is nobody else's business."""
     headers.pop("proxy-authorization", None)
     for slot in KEY_SLOTS:
         values = headers.get_all(slot)
-        kept = [value for value in values if not is_ours(_bare(slot, value))]
+        kept = [value for value in values if not ours(_bare(slot, value))]
         if len(kept) != len(values):
             headers.set_all(slot, kept)
 

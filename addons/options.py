@@ -66,6 +66,12 @@ REQUIRED: dict[str, Any] = {
     "proxy_debug": False,
 }
 
+# What a running front door keeps.
+FIXED = (
+    *("home", "store", "policies", "shadow", "secret_cache", "broker", "broker_tls"),
+    *("client_ca", "client_crl"),
+)
+
 OPTIONAL_TEXT: Any = str | None
 
 HELP = {
@@ -83,6 +89,9 @@ HELP = {
     "broker": "Where the broker that has the secrets listens: the path of its socket, or "
     "tls://HOST:PORT (default: none, this process opens them itself).",
     "broker_tls": "Folder with ca.pem, cert.pem and key.pem, for a broker at tls://HOST:PORT.",
+    "client_ca": "File of the authorities, in PEM, whose client certificates prove an agent "
+    "(default: none, no certificate is asked for).",
+    "client_crl": "File of their revocation lists, in PEM; a certificate then needs a current one.",
     "header_bytes": "The most bytes that the head of a request may have (default 262144).",
     "header_count": "The most headers that a request may have (default 256).",
     "decompression_ratio": "How many times an encoded answer may grow by decoding, beyond its "
@@ -201,7 +210,7 @@ class Options:
     def _change(self, settings: Settings, governor: Governor) -> None:
         """Take over what may change while running; raise OptionsError for what may not."""
         was = governor.installation.settings
-        for name in ("home", "store", "policies", "shadow", "secret_cache", "broker", "broker_tls"):
+        for name in FIXED:
             if getattr(settings, name) != getattr(was, name):
                 raise exceptions.OptionsError(f"interlock_{name} cannot change while running")
         if settings.mode is not governor.mode:

@@ -9,6 +9,7 @@ from mitmproxy.proxy.layers.http import HttpLayer
 from addons.client_certificate import show
 from addons.door import Door
 from addons.inject import BoundaryLayer
+from addons.proofs import ask
 
 
 class Inject:
@@ -32,6 +33,10 @@ class Placer:
 
     def __init__(self, door: Door) -> None:
         self._door = door
+
+    def tls_start_client(self, data: tls.TlsData) -> None:
+        """Ask the agent for a client certificate."""
+        ask(self._door, data)
 
     def tls_start_server(self, data: tls.TlsData) -> None:
         """Show the client certificate that a connection is for, once mitmproxy has set it up."""

@@ -34,6 +34,7 @@ from interlock.errors import (
     PolicyError,
     RegistryError,
 )
+from interlock.federation import is_statement
 from interlock.hold import Hold
 from interlock.installation import Installation
 from interlock.ledger import Event, Knocks
@@ -103,13 +104,16 @@ class Governor:
         self.custody = custody_of(installation, sound)
         sound(installation.bindings.all())
         installation.minting.require_sound()
+        installation.federation.require_sound()
         self._purse = Purse(installation, self.custody)
         installation.bindings.require_distinct()
         self._adopt(self.policies.current, self.policies.intents)
         announce_mode(installation.ledger, settings.mode)
 
     def identify(self, key: str, name: str | None = None) -> Agent:
-        """Answer the agent that a key proves; raises IdentityError."""
+        """Answer the agent that a key or a token proves; raises IdentityError."""
+        if is_statement(key):
+            return self.installation.federation.prove(key, time.time(), name)
         return self.installation.registry.prove(key, time.time(), name)
 
     def reload_policies(self) -> bool:

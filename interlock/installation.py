@@ -22,6 +22,7 @@ from interlock.alerts.webhooks import Webhooks
 from interlock.calls import Catalogue
 from interlock.delegation import Chain, verify
 from interlock.errors import GoalError, StoreError
+from interlock.federation import Federation
 from interlock.ledger import Ledger, Notary, Trail
 from interlock.minting.minting import Minting
 from interlock.model import Authority, Binding, Declaration
@@ -65,6 +66,13 @@ class Installation:
         self.tokens = Tokens(self.database, self.ledger.admin)
         self.pins = Pins(self.database, self.ledger.admin)
         self.addresses = Addresses(self.database, self.registry)
+        self.federation = Federation(
+            self.database,
+            self.ledger.admin,
+            self.registry,
+            settings.client_ca,
+            settings.client_crl,
+        )
         self.bindings = Bindings(self.database)
         self.goals = Goals(self.database, self.ledger.admin)
         self.approvals = Approvals(self.database, self.ledger.admin)

@@ -88,6 +88,8 @@ class Agent:
 
     `lapsed` says that it has a lease and was not heard of for as long. `session` is the id of
     the session by which it proved who it is, and `pinned` what it can declare nothing against.
+    `proof` is the name by which a system outside proved it, empty for a key of ours; `actors`
+    are who acted for whom, as that system claims, the last one first.
     """
 
     name: str
@@ -100,6 +102,8 @@ class Agent:
     lapsed: bool = False
     session: str = ""
     pinned: Declaration = Declaration()
+    proof: str = ""
+    actors: tuple[str, ...] = ()
 
     @property
     def identified(self) -> bool:

@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     secret_cache: float = Field(default=60, ge=0, le=3600)
     broker: str = ""
     broker_tls: Path | None = None
+    client_ca: Path | None = None
+    client_crl: Path | None = None
     header_bytes: int = Field(default=_DEFAULT.header_bytes, ge=1 << 10, le=1 << 20)
     header_count: int = Field(default=_DEFAULT.header_count, ge=16, le=10_000)
     decompression_ratio: int = Field(default=_DEFAULT.decompression_ratio, ge=1, le=1100)
@@ -69,7 +71,7 @@ class Settings(BaseSettings):
     header_timeout: int = Field(default=_DEFAULT.header_timeout, ge=1, le=3600)
     idle_timeout: int = Field(default=_DEFAULT.idle_timeout, ge=1, le=86_400)
 
-    @field_validator("home", "policies", "shadow", "broker_tls")
+    @field_validator("home", "policies", "shadow", "broker_tls", "client_ca", "client_crl")
     @classmethod
     def _expand(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else path

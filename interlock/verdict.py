@@ -157,6 +157,10 @@ def decision_event(
         body["arguments"] = dict(arguments)
     if run:
         body["run"] = run
+    if verdict.agent.proof:
+        body["proof"] = verdict.agent.proof
+    if verdict.agent.actors:
+        body["act"] = list(verdict.agent.actors)
     if decision.quarantine:
         body["quarantine"] = decision.quarantine
     if verdict.approval:

@@ -32,6 +32,7 @@ ORDER = (
         "interlock.installation",
         "interlock.alerts",
         "interlock.custody",
+        "interlock.federation",
         "interlock.minting",
         "interlock.plan",
         "interlock.purse",

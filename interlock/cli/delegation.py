@@ -11,6 +11,7 @@ from interlock.cli.exits import NO, NoError
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.key import key_file, parse_word, read_signing_key, read_stdin
 from interlock.cli.link import link_fields, public_link, public_scope
+from interlock.cli.person import person_of_token, record_grant
 from interlock.cli.printing import Json, say, say_fields, say_json
 from interlock.cli.words import parse_duration, parse_text, typed
 from interlock.delegation import (
@@ -86,13 +87,20 @@ ChainText = Annotated[str, typer.Argument(metavar="CHAIN", help="What grant prin
 @app.command()
 def grant(
     context: typer.Context,
+    to: To,
     from_: Annotated[
-        Entity,
+        Entity | None,
         typer.Option(
             "--from", metavar="HOLDER", parser=typed(parse_word), help="Who lets it: user:NAME."
         ),
-    ],
-    to: To,
+    ] = None,
+    as_me: Annotated[
+        bool,
+        typer.Option(
+            "--as-me",
+            help="The person of an OIDC token lets it: INTERLOCK_ID_TOKEN, a prompt or stdin.",
+        ),
+    ] = False,
     action: Actions = None,
     resource: Resources = None,
     intent: Intents = None,
@@ -102,8 +110,16 @@ def grant(
     key: KeyFile = None,
     as_json: Json = False,
 ) -> None:
-    """Print a new chain, by which a person lets an agent act; needs nothing but the key."""
+    """Print a new chain, by which a person lets an agent act.
+
+    With --from it needs nothing but the key. With --as-me the person is bound to the token's
+    subject (`interlock identity`), and the grant is recorded.
+    """
     now = time.time()
+    if (from_ is None) != as_me:
+        raise DelegationInputError("give one of --from and --as-me")
+    settings = settings_of(context)
+    from_ = from_ or person_of_token(settings)
     every = (ANY,)
     scope = _narrowed(
         Scope(every, every, every, every, now, now + DEFAULT_LIFE_S, DEFAULT_LIMIT),
@@ -114,8 +130,11 @@ def grant(
         expires=expires and now + expires,
         depth=depth,
     )
-    signing_key = read_signing_key(key or key_file(settings_of(context), from_))
-    _say_chain(grant_chain(signing_key, from_, to, scope, now), as_json)
+    signing_key = read_signing_key(key or key_file(settings, from_))
+    chain = grant_chain(signing_key, from_, to, scope, now)
+    if as_me:
+        record_grant(settings, read_chain(chain)[-1])
+    _say_chain(chain, as_json)
 
 
 @app.command()

@@ -8,6 +8,7 @@ import typer
 
 from interlock.cli.reader import START, Reader
 from interlock.errors import SettingsError
+from interlock.federation import Federation
 from interlock.installation import Installation
 from interlock.ledger import Ledger
 from interlock.registry import Pins, Registry, Servers, Sessions, Tokens
@@ -29,6 +30,7 @@ class Records:
     pins: Pins
     bindings: Bindings
     modes: Modes
+    federation: Federation
 
     def secrets(self) -> list[str]:
         """The names of all secrets: those that are kept here, and those that a broker has."""
@@ -49,16 +51,18 @@ def reading(settings: Settings) -> Iterator[Records]:
     require_home(settings)
     with Reader(settings.database) as database:
         ledger = Ledger(database)
+        registry = Registry(database, ledger.admin)
         yield Records(
             database,
             ledger,
-            Registry(database, ledger.admin),
+            registry,
             Servers(database, ledger.admin),
             Sessions(database, ledger.admin),
             Tokens(database, ledger.admin),
             Pins(database, ledger.admin),
             Bindings(database),
             Modes(database, ledger.admin),
+            Federation(database, ledger.admin, registry),
         )
 
 

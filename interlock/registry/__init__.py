@@ -5,7 +5,7 @@ from interlock.registry.enlistment import enlist
 from interlock.registry.leases import Lease
 from interlock.registry.pins import Pins
 from interlock.registry.profile import Profile
-from interlock.registry.registry import Registry
+from interlock.registry.registry import Registry, require_name
 from interlock.registry.servers import Registration, Servers
 from interlock.registry.sessions import Sessions
 from interlock.registry.tokens import Role, Tokens
@@ -24,4 +24,5 @@ __all__ = [
     "Tokens",
     "Whence",
     "enlist",
+    "require_name",
 ]

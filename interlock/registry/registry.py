@@ -90,6 +90,10 @@ class Registry:
             raise RegistryError(f"there is no agent named {name!r}") from None
         return agent if now is None else self._at(agent, now)
 
+    def has(self, name: str) -> bool:
+        """Say whether an agent is registered."""
+        return name in self._known.value.agents
+
     def require_good_standing(self, names: Iterable[str], now: float) -> None:
         """Raise RegistryError when one of these agents is unknown or cut off."""
         for name in names:
@@ -213,11 +217,7 @@ class Registry:
         `ttl` is the key's life in seconds, `lease_s` for how many it is good without being heard
         of; None for no end. Raises RegistryError.
         """
-        if not _NAME.fullmatch(agent.name) or agent.name == UNIDENTIFIED.name:
-            raise RegistryError(
-                f"agent name {agent.name[:64]!r}: use letters, digits, '.', '_' and '-', "
-                f"128 at most, and not {UNIDENTIFIED.name!r}"
-            )
+        require_name(agent.name)
         key = new_key()
 
         def work(connection: sqlite3.Connection) -> None:
@@ -332,6 +332,15 @@ class Registry:
 def _find_trust(connection: sqlite3.Connection, name: str) -> Trust | None:
     row = connection.execute("select trust from agents where name = ?", [name]).fetchone()
     return Trust(row["trust"]) if row else None
+
+
+def require_name(name: str) -> None:
+    """Raise RegistryError for what no agent can be called."""
+    if not _NAME.fullmatch(name) or name == UNIDENTIFIED.name:
+        raise RegistryError(
+            f"agent name {name[:64]!r}: use letters, digits, '.', '_' and '-', "
+            f"128 at most, and not {UNIDENTIFIED.name!r}"
+        )
 
 
 def _flaw(key: _Key | Session, now: float) -> str:

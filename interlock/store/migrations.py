@@ -6,7 +6,7 @@ from functools import cache
 
 from sqlite_utils import Database as Tables
 
-from interlock.store.schema import actors, credentials, reasons, records
+from interlock.store.schema import actors, credentials, federation, reasons, records
 from interlock.store.views import create_views
 
 STEPS: tuple[Callable[[Tables], None], ...] = (
@@ -26,6 +26,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     create_views,
     credentials.minting,
     actors.discovery,
+    federation.federation,
 )
 
 

@@ -1,0 +1,246 @@
+"""Proofs from outside are proofs like keys: refused, recorded and cut off alike."""
+
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from interlock.demo.front_door import FrontDoor
+from interlock.federation import parse_identity
+from interlock.model import Agent, Entity, Mode, Trust
+from tests.door.test_cutoff import AT_MOST_S, read_until
+from tests.door.world import CHAT, OPENAI_KEY, World
+from tests.federation.authority import Authority
+from tests.federation.provider import Provider
+
+BOT = "spiffe://td.example/bot"
+WHO = Entity("Agent", "svid-bot")
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
+    """The identity provider."""
+    with Provider(tmp_path_factory.mktemp("idp")) as provider:
+        yield provider
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority of client certificates."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def door(_world: World, provider: Provider, authority: Authority) -> Iterator[FrontDoor]:
+    """A front door that enforces, and takes the word of both."""
+    _world.change(lambda i: i.registry.add(Agent(WHO.id, trust=Trust.TRUSTED)))
+    issuer = provider.issuer(agent_claim="sub")
+    _world.change(lambda i: i.federation.issuers.add(issuer))
+    bind(_world)
+    files = (f"interlock_client_ca={authority.ca}", f"interlock_client_crl={authority.crl}")
+    options = [word for file in files for word in ("--set", file)]
+    with _world.reading(Mode.ENFORCE, *options) as door:
+        yield door
+    _world.change(lambda i: i.federation.issuers.remove(provider.url))
+    _world.change(lambda i: i.registry.remove(WHO.id))
+
+
+def bind(world: World) -> None:
+    """Let the SPIFFE ID stand for the agent."""
+    world.change(lambda i: i.federation.identities.add(parse_identity("spiffe", BOT), WHO))
+
+
+def unbind(world: World) -> None:
+    """Let it stand for nobody."""
+    world.change(lambda i: i.federation.identities.remove(parse_identity("spiffe", BOT)))
+
+
+@contextmanager
+def bearer(door: FrontDoor, token: str) -> Iterator[httpx.Client]:
+    """A client that proves itself to the proxy by a token."""
+    proxy = httpx.Proxy(door.proxy(), headers={"Proxy-Authorization": f"Bearer {token}"})
+    trust = ssl.create_default_context(cafile=door.ca)
+    with httpx.Client(proxy=proxy, verify=trust, trust_env=False, timeout=20) as client:
+        yield client
+
+
+def shown(door: FrontDoor, file: Path | None) -> ssl.SSLContext:
+    """What a client trusts, and the certificate that it shows."""
+    context = ssl.create_default_context(cafile=door.ca)
+    if file:
+        context.load_cert_chain(file)
+    return context
+
+
+@contextmanager
+def certified(door: FrontDoor, file: Path | None, style: str) -> Iterator[httpx.Client]:
+    """A client that shows a certificate to the proxy, to a base URL, or inside a tunnel."""
+    more: dict[str, Any] = {"verify": shown(door, file if style != "proxy" else None)}
+    if style == "proxy":
+        more["proxy"] = httpx.Proxy(f"https://{door.address}", ssl_context=shown(door, file))
+    elif style == "tunnel":
+        more["proxy"] = door.proxy()
+    with httpx.Client(trust_env=False, timeout=20, **more) as client:
+        yield client
+
+
+def base(world: World, door: FrontDoor, style: str) -> str:
+    """Where a client of this style calls."""
+    return f"https://127.0.0.1:{door.ports[1]}" if style == "base URL" else world.openai
+
+
+def test_a_token_gets_its_agent_the_credential(
+    world: World, door: FrontDoor, provider: Provider
+) -> None:
+    """The decision names the proof, and who acted for whom as a claim."""
+    token = provider.token(sub=WHO.id, act={"sub": "gateway"})
+    with bearer(door, token) as client:
+        answer = client.post(f"{world.openai}/v1/chat/completions", json=CHAT)
+    assert answer.status_code == 200
+    received = world.carried(OPENAI_KEY)
+    assert token.encode() not in b"".join(value for _, value in received.headers)
+    decision = world.events(answer.headers["interlock-decision-id"])[0]
+    assert decision["agent"] == WHO.id
+    assert decision["body"]["proof"] == f"oidc {provider.url}#{WHO.id}"
+    assert decision["body"]["act"] == ["gateway"]
+
+
+def test_a_token_stands_where_a_key_could(
+    world: World, door: FrontDoor, provider: Provider
+) -> None:
+    """As the password of the proxy, and in the key slot of a base URL."""
+    token = provider.token(sub=WHO.id)
+    trust = shown(door, None)
+    proxy = door.proxy(WHO.id, token)
+    with httpx.Client(proxy=proxy, verify=trust, trust_env=False, timeout=20) as client:
+        assert client.get(f"{world.openai}/v1/models").status_code == 200
+    world.carried(OPENAI_KEY)
+    world.upstream.clear()
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(verify=trust, trust_env=False, timeout=20, headers=headers) as client:
+        assert client.get(f"{base(world, door, 'base URL')}/v1/models").status_code == 200
+    world.carried(OPENAI_KEY)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        pytest.param({"sub": "nobody"}, id="an agent that is unknown"),
+        pytest.param({"aud": "other"}, id="another audience"),
+        pytest.param({"exp": 1}, id="expired"),
+        pytest.param({"iss": "https://evil.example"}, id="an unknown issuer"),
+    ],
+)
+def test_a_bad_token_is_refused_before_anything_is_looked_up(
+    world: World, door: FrontDoor, provider: Provider, claims: dict[str, Any]
+) -> None:
+    """407 at CONNECT, with the same words whatever is wrong."""
+    token = provider.token(**{"sub": WHO.id} | claims)
+    with bearer(door, token) as client, pytest.raises(httpx.ProxyError, match="407"):
+        client.get("https://no-such-host.invalid/")
+    assert world.received() == []
+    assert "dial" not in door.log
+
+
+def test_a_token_for_us_never_leaves(world: World, door: FrontDoor, provider: Provider) -> None:
+    """One that does not hold is refused in a base URL too, and not passed on as a foreign key."""
+    headers = {"Authorization": f"Bearer {provider.token(sub='nobody')}"}
+    with httpx.Client(verify=shown(door, None), trust_env=False, headers=headers) as client:
+        answer = client.get(f"{base(world, door, 'base URL')}/v1/models")
+    assert answer.status_code == 401
+    assert world.received() == []
+
+
+@pytest.mark.parametrize("style", ["proxy", "base URL"])
+def test_a_certificate_proves_its_agent(
+    world: World, door: FrontDoor, authority: Authority, style: str
+) -> None:
+    """On the connection to the proxy itself, or to a base URL."""
+    file, _ = authority.issue(BOT)
+    with certified(door, file, style) as client:
+        answer = client.get(f"{base(world, door, style)}/v1/models")
+    assert answer.status_code == 200
+    world.carried(OPENAI_KEY)
+    decision = world.events(answer.headers["interlock-decision-id"])[0]
+    assert (decision["agent"], decision["body"]["proof"]) == (WHO.id, f"spiffe {BOT}")
+
+
+def test_a_certificate_inside_a_tunnel_proves_nothing(
+    world: World, door: FrontDoor, authority: Authority
+) -> None:
+    """It was meant for the upstream; the call is that of nobody."""
+    file, _ = authority.issue(BOT)
+    with certified(door, file, "tunnel") as client:
+        answer = client.get(f"{world.openai}/v1/models")
+    assert answer.status_code == 403
+    assert world.received() == []
+
+
+@pytest.mark.parametrize("style", ["proxy", "base URL"])
+@pytest.mark.parametrize("which", ["a stranger's", "of an unbound name", "revoked"])
+def test_a_bad_certificate_is_refused(
+    world: World, door: FrontDoor, authority: Authority, tmp_path: Path, style: str, which: str
+) -> None:
+    """407 at the proxy, 401 at a base URL; the upstream hears nothing."""
+    if which == "a stranger's":
+        file, _ = Authority(tmp_path).issue(BOT)
+    elif which == "revoked":
+        file, made = authority.issue(BOT)
+        authority.publish(made)
+        time.sleep(0.3)
+    else:
+        file, _ = authority.issue("spiffe://td.example/other")
+    url = f"{base(world, door, style)}/v1/models"
+    with certified(door, file, style) as client:
+        if style == "proxy":
+            with pytest.raises(httpx.ProxyError, match="407"):
+                client.get(url)
+        else:
+            assert client.get(url).status_code == 401
+    assert world.received() == []
+    authority.publish()
+
+
+ENDS = ("revoked", "unbound", "quarantined", "issuer gone", "token expired")
+
+
+@pytest.mark.parametrize("why", ENDS)
+def test_a_stream_ends_within_a_second_of_its_proof(
+    world: World, door: FrontDoor, provider: Provider, authority: Authority, why: str
+) -> None:
+    """Whatever a proof rests on is gone: nothing waits for the next request."""
+    file, made = authority.issue(BOT)
+    certificate = why in ("revoked", "unbound")
+    lives = 3 if why == "token expired" else 300
+    ends_at = int(time.time()) + lives
+    token = provider.token(sub=WHO.id, exp=ends_at)
+    opened = certified(door, file, "proxy") if certificate else bearer(door, token)
+    registered = world.change(lambda i: i.federation.issuers.all()[provider.url])
+    url = f"{world.openai}/ticks?count=2000&interval=20"
+    with opened as client, client.stream("GET", url) as stream:
+        assert stream.status_code == 200
+        events = stream.iter_raw()
+        next(events)
+        if why == "revoked":
+            authority.publish(made)
+        elif why == "unbound":
+            unbind(world)
+        elif why == "quarantined":
+            world.change(lambda i: i.registry.set_trust(WHO.id, Trust.QUARANTINED))
+        elif why == "issuer gone":
+            world.change(lambda i: i.federation.issuers.remove(provider.url))
+        left = max(ends_at + 5 - time.time(), 0) if why == "token expired" else 0
+        with pytest.raises(httpx.HTTPError):
+            read_until(events, time.monotonic() + left + AT_MOST_S)
+    undo = {
+        "revoked": authority.publish,
+        "unbound": lambda: bind(world),
+        "quarantined": lambda: world.change(lambda i: i.registry.set_trust(WHO.id, Trust.TRUSTED)),
+        "issuer gone": lambda: world.change(lambda i: i.federation.issuers.add(registered)),
+    }
+    undo.get(why, lambda: None)()
