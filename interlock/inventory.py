@@ -1,35 +1,18 @@
-"""What scanners found enters the registry: unverified, with its evidence, told in the ledger."""
+"""What scanners see now beside what they saw before: new, changed, unchanged, stale."""
 
-import logging
-import sqlite3
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
-from itertools import batched
-from typing import Any
+from typing import Any, Protocol
 
 from interlock.discovery.merge import Found, changes, merge
-from interlock.discovery.sighting import Kind, parse_sighting, written
+from interlock.discovery.sighting import Kind, Sighting, parse_sighting
 from interlock.discovery.sweep import Sweep
-from interlock.discovery.words import digest
-from interlock.errors import RegistryError
-from interlock.installation import Installation
-from interlock.ledger import Event
-from interlock.ledger.ledger import new_id
-from interlock.model import UNIDENTIFIED, Agent, Health, Server
-from interlock.registry import Holder, Profile, enlist
-from interlock.registry.profile import touch, write_health
-from interlock.store.sightings import Row, gone, keep, rows, seen
-
-log = logging.getLogger(__name__)
+from interlock.registry import Holder
+from interlock.store.sightings import Row
 
 # The group of every agent and server that nobody registered by hand, for policies to speak of.
 GROUP = "discovered"
-# So many enter in one transaction: a decision of the front door waits for no more than that.
-AT_ONCE = 100
-MOST_TOLD = 50
 
 
 class Change(StrEnum):
@@ -62,6 +45,25 @@ class Entry:
         return said | {"fields": list(self.fields)} | self.found.record
 
 
+class Inventory(Protocol):
+    """Compares a sweep with what is known, and carries the difference into a registry."""
+
+    def plan(self, sweep: Sweep) -> list[Entry]:
+        """Say what is new, changed, unchanged and stale, and change nothing; raises StoreError."""
+        ...
+
+    def apply(self, sweep: Sweep, entries: Sequence[Entry], now: float) -> None:
+        """Carry a plan out. `now` is in epoch seconds. Raises StoreError or ClientError.
+
+        What was not carried out is planned again the next time.
+        """
+        ...
+
+    def holders(self, entries: Sequence[Entry]) -> Iterator[Holder]:
+        """Which address stands for which agent of this home, by what was seen now."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What was stored under one name."""
@@ -71,28 +73,28 @@ class _Known:
     present: bool
 
 
-class Inventory:
-    """Compares a sweep with what is known, and carries the difference into the registry."""
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A sweep beside what is stored.
 
-    def __init__(self, installation: Installation, scanner: str = "discover") -> None:
-        self._records = installation
-        self._scanner = scanner
+    `fresh` names what was never seen before, `registered` says whether a name still stands.
+    """
 
-    def plan(self, sweep: Sweep) -> list[Entry]:
-        """Say what is new, changed, unchanged and stale, and change nothing; raises StoreError."""
-        stored = self._records.database.read(rows)
-        seen_now = [sighting for found in sweep.found for sighting in found.sightings]
-        places = sweep.places
-        # What could not be looked at is still there, as far as anybody knows.
-        remembered = [
-            parse_sighting(row.body)
-            for row in stored
-            if row.present and row.place not in places and not sweep.covers(row.place)
-        ]
-        known = _by_name(stored)
-        names = _Names(self._records, stored)
-        found = merge([*seen_now, *remembered])
-        entries = [self._compare(names.of(one), one, known) for one in found]
+    sweep: Sweep
+    stored: Sequence[Row]
+    fresh: Callable[[Found], str]
+    registered: Callable[[Kind, str], bool]
+
+    def entries(self) -> list[Entry]:
+        """Everything that was seen or is stored as present, in the order of names."""
+        seen = [sighting for found in self.sweep.found for sighting in found.sightings]
+        known = _by_name(self.stored)
+        of_place = {(row.kind, row.place): row.name for row in self.stored}
+        entries = []
+        for one in merge([*seen, *self._remembered()]):
+            names = (of_place.get((one.kind, place)) for place in one.places)
+            name = next(filter(None, names), "") or self.fresh(one)
+            entries.append(self._compare(name, one, known))
         named = {(entry.kind, entry.name) for entry in entries}
         entries += [
             Entry(Change.STALE, kind, name, one.found, places=_places(one))
@@ -101,25 +103,16 @@ class Inventory:
         ]
         return sorted(entries, key=lambda entry: (entry.kind, entry.name))
 
-    def apply(self, sweep: Sweep, entries: Sequence[Entry], now: float) -> None:
-        """Carry a plan out, and tell the ledger; raises StoreError. `now` is in epoch seconds."""
-        for batch in batched(entries, AT_ONCE):
-            self._records.database.write(partial(self._take, entries=batch, now=now))
-        body = _summary(sweep, entries) | {"scanner": self._scanner}
-        event = Event(new_id("dis"), time.time(), "discovery", body=body)
-        self._records.database.write(lambda c: self._records.ledger.append(c, [event]))
-
-    @staticmethod
-    def holders(entries: Sequence[Entry]) -> Iterator[Holder]:
-        """Which address stands for which agent, by what was seen now."""
-        for entry in entries:
-            if entry.kind is Kind.AGENT and entry.change is not Change.STALE:
-                for one in entry.found.addresses:
-                    yield Holder(one.ip, one.network, entry.name, one.container)
+    def _remembered(self) -> Iterator[Sighting]:
+        """What could not be looked at is still there, as far as anybody knows."""
+        places = self.sweep.places
+        for row in self.stored:
+            if row.present and row.place not in places and not self.sweep.covers(row.place):
+                yield parse_sighting(row.body)
 
     def _compare(self, name: str, found: Found, known: Mapping[tuple[Kind, str], _Known]) -> Entry:
         before = known.get((found.kind, name))
-        if before is None or not self._registered(found.kind, name):
+        if before is None or not self.registered(found.kind, name):
             return Entry(Change.NEW, found.kind, name, found)
         fields = changes(before.found.record, found.record)
         if not before.present:
@@ -127,95 +120,6 @@ class Inventory:
         left = tuple(place for place in _places(before) if place not in found.places)
         change = Change.CHANGED if fields else Change.UNCHANGED
         return Entry(change, found.kind, name, found, tuple(fields), left)
-
-    def _registered(self, kind: Kind, name: str) -> bool:
-        try:
-            if kind is Kind.AGENT:
-                self._records.registry.get(name)
-            else:
-                self._records.servers.get(name)
-        except RegistryError:
-            return False
-        return True
-
-    def _take(self, connection: sqlite3.Connection, entries: Sequence[Entry], now: float) -> None:
-        for entry in entries:
-            if entry.change is Change.UNCHANGED:
-                seen(connection, entry.found.places, now)
-                touch(connection, entry.kind, {entry.name: now})
-                continue
-            refused = self._enter(connection, entry, now)
-            gone(connection, entry.places)
-            event = Event(
-                new_id("dis"),
-                time.time(),
-                "discovery",
-                entry.name if entry.kind is Kind.AGENT else "",
-                body=_told(entry) | ({"refused": refused} if refused else {}),
-            )
-            self._records.ledger.append(connection, [event])
-
-    def _enter(self, connection: sqlite3.Connection, entry: Entry, now: float) -> str:
-        """Put one entry into the registry, or say why that was refused."""
-        if entry.change is Change.STALE:
-            write_health(connection, entry.kind, entry.name, Health.UNHEALTHY, now)
-            return ""
-        for sighting in entry.found.sightings:
-            row = Row(sighting.place, entry.kind, entry.name, written(sighting), True)
-            keep(connection, row, now)
-        profile = _profile(entry.found, self._scanner)
-        try:
-            if entry.kind is Kind.AGENT:
-                enlist(connection, Agent(entry.name, groups=(GROUP,)), profile, now)
-            else:
-                self._enter_server(connection, entry, profile, now)
-        except RegistryError as e:
-            log.warning("%s", e)
-            return str(e)
-        write_health(connection, entry.kind, entry.name, Health.ACTIVE, now)
-        return ""
-
-    def _enter_server(
-        self, connection: sqlite3.Connection, entry: Entry, profile: Profile, now: float
-    ) -> None:
-        """Register a server, or heed one that somebody else registered for the same URL."""
-        url = next(iter(entry.found.record["endpoints"]), "")
-        found = connection.execute(
-            "select scanner from servers where name = ?", [entry.name]
-        ).fetchone()
-        if found and found["scanner"] != self._scanner:
-            touch(connection, entry.kind, {entry.name: now})
-            return
-        server = Server(entry.name, url=url, groups=(GROUP,))
-        self._records.servers.register_in(connection, server, profile, now, scanner=self._scanner)
-
-
-class _Names:
-    """The name of everything in the registry; what is new gets one that nobody has."""
-
-    def __init__(self, records: Installation, stored: Sequence[Row]) -> None:
-        self._of_place = {(row.kind, row.place): row.name for row in stored}
-        servers = records.servers.all()
-        self._of_url = {one.server.url: one.server.name for one in servers if one.server.url}
-        self._taken = {(Kind.AGENT, agent.name) for agent in records.registry.all()}
-        self._taken |= {(Kind.SERVER, one.server.name) for one in servers}
-        self._taken |= {(Kind(row.kind), row.name) for row in stored}
-        self._taken |= {(Kind.AGENT, UNIDENTIFIED.name)}
-
-    def of(self, found: Found) -> str:
-        """The name by a place where it was seen before, by its URL, or a new one."""
-        places = (self._of_place.get((found.kind, place)) for place in found.places)
-        if name := next(filter(None, places), ""):
-            return name
-        if found.kind is Kind.SERVER:
-            urls = (self._of_url.get(url) for url in found.record["endpoints"])
-            if name := next(filter(None, urls), ""):
-                return name
-        name = found.name
-        if (found.kind, name) in self._taken:
-            name = f"{name}-{digest(*found.places)[:8]}"
-        self._taken.add((found.kind, name))
-        return name
 
 
 def _by_name(stored: Sequence[Row]) -> dict[tuple[Kind, str], _Known]:
@@ -237,58 +141,13 @@ def _places(known: _Known) -> tuple[str, ...]:
     return tuple(row.place for row in known.rows)
 
 
-def _profile(found: Found, scanner: str) -> Profile:
-    """What the registry keeps of it beside its name."""
+def evidence_of(found: Found) -> dict[str, Any]:
+    """What a registry keeps of why something was taken for what it is, and what to mend."""
     record = found.record
-    return Profile(
-        type=record["type"],
-        description=str(record["facts"].get("description", "")),
-        framework=record["framework"],
-        version=record["version"],
-        labels=record["labels"],
-        capabilities=record["capabilities"],
-        endpoints=tuple(record["endpoints"]),
-        command=record["command"],
-        args=tuple(record["args"]),
-        env=tuple(record["env"]),
-        signals=tuple(record["signals"]),
-        evidence={
-            "sources": record["sources"],
-            "confidence": record["confidence"],
-            "because": record["evidence"],
-            "findings": record["findings"],
-            "facts": record["facts"],
-        },
-        source=f"scanner:{scanner}",
-    )
-
-
-def _told(entry: Entry) -> dict[str, Any]:
-    """What the ledger says of one entry: names, never a value."""
-    record = entry.record
     return {
-        "change": record["change"],
-        "kind": record["kind"],
-        "name": record["name"],
-        "fields": record["fields"],
         "sources": record["sources"],
-        "framework": record["framework"],
         "confidence": record["confidence"],
-        "because": record["evidence"][:MOST_TOLD],
-        "signals": record["signals"],
-        "findings": record["findings"][:MOST_TOLD],
-        "places": list(entry.found.places)[:MOST_TOLD],
-    }
-
-
-def _summary(sweep: Sweep, entries: Sequence[Entry]) -> dict[str, Any]:
-    counts = {str(change): 0 for change in Change}
-    for entry in entries:
-        counts[str(entry.change)] += 1
-    troubles = [trouble.why for trouble in sweep.troubles]
-    return {
-        "sources": [survey.source for survey in sweep.surveys],
-        **counts,
-        "troubles": troubles[:MOST_TOLD],
-        "more_troubles": max(0, len(troubles) - MOST_TOLD),
+        "because": record["evidence"],
+        "findings": record["findings"],
+        "facts": record["facts"],
     }

@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from interlock.client.errors import ClientError
 from interlock.discovery.sighting import Scanner, Watcher
 from interlock.discovery.sweep import Sweep, sweep
 from interlock.errors import StoreError
 from interlock.forgetting import Forgetting
+from interlock.home_inventory import HomeInventory
 from interlock.installation import Installation
 from interlock.inventory import Entry, Inventory
 from interlock.ledger.ledger import new_id
@@ -35,10 +37,11 @@ class Patrol:
         installation: Installation,
         scanners: Sequence[Scanner],
         interval_s: float,
-        scanner: str = "discover",
+        inventory: Inventory | None = None,
     ) -> None:
+        """What is found goes into `inventory`, which is that of this home when none is given."""
         self._records = installation
-        self._inventory = Inventory(installation, scanner)
+        self._inventory = inventory or HomeInventory(installation)
         self._forgetting = Forgetting(installation)
         self._holder = new_id("dsc")
         self._taking = threading.Lock()
@@ -53,7 +56,7 @@ class Patrol:
         self._stopped = threading.Event()
 
     def run(self, report: Report) -> None:
-        """Go on until `stop`; what the store refuses is logged, and tried again next time.
+        """Go on until `stop`; what store or registry refuse is logged, and tried next time.
 
         Of several daemons over one home, each source is looked at by the one whose turn it is.
         """
@@ -172,7 +175,7 @@ class Patrol:
     def _store(self) -> Iterator[None]:
         try:
             yield
-        except (StoreError, sqlite3.Error) as e:
+        except (StoreError, ClientError, sqlite3.Error) as e:
             log.warning("discovery: %s", e)
 
 

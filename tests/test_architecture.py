@@ -25,6 +25,8 @@ ORDER = (
         "interlock.offers",
         "interlock.hold",
         "interlock.inventory",
+        "interlock.home_inventory",
+        "interlock.remote_inventory",
         "interlock.patrol",
         "interlock.forgetting",
         "interlock.shadow",

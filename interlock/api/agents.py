@@ -12,6 +12,7 @@ from interlock.api.errors import responses
 from interlock.api.state import Api, api_of
 from interlock.api.words import Because, Body, Done, Json, Labels, Name, Names, Seconds, Text, Texts
 from interlock.errors import RegistryError
+from interlock.inventory import GROUP
 from interlock.model import Agent, Trust
 from interlock.registry import Profile, Role
 
@@ -20,19 +21,41 @@ router = APIRouter(tags=["agents"], responses=responses())
 State = Annotated[Api, Depends(api_of)]
 
 
-class NewAgent(Body):
-    """An agent that is to be registered."""
+class Description(Body):
+    """What is known of an agent beside who it is; nothing of it lets a call through."""
 
-    name: Name
     agent_type: Text = Field(default="", description="Such as `autonomous`.")
     description: Text = ""
-    owner: Text = ""
-    groups: Texts = []
     framework: Text = ""
     version: Text = ""
     labels: Labels = {}
     capabilities: Json = {}
     endpoints: Texts = []
+    signals: Texts = Field(default=[], description="Ids of risks that were seen.")
+    evidence: Json = Field(default={}, description="What it was recognised by.")
+
+    def profile(self, source: str) -> Profile:
+        """The same as the registry keeps it."""
+        return Profile(
+            type=self.agent_type,
+            description=self.description,
+            framework=self.framework,
+            version=self.version,
+            labels=self.labels,
+            capabilities=self.capabilities,
+            endpoints=tuple(self.endpoints),
+            signals=tuple(self.signals),
+            evidence=self.evidence,
+            source=source,
+        )
+
+
+class NewAgent(Description):
+    """An agent that is to be registered."""
+
+    name: Name
+    owner: Text = ""
+    groups: Texts = []
     intent: Text = ""
     intent_category: Text = ""
     goal: Text = ""
@@ -65,6 +88,7 @@ class AgentRecord(BaseModel):
     capabilities: dict[str, Any]
     endpoints: list[str]
     signals: list[str]
+    evidence: dict[str, Any]
     source: str
     health: str
     first_seen: float
@@ -142,25 +166,16 @@ def register(body: NewAgent, who: Registrar, api: State) -> RegisteredAgent:
     if who.role is Role.SCANNER and vouched:
         said = "a scanner vouches for nobody: leave out trust and groups, and give a ttl_s"
         raise HTTPException(403, said)
-    profile = Profile(
-        type=body.agent_type,
-        description=body.description,
-        framework=body.framework,
-        version=body.version,
-        labels=body.labels,
-        capabilities=body.capabilities,
-        endpoints=tuple(body.endpoints),
-        source=who.actor,
-    )
     agent = Agent(
         body.name,
         body.owner,
-        tuple(dict.fromkeys(body.groups)),
+        (GROUP,) if who.role is Role.SCANNER else tuple(dict.fromkeys(body.groups)),
         body.trust,
         body.intent,
         body.intent_category,
         body.goal,
     )
+    profile = body.profile(who.actor)
     key = api.records.registry.add(agent, lease_s=body.ttl_s, profile=profile)
     shown = record(api, agent).model_dump()
     return RegisteredAgent(**shown, id=agent.name, api_key=key)
@@ -179,6 +194,19 @@ def list_agents(
 def show_agent(name: str, _: Viewer, api: State) -> AgentRecord:
     """One agent."""
     return record(api, known(api, name))
+
+
+@router.put("/agents/{name}", responses=responses(404))
+def describe_agent(name: str, body: Description, who: Registrar, api: State) -> AgentRecord:
+    """Take up what is new of an agent, which is a heartbeat too; who it is and its trust stay."""
+    agent = known(api, name)
+    registry = api.records.registry
+    if who.role is Role.SCANNER and name not in registry.told_by(who.actor):
+        raise HTTPException(403, f"agent {name!r} was registered by another")
+    source = registry.seen(name).profile.source or who.actor
+    registry.describe(name, body.profile(source), time.time())
+    api.beat("agent", [name])
+    return record(api, agent)
 
 
 @router.delete("/agents/{name}", responses=responses(404))

@@ -14,8 +14,10 @@ from interlock.api.state import Api, api_of
 from interlock.api.words import Body, Done, Json, Labels, Name, Seconds, ServerName, Text, Texts
 from interlock.calls.url import parse_url
 from interlock.errors import RegistryError
+from interlock.inventory import GROUP
 from interlock.model import Health, Server, Trust
 from interlock.registry import Profile, Registration, Role
+from interlock.registry.profile import KINDS
 from interlock.registry.tokens import Token
 
 DEFAULT_TTL_S = 90.0
@@ -29,13 +31,20 @@ class Offers(Body):
     tools: list[Json] = []
     resources: list[Json] = []
     prompts: list[Json] = []
+    models: list[Json] = []
+    skills: list[Json] = []
 
-    @field_validator("tools", "resources", "prompts")
+    @field_validator("tools", "resources", "prompts", "models", "skills")
     @classmethod
     def _named(cls, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not all(isinstance(one.get("name"), str) for one in entries):
             raise ValueError("each needs a name")
         return entries
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The same as the registry keeps it."""
+        return {kind: found for kind, found in self.model_dump().items() if found or kind in KINDS}
 
 
 class NewServer(Body):
@@ -53,6 +62,8 @@ class NewServer(Body):
     framework: Text = ""
     version: Text = ""
     labels: Labels = {}
+    signals: Texts = Field(default=[], description="Ids of risks that were seen.")
+    evidence: Json = Field(default={}, description="What it was recognised by.")
     status: Health | None = None
     ttl_s: Seconds | None = Field(
         default=DEFAULT_TTL_S,
@@ -88,6 +99,7 @@ class ServerRecord(BaseModel):
     version: str
     labels: dict[str, str]
     signals: list[str]
+    evidence: dict[str, Any]
     last_verified: float | None
     created_at: float
     last_seen: float
@@ -156,14 +168,17 @@ def put(api: Api, who: Asker, body: NewServer) -> ServerRecord:
         framework=body.framework,
         version=body.version,
         labels=body.labels,
-        capabilities=body.capabilities.model_dump(),
+        capabilities=body.capabilities.record,
         endpoints=(body.url,) if body.url else (),
         command=body.command,
         args=tuple(body.args),
         env=tuple(body.env),
+        signals=tuple(body.signals),
+        evidence=body.evidence,
         source=f"scanner:{scanner}" if scanner else who.actor,
     )
-    server = Server(body.name, body.url, body.owner, tuple(dict.fromkeys(body.groups)))
+    groups = (GROUP, *body.groups) if scanner else body.groups
+    server = Server(body.name, body.url, body.owner, tuple(dict.fromkeys(groups)))
     servers, now = api.records.servers, time.time()
     found, _ = servers.register(
         server, profile, now, lease_s=body.ttl_s, scanner=scanner, vouched=not scanner

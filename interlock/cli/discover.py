@@ -3,8 +3,10 @@
 import logging
 import os
 import signal
+import ssl
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +15,17 @@ import typer
 from interlock.cli.exits import NoError
 from interlock.cli.home import changing, settings_of
 from interlock.cli.printing import Json, complain, say, say_json, say_table
+from interlock.client.channel import Channel
 from interlock.discovery.configuration import SOURCES, Configuration, load
 from interlock.discovery.depth import PRESETS
 from interlock.discovery.sighting import Scanner
 from interlock.discovery.sweep import Sweep, sweep
+from interlock.errors import SettingsError
+from interlock.home_inventory import HomeInventory
+from interlock.installation import Installation
 from interlock.inventory import Change, Entry, Inventory
 from interlock.patrol import Patrol
+from interlock.remote_inventory import RemoteInventory
 
 app = typer.Typer(help="Discovery: find agents and MCP servers, and put them into the registry.")
 
@@ -57,7 +64,7 @@ def scan(
     known = _configuration(config, preset, source)
     scanners = _scanners(known)
     with changing(settings_of(context), create=not dry_run) as home:
-        inventory = Inventory(home, known.scanner)
+        inventory = _inventory(home, known)
         seen = sweep(scanners)
         entries = inventory.plan(seen)
         if not dry_run:
@@ -86,7 +93,8 @@ def run(
     """
     known = _configuration(config, preset, source)
     with changing(settings_of(context), create=True) as home:
-        patrol = Patrol(home, _scanners(known), interval or known.interval_s, known.scanner)
+        known = replace(known, interval_s=interval or known.interval_s)
+        patrol = Patrol(home, _scanners(known), known.interval_s, _inventory(home, known))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: patrol.stop())
         logging.basicConfig(format="interlock: %(message)s", level=logging.WARNING)
@@ -103,6 +111,23 @@ def _configuration(config: Path | None, preset: str, source: list[str] | None) -
         return known.narrowed([name.strip() for one in source for name in one.split(",")])
     except ValueError as e:
         raise typer.BadParameter(str(e)) from None
+
+
+def _inventory(home: Installation, known: Configuration) -> Inventory:
+    """Where what is found goes: to the registry of this home, or to one elsewhere."""
+    remote = known.remote
+    if remote is None:
+        return HomeInventory(home, known.scanner)
+    trust = ssl.create_default_context()
+    if remote.ca:
+        try:
+            trust.load_verify_locations(remote.ca)
+        except OSError as e:
+            raise SettingsError(f"[registry] ca: {remote.ca}: {e.strerror or e}") from None
+    headers = {"X-Scanner-ID": known.scanner, "X-API-Key": remote.api_key}
+    return RemoteInventory(
+        home, Channel(remote.url, headers, trust), known.scanner, known.interval_s
+    )
 
 
 def _scanners(known: Configuration) -> list[Scanner]:

@@ -13,14 +13,14 @@ from nacl.signing import SigningKey
 
 from broker.keyfile import load_key
 from interlock.client.answer import Answer, read_answer
-from interlock.client.errors import ApiError, ClientError, UnreachableError
+from interlock.client.channel import Channel
+from interlock.client.errors import ClientError, UnreachableError
 from interlock.client.heartbeat import Heartbeat
 from interlock.client.reason import current
 from interlock.delegation import attenuate, read_chain
 from interlock.model import Entity
 
 DEFAULT_URL = "http://127.0.0.1:9080"
-TIMEOUT_S = 10.0
 # A third of the lease that an agent gets when nobody says otherwise.
 BEAT_S = 30.0
 
@@ -43,14 +43,7 @@ class Client:
         self._name = ""
         if not self.key:
             raise ClientError("give the agent's key, or set INTERLOCK_AGENT_KEY")
-        self._options: dict[str, Any] = {
-            "base_url": self.url,
-            "headers": {"Authorization": f"Bearer {self.key}"},
-            "verify": verify,
-            "trust_env": False,
-            "timeout": TIMEOUT_S,
-        }
-        self._http = httpx.Client(**self._options)
+        self._channel = Channel(self.url, {"Authorization": f"Bearer {self.key}"}, verify)
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
@@ -63,7 +56,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections to the API."""
-        self._http.close()
+        self._channel.close()
 
     @classmethod
     def register(
@@ -97,7 +90,7 @@ class Client:
     def name(self) -> str:
         """Whose key it is."""
         if not self._name:
-            self._name = str(self._read(self._send("GET", "/whoami"))["name"])
+            self._name = str(self._channel.ask("GET", "/whoami")["name"])
         return self._name
 
     def authorize(
@@ -114,15 +107,16 @@ class Client:
         self, action: str, resource: str, *, principal: str = "", **context: Any
     ) -> Answer:
         """The same without blocking."""
-        async with httpx.AsyncClient(**self._options) as http:
+        channel = self._channel
+        async with httpx.AsyncClient(**channel.options) as http:
             try:
                 if not (principal or self._name):
-                    self._name = str(self._read(await http.get("/whoami"))["name"])
+                    self._name = str(channel.read(await http.get("/whoami"))["name"])
                 question = _question(principal or self._principal(), action, resource, context)
                 response = await http.post("/authorize", json=question)
             except httpx.HTTPError as e:
-                raise _unreachable(self.url, e) from e
-        return _answer(self._read(response))
+                raise channel.unreachable(e) from e
+        return _answer(channel.read(response))
 
     @staticmethod
     def attenuate(
@@ -154,24 +148,7 @@ class Client:
         return str(Entity("Agent", self.name))
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        return self._read(self._send("POST", path, body))
-
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        try:
-            return self._http.request(method, path, json=body)
-        except httpx.HTTPError as e:
-            raise _unreachable(self.url, e) from e
-
-    def _read(self, response: httpx.Response) -> Any:
-        try:
-            body = response.json()
-            if response.is_success:
-                return body
-            error = body["error"]
-            refusal = ApiError(response.status_code, error["code"], error["message"])
-        except (ValueError, KeyError, TypeError):
-            raise UnreachableError(f"{self.url}: this is not an answer of Interlock") from None
-        raise refusal
+        return self._channel.ask("POST", path, body)
 
 
 def _question(
@@ -187,10 +164,6 @@ def _answer(body: Any) -> Answer:
         return read_answer(body)
     except (KeyError, TypeError, ValueError) as e:
         raise UnreachableError(f"the answer has no {e}") from None
-
-
-def _unreachable(url: str, error: httpx.HTTPError) -> UnreachableError:
-    return UnreachableError(f"{url} does not answer: {str(error) or type(error).__name__}")
 
 
 def _signing_key(file: Path | str) -> SigningKey:

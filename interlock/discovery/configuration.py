@@ -1,7 +1,8 @@
 """What to scan and how deep: a TOML file, a preset, and what the command line says on top."""
 
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from interlock.discovery.depth import DEFAULT_PRESET, PRESETS, Depth
 from interlock.discovery.files import Files, Folders
 from interlock.discovery.network import Network, Ports, parse_range
 from interlock.discovery.processes import Processes
+from interlock.discovery.remote import Remote, parse_api_key, parse_ca, parse_remote_url
 from interlock.discovery.sighting import Scanner
 from interlock.errors import SettingsError
 
@@ -20,14 +22,19 @@ SOURCES = ("docker", "kubernetes", "network", "files", "processes")
 METHODS = {"filesystem": "files", "claude_config": "files"} | {name: name for name in SOURCES}
 INTERVAL_S = 300
 SHORTEST_INTERVAL_S = 1
+_SCANNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Everything that a scan needs to know. `scanner` is the name under which it registers."""
+    """Everything that a scan needs to know. `scanner` is the name under which it registers.
+
+    `remote` is the registry that is told; None for that of this home.
+    """
 
     depth: Depth = PRESETS[DEFAULT_PRESET]
     scanner: str = "discover"
+    remote: Remote | None = None
     interval_s: float = INTERVAL_S
     sources: tuple[str, ...] = ("docker", "kubernetes", "files", "processes")
     explicit: bool = False
@@ -87,6 +94,13 @@ class _Section:
             raise self.error(key, "must be a list of texts")
         return tuple(found)
 
+    def parsed(self, key: str, parse: Callable[[str], str], default: str = "") -> str:
+        """Take a text that `parse` reads; raises SettingsError."""
+        try:
+            return parse(self.get(key, str, default))
+        except ValueError as e:
+            raise self.error(key, str(e)) from None
+
     def number(self, key: str, default: float, low: float, high: float) -> float:
         """Take a number between two bounds; raises SettingsError."""
         value = float(self.get(key, float, default, int))
@@ -121,12 +135,10 @@ def load(path: Path | None, preset: str = "") -> Configuration:
     registry, scanner = parts["registry"], parts["scanner"]
     named = preset or scanner.get("preset", str, DEFAULT_PRESET)
     scanner.taken.add("preset")
-    for key in ("url", "api_key"):
-        if key in registry.values:
-            raise registry.error(key, "leave it out: what is found goes into this home's registry")
     known = Configuration(
         depth=_depth(scanner, named),
-        scanner=registry.get("agent_id", str, "discover"),
+        scanner=registry.parsed("agent_id", parse_scanner, "discover"),
+        remote=_remote(registry),
         interval_s=scanner.number("interval", INTERVAL_S, SHORTEST_INTERVAL_S, 7 * 86400),
         docker_host=parts["docker"].get("host", str, ""),
         kubeconfig=parts["kubernetes"].get("kubeconfig", str, ""),
@@ -184,6 +196,29 @@ def _depth(scanner: _Section, preset: str) -> Depth:
         if one.name != "threshold"
     }
     return Depth(scanner.number("threshold", chosen.threshold, 0.05, 1.0), **switches)
+
+
+def parse_scanner(text: str) -> str:
+    """Read the name of a scanner; raises ValueError."""
+    if not _SCANNER.fullmatch(text):
+        raise ValueError("use letters, digits, '.', '_' and '-', 128 at most")
+    return text
+
+
+def _remote(section: _Section) -> Remote | None:
+    """The registry elsewhere; None when the section names none."""
+    keys = ("url", "api_key", "ca")
+    if not any(key in section.values for key in keys):
+        section.taken.update(keys)
+        return None
+    for key in ("url", "agent_id", "api_key"):
+        if key not in section.values:
+            raise section.error(key, "a registry elsewhere needs url, agent_id and api_key")
+    return Remote(
+        section.parsed("url", parse_remote_url),
+        section.parsed("api_key", parse_api_key),
+        section.parsed("ca", parse_ca),
+    )
 
 
 def _folders(section: _Section) -> Folders:

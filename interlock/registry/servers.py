@@ -121,7 +121,7 @@ class Servers:
         """Add a server, or take up what is new of one, and name the fields that changed.
 
         A new one has the trust that `server` says; that of a known one stays as it is. Raises
-        RegistryError for a bad name, for the server of another scanner, and for one that is
+        RegistryError for a bad name, for the server or the URL of another, and for one that is
         cut off or trusted and would be somewhere else now, unless a person vouches for that.
         """
         return self._database.write(
@@ -148,6 +148,8 @@ class Servers:
                 "'@', 128 at most"
             )
         before = _find(connection, server.name)
+        if not vouched:
+            _require_free_url(connection, server)
         if before is None:
             changed = ["new"]
             self._insert(connection, server, scanner, lease_s, now)
@@ -290,6 +292,16 @@ def _require_harmless(
     moved = {"url", "command", "args", "owner", "groups"} & set(changed)
     if moved and trust is not Trust.UNVERIFIED:
         raise RegistryError(f"server {name!r} is {trust}: a person has to change its {min(moved)}")
+
+
+def _require_free_url(connection: sqlite3.Connection, server: Server) -> None:
+    """Raise RegistryError when the URL is another's, who would be called by a newcomer's name."""
+    other = connection.execute(
+        "select name from servers where url = ? and url <> '' and name <> ?",
+        [server.url, server.name],
+    ).fetchone()
+    if other:
+        raise RegistryError(f"server {other['name']!r} is registered for {server.url}")
 
 
 def _update(connection: sqlite3.Connection, server: Server, lease_s: float | None) -> None:

@@ -1,6 +1,7 @@
 """The API on a real socket, over a home of its own."""
 
 import socket
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import uvicorn
 
 from interlock.api.app import create_app
 from interlock.api.serving import LOOPBACK
+from interlock.demo.certificates import Certificates
 from interlock.installation import Installation
 from interlock.model import Agent, Trust
 from interlock.registry import Role
@@ -25,6 +27,7 @@ class Service:
     home: Path
     options: dict[str, Any] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    certificates: Certificates | None = None
 
     def __enter__(self) -> Self:
         settings = Settings.load(home=self.home, **self.options)
@@ -36,12 +39,17 @@ class Service:
         self.app = create_app(self.records, LOOPBACK)
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(self.app, log_level="warning"))
+        tls = self.certificates
+        files = {"ssl_certfile": tls.chain, "ssl_keyfile": tls.key} if tls else {}
+        if tls:
+            self.url = self.url.replace("http://127.0.0.1", "https://localhost")
+        self._server = uvicorn.Server(uvicorn.Config(self.app, log_level="warning", **files))
         self._thread = threading.Thread(target=self._server.run, args=([listener],))
         self._thread.start()
         while not self._server.started:
             time.sleep(0.01)
-        self._client = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+        verify = ssl.create_default_context(cafile=tls.ca) if tls else True
+        self._client = httpx.Client(base_url=self.url, trust_env=False, timeout=30, verify=verify)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from interlock.discovery.sighting import Scanner
 from interlock.discovery.sweep import sweep
+from interlock.home_inventory import HomeInventory
 from interlock.installation import Installation
-from interlock.inventory import Entry, Inventory
+from interlock.inventory import Entry
 from interlock.settings import Settings
 
 type Look = Callable[..., dict[str, Entry]]
@@ -26,7 +27,7 @@ def look(installation: Installation) -> Look:
     """Let scanners look once, register what they see, and answer it by name."""
 
     def once(*scanners: Scanner, now: float = 1000.0) -> dict[str, Entry]:
-        inventory = Inventory(installation)
+        inventory = HomeInventory(installation)
         seen = sweep(scanners)
         entries = inventory.plan(seen)
         inventory.apply(seen, entries, now)

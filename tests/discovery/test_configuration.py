@@ -30,6 +30,9 @@ paths = ["~/.config/Claude/claude_desktop_config.json"]
 """
 
 
+ELSEWHERE = "[registry]\nurl = '{}'\nagent_id = 's'\napi_key = '{}'"
+
+
 def test_the_file_of_the_reference_is_read(tmp_path: Path) -> None:
     """Its methods are sources of ours; a network that is not enabled is not scanned."""
     (tmp_path / "d.toml").write_text(REFERENCE)
@@ -53,6 +56,13 @@ def test_presets_have_the_thresholds_of_the_reference() -> None:
     [
         pytest.param("[scanner\n", "line 1", id="no TOML"),
         pytest.param("[scaner]\n", "[scaner]: there is no such section", id="a section misspelt"),
+        pytest.param("[registry]\nurl = 'https://x'", "needs url, agent_id", id="half a registry"),
+        pytest.param(ELSEWHERE.format("http://x", "k"), "use https://", id="a key in plain text"),
+        pytest.param(ELSEWHERE.format("https://u:p@x", "k"), "without user", id="a password"),
+        pytest.param(ELSEWHERE.format("https://x", "${NONE}"), "has no NONE", id="no variable"),
+        pytest.param(ELSEWHERE.format("https://x", ""), "the key of a scanner", id="no key"),
+        pytest.param(ELSEWHERE.format("x", "k"), "is not like https://", id="no URL"),
+        pytest.param("[registry]\nagent_id = 'a b'", "use letters", id="a scanner's name"),
         pytest.param("[scanner]\nintervall = 3", "intervall: there is no such key", id="a key"),
         pytest.param("[scanner]\ninterval = 'x'", "interval: must be a number", id="a type"),
         pytest.param("[scanner]\npreset = 'x'", "there is no preset 'x'", id="a preset"),
@@ -70,3 +80,15 @@ def test_what_is_wrong_is_one_clear_line(tmp_path: Path, text: str, said: str) -
     with pytest.raises(SettingsError) as error:
         load(tmp_path / "d.toml").scanners()
     assert said in str(error.value)
+
+
+def test_the_key_of_a_registry_elsewhere_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes from the environment, and a configuration that is printed has none."""
+    monkeypatch.setenv("SCANNER_KEY", "ila_CANARY")
+    (tmp_path / "d.toml").write_text(ELSEWHERE.format("http://localhost:9080/", "${SCANNER_KEY}"))
+    known = load(tmp_path / "d.toml")
+    assert known.remote
+    assert (known.remote.url, known.remote.api_key) == ("http://localhost:9080", "ila_CANARY")
+    assert "CANARY" not in repr(known)
