@@ -26,7 +26,7 @@ from interlock.calls.fields import values_of
 from interlock.calls.usage import Usage
 from interlock.coverage import require_coverage, require_sound
 from interlock.custody import custody_of
-from interlock.declared import declare, open_goal, standing_in
+from interlock.declaration import declare, open_goal, standing_in
 from interlock.errors import (
     ApprovalError,
     GoalClosedError,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import interlock
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("addons", "broker", "interlock")
 LONGEST = 500
@@ -18,7 +20,7 @@ ORDER = (
     ("addons",),
     (
         "interlock.governor",
-        "interlock.declared",
+        "interlock.declaration",
         "interlock.refusal",
         "interlock.batch",
         "interlock.coverage",
@@ -273,3 +275,9 @@ def _is_the_list(node: ast.stmt) -> bool:
 def _is_the_door(node: ast.stmt) -> bool:
     """Say whether a statement is `door = Door()`, which the addons share."""
     return ast.unparse(node) == "door = Door()"
+
+
+def test_no_module_hides_a_name_of_the_client() -> None:
+    """A submodule that was imported goes before what the package hands out lazily."""
+    modules = {path.stem for path in (ROOT / "interlock").iterdir()}
+    assert not modules & set(interlock._OF_THE_CLIENT)

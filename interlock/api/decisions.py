@@ -14,7 +14,7 @@ from interlock.api.access import Asker, Inquirer
 from interlock.api.errors import responses
 from interlock.api.state import Api, api_of
 from interlock.api.words import Body, Json
-from interlock.declared import declare, standing_in
+from interlock.declaration import declare, standing_in
 from interlock.errors import RegistryError
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id

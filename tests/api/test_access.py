@@ -49,6 +49,7 @@ REGISTRARS = {
     ("POST", "/api/v1/servers/register"),
     ("POST", "/api/v1/servers/heartbeat"),
     ("POST", "/mcp-servers"),
+    ("PUT", "/agents/{name}"),
     ("PUT", "/mcp-servers/{id}"),
 }
 INQUIRERS = {("POST", "/authorize"), ("POST", "/delegations/verify")}

@@ -66,6 +66,22 @@ def test_a_scanner_keeps_nobody_alive_but_whom_it_registered(service: Service) -
     assert service.post("/api/v1/agents/heartbeat", beat, "operator") == {"count": 3}
 
 
+def test_an_agent_is_described_anew_by_who_registered_it(service: Service) -> None:
+    """Or by an operator; who it is, how far it is trusted and who told of it first stay."""
+    made = service.post("/api/v1/agents/register", {"name": "bot"}, "scanner")
+    assert made["groups"] == ["discovered"]
+    said = {"framework": "CrewAI", "signals": ["docker_runs_as_root"], "evidence": {"why": "x"}}
+    for who in ("scanner", "operator", "scanner"):
+        answer = service.ask("PUT", "/agents/bot", who, said)
+        assert answer.status_code == 200, answer.text
+    shown = service.get("/agents/bot")
+    assert {name: shown[name] for name in said} == said
+    assert (shown["source"], shown["trust"]) == ("token:scanner", "unverified")
+    assert service.ask("PUT", "/agents/one", "scanner", said).status_code == 403
+    assert service.ask("PUT", "/agents/nobody", "scanner", said).status_code == 404
+    assert service.ask("PUT", "/agents/bot", "scanner", {"trust": "trusted"}).status_code == 400
+
+
 def test_trust_moves_by_the_table_and_the_front_door_knows(service: Service) -> None:
     """With a reason; what is not in the table is a conflict."""
     moved = service.post("/agents/one/trust", {"trust": "revoked", "reason": "leaked"}, "operator")

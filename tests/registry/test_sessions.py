@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from interlock.declared import declare
+from interlock.declaration import declare
 from interlock.errors import GoalError, IdentityError, RegistryError
 from interlock.installation import Installation
 from interlock.model import Agent, Declaration, Trust
