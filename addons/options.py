@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sqlite3
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode, RegularMode, ReverseMode
 from addons.certificate import export_ca
 from addons.door import Door
 from broker import BrokerError
+from broker.secrecy import leave_nothing
 from interlock.errors import InterlockError, SettingsError
 from interlock.governor import Governor
 from interlock.installation import Installation
@@ -195,6 +197,7 @@ class Options:
             asyncio.get_running_loop().call_later(1, ctx.master.shutdown)
 
     def _open(self, settings: Settings) -> Governor:
+        leave_nothing(os.environ)
         installation = Installation(settings)
         try:
             self._run = Run(settings.runs)

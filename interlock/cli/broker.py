@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import pwd
 import signal
 import time
@@ -14,6 +15,7 @@ from typing import Annotated
 import typer
 
 from broker.remote import Address, parse_address, serve
+from broker.secrecy import leave_nothing
 from broker.stores.store import hush
 from interlock.cli.home import changing, settings_of
 from interlock.cli.printing import Json, say, say_json
@@ -81,6 +83,7 @@ def serve_(
     if bool(listen) != bool(tls):
         raise SettingsError("--listen and --tls go together")
     address = _address(listen, tls) if listen else Address(socket or settings.home / "broker.sock")
+    leave_nothing(os.environ)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     hush("httpx", "httpcore")
     with changing(settings, create=True) as home:

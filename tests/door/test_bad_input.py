@@ -11,6 +11,7 @@ from mitmproxy import exceptions, options
 from mitmproxy.tools.dump import DumpMaster
 
 from addons.options import PRESET, REQUIRED, check_required
+from broker.secrecy import KEY_LOGS
 from interlock.demo.front_door import FrontDoor
 from interlock.model import Agent, Mode
 from tests.door.raw import tunnelled
@@ -79,6 +80,14 @@ class TestAtTheStart:
         (tmp_path / "interlock.toml").write_text("mode = \n")
         said = fails_to_start(world, home=tmp_path)
         assert "interlock.toml" in said
+
+    @pytest.mark.parametrize("name", KEY_LOGS)
+    def test_a_file_for_the_keys_of_connections_is_refused(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        """Whoever records the wire would read the secrets with it."""
+        monkeypatch.setenv(name, str(tmp_path / "keys.log"))
+        assert f"unset {name}" in fails_to_start(world)
 
     def test_a_mode_that_is_not_governed_is_refused(self, world: World) -> None:
         """SOCKS would let anything pass; it is refused by name."""

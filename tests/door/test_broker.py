@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import ssl
 import subprocess
@@ -50,7 +51,8 @@ def test_a_key_crosses_for_one_call_and_none_stays_at_the_door(
 ) -> None:
     """The upstream gets it, the agent a mask; no broker, no call, in observe mode too.
 
-    In the front door's home there is no master key and no secret, sealed or open.
+    In the front door's home there is no master key and no secret, sealed or open; were one of the
+    two to crash, no image of its memory would be left.
     """
     socket, home = tmp_path / "broker.sock", tmp_path / "door"
     with Installation(Settings.load(home=home, broker=str(socket))) as installation:
@@ -65,6 +67,8 @@ def test_a_key_crosses_for_one_call_and_none_stays_at_the_door(
             timeout=30,
         ) as client:
             first = until_answered(client, url)
+            for each in (process, door.process):
+                assert resource.prlimit(each.pid, resource.RLIMIT_CORE) == (0, 0)
             echo = client.get(f"{world.openai}/echo")
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
