@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 
 from addons.door import Door
 from interlock.errors import StoreError
@@ -13,7 +15,10 @@ POLL_S = 1.0
 
 
 class Attestation:
-    """Asks every second whether a checkpoint is due, or a count of refused proofs."""
+    """Asks every second whether a checkpoint is due, or a count of refused proofs.
+
+    What the ledger did not take of what nobody waited for, such as outcomes, is written again.
+    """
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -29,6 +34,7 @@ class Attestation:
             self._task.cancel()
         if governor := self._door.governor:
             governor.knocks.tell(time.time())
+            _kept_up(governor.installation.ledger.say_again)
             governor.installation.notary.attest(time.time())
 
     async def _watch(self) -> None:
@@ -38,7 +44,13 @@ class Attestation:
             if governor is None:
                 continue
             governor.knocks.tell_when_due(time.time())
-            try:
-                await asyncio.to_thread(governor.installation.notary.attest_when_due, time.time())
-            except StoreError as e:
-                log.warning("the ledger cannot be attested: %s", e)
+            records = governor.installation
+            await asyncio.to_thread(_kept_up, records.ledger.say_again)
+            await asyncio.to_thread(_kept_up, partial(records.notary.attest_when_due, time.time()))
+
+
+def _kept_up(task: Callable[[], object]) -> None:
+    try:
+        task()
+    except StoreError as e:
+        log.warning("the ledger cannot be kept up: %s", e)

@@ -16,11 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from interlock.demo.front_door import free_ports
-from interlock.ledger import Event, Ledger, Question
+from interlock.ledger import Event, Ledger, Question, Span
 from interlock.ledger.chain import GENESIS, canonical, row_hash
 from interlock.ledger.ledger import new_id
 from interlock.store import Database
@@ -34,7 +35,26 @@ from tests.door.world import CHAT, World  # noqa: E402
 SECONDS = 5.0
 FEW = 1_000
 AGENTS, HOSTS = 100, 20
+DOMAIN = "example.com"
 START = 1_700_000_000.0
+MILLION, HOUR_S, DAY_S = 1_000_000, 3_600.0, 86_400.0
+# As many rows are written in one transaction, when many are.
+AT_ONCE = 50_000
+OUTCOME = {
+    "ended": "answered",
+    "status": 200,
+    "millis": 840,
+    "bytes_up": 600,
+    "bytes_down": 900,
+    "model": "gpt-4o",
+    "tokens_in": 120,
+    "tokens_out": 80,
+    "cost_usd": 0.0011,
+    "scrubbed": 0,
+    "redeemed": True,
+    "dialled": "192.0.2.7:443",
+    "tls": "TLSv1.3",
+}
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n" + b"x" * 600
 REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 600\r\n\r\n" + b"x" * 600
 
@@ -45,7 +65,7 @@ def body(number: int) -> dict[str, Any]:
         "effect": "allow",
         "label": "deny" if number % 50 == 0 else "allow",
         "enforced": True,
-        "authority": f"api-{number % HOSTS}.example.com:443",
+        "authority": f"api-{number % HOSTS}.{DOMAIN}:443",
         "action": "chat",
         "resource": 'Model::"gpt-4o"',
         "reasons": [["trusted-agents-use-models", "Agents that are trusted may use models."]],
@@ -174,27 +194,36 @@ def cpu_of(pid: int) -> float:
 
 
 def fill(database: Database, rows: int) -> None:
-    """Write so many decisions at once, with a whole chain."""
-    values: list[Any] = []
+    """Write so many events, a decision and its outcome in turn, with a whole chain."""
+    database.write(lambda connection: connection.execute("pragma cache_size = -400000"))
     prev = GENESIS
-
-    def work(connection: Any) -> None:
-        nonlocal prev
-        for number in range(1, rows + 1):
-            agent, decision = f"agent-{number % AGENTS}", f"dec_{number:025x}"
-            kind, text = "decision", canonical(body(number))
-            ts = START + number
-            row = (database.node, number, f"evt_{number:025x}", ts, kind, agent, decision, text)
+    for numbers in itertools.batched(range(1, rows + 1), AT_ONCE):
+        values = []
+        for number in numbers:
+            row = (database.node, number, *past(number))
             hash_ = row_hash(prev, row)
             values.append((*row, prev, hash_))
             prev = hash_
-            if len(values) == 10_000 or number == rows:
-                connection.executemany(
-                    "insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values
-                )
-                values.clear()
+        database.submit(partial(insert, values=values)).result()
 
-    database.submit(work).result()
+
+def insert(connection: Any, values: list[Any]) -> None:
+    """Write rows as they are."""
+    connection.executemany("insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def past(number: int) -> tuple[Any, ...]:
+    """One event of long ago: its id, time, kind, agent, decision and body; one came a second."""
+    call, is_outcome = divmod(number - 1, 2)
+    kind, content = ("outcome", OUTCOME) if is_outcome else ("decision", body(call))
+    ts = START + number
+    place = (past_id("evt", number), ts, kind, f"agent-{call % AGENTS}")
+    return (*place, past_id("dec", 2 * call + 1), canonical(content))
+
+
+def past_id(prefix: str, number: int) -> str:
+    """The id that `new_id` would have made then."""
+    return f"{prefix}_{int((START + number) * 1000):012x}{number:020x}"
 
 
 async def one_more(few: Ledger, many: Ledger, rounds: int) -> tuple[float, float]:
@@ -208,22 +237,33 @@ async def one_more(few: Ledger, many: Ledger, rounds: int) -> tuple[float, float
 
 
 def questions(ledger: Ledger, rows: int) -> dict[str, float]:
-    """Seconds for what people ask."""
-    hour = START + rows - 3600
-    page = 100
+    """Seconds for what people ask; of a query, the first hundred answers."""
+    end = START + rows
+    hour, day = end - HOUR_S, end - DAY_S
+    middle = rows // 4 * 2 + 1
+    host = f"api-3.{DOMAIN}:443"
+    queries = {
+        "everything": Question(),
+        "an hour": Question(since=hour),
+        "an agent": Question(agent="agent-7"),
+        "an agent's last hour": Question(agent="agent-7", since=hour),
+        "denials of an hour": Question(decision="deny", since=hour),
+        "a host": Question(host=host),
+        "a goal": Question(goal="goal-3"),
+        "a user": Question(user="user-3"),
+        "a user at a host": Question(user="user-3", host=host),
+    }
     asked: dict[str, Callable[[], object]] = {
         "tail": lambda: ledger.tail(20),
-        "show": lambda: ledger.of(f"dec_{rows // 2:025x}"),
-        "query by agent": lambda: first(ledger, page, Question(agent="agent-7")),
-        "query denials of an hour": lambda: first(
-            ledger, page, Question(decision="deny", since=hour)
-        ),
-        "query by host": lambda: first(ledger, page, Question(host="api-3.example.com:443")),
-        "query by user and host": lambda: first(
-            ledger, page, Question(user="user-3", host="api-3.example.com:443")
-        ),
-        "stats of an hour": lambda: ledger.statistics(hour, START + rows),
-        "verify": ledger.verify,
+        "show by decision id": lambda: ledger.of(past_id("dec", middle)),
+        "show by event id": lambda: ledger.of(past_id("evt", middle)),
+        **{
+            f"query: {name}": partial(first, ledger, 100, question)
+            for name, question in queries.items()
+        },
+        "stats of an hour": lambda: ledger.statistics(hour, end),
+        "stats of a day": lambda: ledger.statistics(day, end),
+        "verify the oldest million": lambda: ledger.verify(span=Span(0.0, START + MILLION)),
     }
     return {name: _seconds(ask) for name, ask in asked.items()}
 
@@ -243,6 +283,7 @@ def main() -> int:
     """Measure and print; 0 when every aim is met, else 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="how many rows are many")
+    parser.add_argument("--ledger", type=Path, help="keep the many rows in this file, or find them")
     parser.add_argument("--calls", type=int, default=300, help="governed calls to measure")
     parser.add_argument("--out", type=Path, help="write the figures as JSON to this file")
     parser.add_argument("--upstream", type=int, help=argparse.SUPPRESS)
@@ -251,7 +292,7 @@ def main() -> int:
         asyncio.run(upstream(chosen.upstream))
         return 0
     with tempfile.TemporaryDirectory() as name:
-        found = measure(Path(name), chosen.rows, chosen.calls)
+        found = measure(Path(name), chosen.rows, chosen.calls, chosen.ledger)
     text = json.dumps(found, indent=2)
     sys.stdout.write(text + "\n")
     if chosen.out:
@@ -260,15 +301,16 @@ def main() -> int:
     return 0 if aims["8 in flight / stock"] >= 5 and aims["one more: many / few"] <= 1.2 else 1
 
 
-def measure(folder: Path, rows: int, calls: int) -> dict[str, Any]:
+def measure(folder: Path, rows: int, calls: int, kept: Path | None) -> dict[str, Any]:
     """All figures."""
-    with Database(folder / "few.db") as few, Database(folder / "many.db") as many:
+    file = kept or folder / "many.db"
+    with Database(folder / "few.db") as few, Database(file) as many:
         small, large = Ledger(few), Ledger(many)
         rates = {n: asyncio.run(rate(small, n, SECONDS)) for n in (1, 8, 64)}
         with stock() as ports:
             through = asyncio.run(forwarded(ports, SECONDS))
         call = governed(folder / "world", calls)
-        filled = _seconds(lambda: fill(many, rows))
+        filled = 0.0 if large.newest()[0] else _seconds(lambda: fill(many, rows))
         with Database(folder / "thousand.db") as fresh:
             fill(fresh, FEW)
             thousand, more = asyncio.run(one_more(Ledger(fresh), large, 500))
@@ -278,6 +320,7 @@ def measure(folder: Path, rows: int, calls: int) -> dict[str, Any]:
             "governed_call_cpu_micros": call,
             "rows": rows,
             "fill_seconds": filled,
+            "bytes": file.stat().st_size,
             "one_more_micros": {"few": thousand, "many": more},
             "question_seconds": questions(large, rows),
             "aims": {

@@ -3,7 +3,7 @@
 import asyncio
 import getpass
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,7 +33,7 @@ from interlock.safe import Safe
 from interlock.settings import Settings, secure_home
 from interlock.store import Bindings, Database, Snapshot
 from interlock.store.approvals import Approvals
-from interlock.store.bindings import bind, check_distinct, unbind
+from interlock.store.bindings import bind, check_distinct, unbind, unbind_all
 from interlock.store.delegations import Delegations
 from interlock.store.goals import Goals
 from interlock.store.modes import Modes
@@ -185,7 +185,8 @@ class Installation:
         def work(connection: sqlite3.Connection) -> None:
             if self.safe.vault(connection).open(name) == old:
                 self.safe.vault(connection).seal(name, new)
-                self.ledger.admin(connection, "secret.rotate", {"secret": name})
+                # Another value of the same secret: all that there is to tell is the same.
+                self.ledger.admin(connection, "secret.rotate", _rotated(name, {}, {}))
 
         try:
             await asyncio.wrap_future(self.database.submit(work))
@@ -217,8 +218,9 @@ class Installation:
             new = secret or (parse_reference(kept.reference) if isinstance(kept, Pointer) else None)
             if new is None or isinstance(kept, Pointer) != isinstance(new, Reference):
                 raise SecretUnavailableError(name, "it is kept elsewhere now: try again")
+            before = _origin_of(self.safe.vault(connection), name)
             self._put(connection, name, new)
-            self.ledger.admin(connection, "secret.rotate", {"secret": name})
+            self.ledger.admin(connection, "secret.rotate", _rotated(name, before, _origin(new)))
 
         self.database.write(work)
 
@@ -228,11 +230,11 @@ class Installation:
             return
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute("delete from bindings")
+            before = unbind_all(connection)
             for binding in bindings:
                 bind(connection, binding)
-            after = [f"{b.secret} {b} {b.recipe}" for b in bindings]
-            self.ledger.admin(connection, "broker.bindings", {"after": after})
+            change = {"before": _listed(before), "after": _listed(bindings)}
+            self.ledger.admin(connection, "broker.bindings", change)
 
         self.database.write(work)
 
@@ -247,6 +249,15 @@ class Installation:
 def _told(bindings: Sequence[Binding]) -> dict[str, Any]:
     """Where a secret may go, as the ledger tells it."""
     return {"bindings": [f"{b} {b.recipe}" for b in bindings]}
+
+
+def _listed(bindings: Sequence[Binding]) -> list[str]:
+    return [f"{binding.secret} {binding} {binding.recipe}" for binding in bindings]
+
+
+def _rotated(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, Any]:
+    """Another value, as the ledger tells it: where it was and is kept, if elsewhere."""
+    return {"secret": name, "before": before, "after": after}
 
 
 def _origin(secret: Secret | Reference) -> dict[str, str]:

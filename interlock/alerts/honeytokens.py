@@ -18,6 +18,9 @@ TABLE = "honeytokens"
 MOST = 64
 # Shorter, a value would be found where nobody planted it; longer, no key is.
 SHORTEST, LONGEST = 16, 512
+# There is nothing more to tell of one than whether it is watched for.
+WATCHED = {"before": None, "after": "watched"}
+UNWATCHED = {"before": "watched", "after": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Honeytokens:
                 raise AlertError(f"there are {MOST} honeytokens already, which is the limit")
             self._require_unused(connection, name, secret)
             vault.seal(_label(name), secret)
-            self._audit(connection, "honeytoken.add", {"honeytoken": name})
+            self._audit(connection, "honeytoken.add", {"honeytoken": name} | WATCHED)
 
         self._database.write(work)
 
@@ -69,7 +72,7 @@ class Honeytokens:
         def work(connection: sqlite3.Connection) -> None:
             if not self._vault(connection).remove(_label(name)):
                 raise AlertError(f"there is no honeytoken named {name!r}")
-            self._audit(connection, "honeytoken.rm", {"honeytoken": name})
+            self._audit(connection, "honeytoken.rm", {"honeytoken": name} | UNWATCHED)
 
         self._database.write(work)
 

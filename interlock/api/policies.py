@@ -1,5 +1,6 @@
 """The policies in force: read, checked, and written into their folder one file each."""
 
+import hashlib
 import json
 from typing import Annotated, Any
 
@@ -102,7 +103,7 @@ def add_policy(body: NewPolicy, who: Admin, api: State) -> PolicyRecord:
     found = library.add(
         Written(body.id, body.name, body.code, body.description, active=body.active)
     )
-    _note(api, "policy.add", body.id)
+    _note(api, "policy.add", body.id, before=None, after=_digest(found))
     return _record(found)
 
 
@@ -139,18 +140,15 @@ def analyze(body: Question, _: Viewer, api: State) -> Analysis:
 @router.get("/policies/{id}", responses=responses(404))
 def show_policy(id: str, _: Viewer, api: State) -> PolicyRecord:
     """One policy."""
-    for one in _library(api).all():
-        if one.id == id:
-            return _record(one)
-    raise HTTPException(404, "there is no such policy")
+    return _record(_named(api, id))
 
 
 @router.delete("/policies/{id}", responses=responses(404, 409))
 def remove_policy(id: str, who: Admin, api: State) -> Done:
     """Take a policy out of force, if it has a file of its own and the rest loads without it."""
-    show_policy(id, who, api)
+    gone = _named(api, id)
     _library(api).remove(id)
-    _note(api, "policy.rm", id)
+    _note(api, "policy.rm", id, before=_digest(gone), after=None)
     return Done()
 
 
@@ -159,10 +157,21 @@ def _library(api: Api) -> Library:
     return Library(api.folder.folder)
 
 
-def _note(api: Api, action: str, id_: str) -> None:
-    """Record the change, and take it up here; front doors see the file."""
-    records = api.records
-    records.database.write(lambda c: records.ledger.admin(c, action, {"policy": id_}))
+def _named(api: Api, id_: str) -> Written:
+    for one in _library(api).all():
+        if one.id == id_:
+            return one
+    raise HTTPException(404, "there is no such policy")
+
+
+def _digest(one: Written) -> str:
+    return hashlib.sha256(one.code.encode()).hexdigest()
+
+
+def _note(api: Api, action: str, id_: str, *, before: str | None, after: str | None) -> None:
+    """Record the change, by the digests of the text; take it up here. Front doors see the file."""
+    records, details = api.records, {"policy": id_, "before": before, "after": after}
+    records.database.write(lambda c: records.ledger.admin(c, action, details))
     api.policies()
 
 

@@ -70,9 +70,10 @@ def show(
             events = records.ledger.of(decision_id)
         answers = list(_answers(records, events))
     if as_json:
-        say_json({"id": reference, "decision_id": decision_id, "events": events})
+        said = {"id": reference, "decision_id": decision_id, "approvals": answers}
+        say_json(said | {"events": events})
         return
-    say_fields([*answers, *story(events)])
+    say_fields([*map(_told, answers), *story(events)])
 
 
 @app.command()
@@ -140,14 +141,20 @@ def _follow(records: Records, seq: int, as_json: bool) -> None:
             seq = event["seq"]
 
 
-def _answers(records: Records, events: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Who said yes or no to a call that waited for a person, and why."""
+def _answers(records: Records, events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Who said yes or no to a call that waited for a person, when, and why."""
     asked = dict.fromkeys(event["body"].get("approval") for event in events)
     for approval in filter(None, asked):
-        sql = "select status, decided_by, reason from approvals where id = ? and decided_by <> ''"
-        for row in records.database.rows(sql, approval):
-            because = f": {row['reason']}" if row["reason"] else ""
-            yield "approval", f"{row['status']} by {row['decided_by']}{because}"
+        sql = (
+            "select id as approval, status, decided_by, reason, decided_at from approvals "
+            "where id = ? and decided_by <> ''"
+        )
+        yield from map(dict, records.database.rows(sql, approval))
+
+
+def _told(answer: Mapping[str, Any]) -> tuple[str, str]:
+    because = f": {answer['reason']}" if answer["reason"] else ""
+    return "approval", f"{answer['status']} by {answer['decided_by']}{because}"
 
 
 def _say_sheet(events: Iterable[Mapping[str, Any]]) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from interlock.errors import LedgerUnavailableError, StoreError
@@ -18,6 +20,7 @@ from interlock.ledger.gap import Gap
 from interlock.ledger.question import Question, ask
 from interlock.ledger.statistics import Statistics, count
 from interlock.ledger.trail import Trail
+from interlock.ledger.unsaid import Unsaid, is_written
 from interlock.ledger.verification import Span, Verification, nodes_of, verify
 from interlock.store.database import Database
 from interlock.store.spent import spend
@@ -26,6 +29,9 @@ ANYTHING = Question()
 _acting: ContextVar[str] = ContextVar("acting", default="")
 # A decision waits this long for the disk before its call is refused.
 DEADLINE_S = 5.0
+# An event and its id are made at the same moment, but for what lies between two lines of code.
+NEAR_S = 5.0
+_STAMPED = re.compile("[0-9a-f]{32}")
 
 # Called with the open transaction and each event in it.
 type Tell = Callable[[sqlite3.Connection, Event], None]
@@ -45,6 +51,7 @@ class Ledger:
         self._deadline_s = deadline_s
         self._actor = actor
         self._gap = Gap(new_id, self.append)
+        self._unsaid = Unsaid()
         self._tell = tell
 
     async def decide(
@@ -82,14 +89,35 @@ class Ledger:
     ) -> Future[None]:
         """Write an event that nobody waits for, in one transaction with `also`.
 
-        It is on disk with the next decision, or some hundredths of a second later.
+        It is on disk with the next decision, or some hundredths of a second later; what the disk
+        did not take, `say_again` writes.
         """
 
         def work(connection: sqlite3.Connection) -> None:
             also(connection)
             self.append(connection, [event])
 
-        return self.submit(work)
+        future = self.submit(work)
+        future.add_done_callback(partial(self._unsaid.settle, (event, also)))
+        return future
+
+    def say_again(self) -> int:
+        """Write what was noted and not taken; return how much that was. Raises StoreError."""
+        if not (notes := self._unsaid.take()):
+            return 0
+
+        def work(connection: sqlite3.Connection) -> None:
+            for event, also in notes:
+                if not is_written(connection, event):
+                    also(connection)
+                    self.append(connection, [event])
+
+        try:
+            self.change(work)
+        except StoreError:
+            self._unsaid.keep(notes)
+            raise
+        return len(notes)
 
     def submit(self, work: Callable[[sqlite3.Connection], None]) -> Future[None]:
         """Run `work` in a transaction that nobody waits for."""
@@ -120,11 +148,26 @@ class Ledger:
 
     def of(self, reference: str) -> list[dict[str, Any]]:
         """Every event of one decision id, or the one event with that id, oldest first."""
-        # One after the other, because only the first has an index.
-        rows = self._database.rows(
-            "select * from events where decision_id = ? order by ts, seq", reference
-        ) or self._database.rows("select * from events where id = ?", reference)
+        rows = (
+            self._database.rows(
+                "select * from events where decision_id = ? order by ts, seq", reference
+            )
+            or self._near(reference)
+            or self._database.rows("select * from events where id = ?", reference)
+        )
         return [event_of(row) for row in rows]
+
+    def _near(self, id_: str) -> list[Any]:
+        """The event with an id, found by the moment that the id tells: ids have no index.
+
+        Each event would pay for one. An id that tells nothing, or whose clock was set in between,
+        is looked for in the whole ledger.
+        """
+        moment = moment_of(id_)
+        return self._database.rows(
+            "select * from events where ts between ? and ? and id = ?",
+            *(moment - NEAR_S, moment + NEAR_S, id_),
+        )
 
     def query(self, question: Question = ANYTHING) -> Iterator[dict[str, Any]]:
         """The decisions that a question asks for, oldest first; raises StoreError."""
@@ -223,6 +266,12 @@ def new_id(prefix: str) -> str:
     (RFC 9562, 6.2, has the idea).
     """
     return f"{prefix}_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+def moment_of(id_: str) -> float:
+    """When `new_id` made an id, in epoch seconds; 0 for what it did not make."""
+    stamp = id_.rpartition("_")[2]
+    return int(stamp[:12], 16) / 1000 if _STAMPED.fullmatch(stamp) else 0.0
 
 
 def event_of(row: sqlite3.Row | Mapping[str, Any]) -> dict[str, Any]:

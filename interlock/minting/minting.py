@@ -85,8 +85,10 @@ class Minting:
         """Declare a route, in place of the one of that name."""
 
         def work(connection: sqlite3.Connection) -> None:
+            before = _known(connection, route.name)
             save(connection, route)
-            self._audit(connection, "mint.add", {"route": route.name, "after": public(route)})
+            change = {"before": before, "after": public(route)}
+            self._audit(connection, "mint.add", {"route": route.name} | change)
 
         self._database.write(work)
 
@@ -94,11 +96,11 @@ class Minting:
         """Forget a route and what it has minted; answer how many tokens. Raises MintError."""
 
         def work(connection: sqlite3.Connection) -> int:
-            found = connection.execute("delete from mint_routes where name = ?", [name])
-            if found.rowcount != 1:
+            if (before := _known(connection, name)) is None:
                 raise MintError(f"there is no route named {name!r}")
+            connection.execute("delete from mint_routes where name = ?", [name])
             count = forget_route(connection, name)
-            self._audit(connection, "mint.rm", {"route": name, "tokens": count})
+            self._audit(connection, "mint.rm", {"route": name, "before": before, "tokens": count})
             return count
 
         return self._database.write(work)
@@ -281,6 +283,12 @@ def declared(database: Database) -> list[Route]:
             ).fetchall()
         )
     ]
+
+
+def _known(connection: sqlite3.Connection, name: str) -> dict[str, object] | None:
+    """A route as it is stored, for the ledger; sound or not, so that it can be removed."""
+    row = connection.execute("select * from mint_routes where name = ?", [name]).fetchone()
+    return dict(row) if row else None
 
 
 def _route(row: sqlite3.Row) -> Route:

@@ -104,7 +104,12 @@ class Pins:
                 "where server = ? and tool = ?",
                 [(server, name) for name in changed],
             )
-            self._audit(connection, "server.pin", {"server": server, "tools": changed})
+            change = {
+                "before": {name: digest(known[name].pinned) for name in changed},
+                "after": {name: digest(known[name].seen) for name in changed},
+            }
+            details = {"server": server, "tools": changed} | change
+            self._audit(connection, "server.pin", details)
             return changed
 
         return self._database.write(work)

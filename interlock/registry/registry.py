@@ -195,11 +195,13 @@ class Registry:
 
         def work(connection: sqlite3.Connection) -> list[str]:
             self._trust_of(connection, name)
-            changed = read_profile(connection, KIND, name).profile.changes(profile)
+            known = read_profile(connection, KIND, name).profile
+            changed = known.changes(profile)
             write_profile(connection, KIND, name, profile, now)
             if changed:
+                change = {"before": _said(known, changed), "after": _said(profile, changed)}
                 details = {"agent": name, "source": profile.source, "changed": changed}
-                self._audit(connection, "agent.change", details)
+                self._audit(connection, "agent.change", details | change)
             return changed
 
         return self._database.write(work)
@@ -289,13 +291,14 @@ class Registry:
 
         def work(connection: sqlite3.Connection) -> None:
             self._trust_of(connection, name)
-            connection.execute(
+            ended = connection.execute(
                 "update agent_keys set revoked_at = ? where agent = ? and revoked_at is null",
                 [time.time(), name],
             )
             end_all(connection, name, time.time())
             _insert_key(connection, name, key, ttl)
-            self._audit(connection, "agent.rotate", {"agent": name, "after": {"ttl_s": ttl}})
+            change = {"before": {"keys": ended.rowcount}, "after": {"keys": 1, "ttl_s": ttl}}
+            self._audit(connection, "agent.rotate", {"agent": name} | change)
 
         self._database.write(work)
         return key
@@ -348,6 +351,12 @@ def _flaw(key: _Key | Session, now: float) -> str:
     if key.holds(now):
         return "key of another agent"
     return "expired key" if key.expires_at is not None and now >= key.expires_at else "revoked key"
+
+
+def _said(profile: Profile, fields: Iterable[str]) -> dict[str, str]:
+    """What a profile says in these fields, as the ledger tells it: no lists, which may be long."""
+    record = profile.record
+    return {field: record[field] for field in fields if isinstance(record[field], str)}
 
 
 def _insert_key(connection: sqlite3.Connection, agent: str, key: str, ttl: float | None) -> None:

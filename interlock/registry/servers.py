@@ -161,7 +161,11 @@ class Servers:
             _update(connection, server, lease_s)
         write_profile(connection, KIND, server.name, profile, now)
         if before and changed:
-            change = {"changed": changed, "before": {"url": before.server.url}}
+            change = {
+                "changed": changed,
+                "before": {"url": before.server.url},
+                "after": {"url": server.url},
+            }
             self._audit(connection, "server.change", _told(server.name, profile) | change)
         return _require(connection, server.name), changed
 

@@ -69,7 +69,8 @@ class Sessions:
             over = "delete from sessions where min(expires_at, coalesce(ended_at, 1e18)) < ?"
             connection.execute(over, [now - KEPT_S])
             self._insert(connection, session, token)
-            details = {name: value for name, value in session.record.items() if value}
+            after = {name: value for name, value in session.record.items() if value}
+            details = {"session": session.id, "agent": agent, "after": after}
             self._audit(connection, "session.start", details)
 
         self._database.write(work)
@@ -86,7 +87,8 @@ class Sessions:
             ).fetchone()
             if row is None:
                 raise RegistryError(f"there is no open session {id_[:64]!r}")
-            details = {"session": id_, "agent": row["agent"], "reason": reason}
+            change = {"before": "open", "after": "ended", "reason": reason}
+            details = {"session": id_, "agent": row["agent"]} | change
             self._audit(connection, "session.end", details)
             return _session(row)
 

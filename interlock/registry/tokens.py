@@ -85,15 +85,16 @@ class Tokens:
                 f"token name {name[:64]!r}: use letters, digits, '.', '_' and '-', 128 at most"
             )
         text, now = new_key(API_PREFIX), time.time()
+        ends = None if ttl is None else now + ttl
 
         def work(connection: sqlite3.Connection) -> None:
             added = connection.execute(
                 "insert or ignore into api_tokens values (?, ?, ?, ?, ?)",
-                [name, role, digest(text), now, None if ttl is None else now + ttl],
+                [name, role, digest(text), now, ends],
             )
             if added.rowcount != 1:
                 raise RegistryError(f"there is a token named {name!r} already")
-            self._audit(connection, "token.add", {"token": name, "role": role})
+            self._audit(connection, "token.add", {"token": name, "after": _told(role, ends)})
 
         self._database.write(work)
         return text
@@ -101,14 +102,16 @@ class Tokens:
     def rotate(self, name: str, *, ttl: float | None = None) -> str:
         """Put a new text in the place of the old one, which ends at once; raises RegistryError."""
         text, now = new_key(API_PREFIX), time.time()
+        ends = None if ttl is None else now + ttl
 
         def work(connection: sqlite3.Connection) -> None:
-            changed = connection.execute(
+            before = _require(connection, name)
+            connection.execute(
                 "update api_tokens set digest = ?, created_at = ?, expires_at = ? where name = ?",
-                [digest(text), now, None if ttl is None else now + ttl, name],
+                [digest(text), now, ends, name],
             )
-            self._require(changed.rowcount, name)
-            self._audit(connection, "token.rotate", {"token": name})
+            change = {"before": before, "after": before | {"expires_at": ends}}
+            self._audit(connection, "token.rotate", {"token": name} | change)
 
         self._database.write(work)
         return text
@@ -117,15 +120,25 @@ class Tokens:
         """End a token; raises RegistryError."""
 
         def work(connection: sqlite3.Connection) -> None:
-            removed = connection.execute("delete from api_tokens where name = ?", [name])
-            self._require(removed.rowcount, name)
-            self._audit(connection, "token.rm", {"token": name})
+            before = _require(connection, name)
+            connection.execute("delete from api_tokens where name = ?", [name])
+            self._audit(connection, "token.rm", {"token": name, "before": before})
 
         self._database.write(work)
 
-    def _require(self, count: int, name: str) -> None:
-        if count != 1:
-            raise RegistryError(f"there is no token named {name!r}")
+
+def _told(role: str, expires_at: float | None) -> dict[str, Any]:
+    return {"role": str(role), "expires_at": expires_at}
+
+
+def _require(connection: sqlite3.Connection, name: str) -> dict[str, Any]:
+    """A token as the ledger tells it."""
+    row = connection.execute(
+        "select role, expires_at from api_tokens where name = ?", [name]
+    ).fetchone()
+    if row is None:
+        raise RegistryError(f"there is no token named {name!r}")
+    return _told(row["role"], row["expires_at"])
 
 
 def _load(database: Database) -> Mapping[bytes, Token]:

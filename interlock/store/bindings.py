@@ -87,6 +87,13 @@ def unbind(connection: sqlite3.Connection, secret: str) -> list[Binding]:
     return removed
 
 
+def unbind_all(connection: sqlite3.Connection) -> list[Binding]:
+    """Remove every binding, in the caller's transaction, and return them."""
+    removed = _rows(connection)
+    connection.execute("delete from bindings")
+    return removed
+
+
 def check_distinct(connection: sqlite3.Connection) -> None:
     """Raise BindingError when the caller's transaction leaves two secrets that fit one call."""
     require_distinct(_rows(connection))

@@ -70,7 +70,8 @@ class Delegations:
                 raise RegistryError(f"there is no key {kid!r} that is not revoked")
             holder = "select holder from public_keys where kid = ?"
             before = {"holder": connection.execute(holder, [kid]).fetchone()[0]}
-            self._audit(connection, "key.revoke", {"kid": kid, "before": before, "reason": reason})
+            change = {"before": before, "after": before | {"revoked": True}, "reason": reason}
+            self._audit(connection, "key.revoke", {"kid": kid} | change)
 
         self._database.write(work)
 
@@ -84,7 +85,8 @@ class Delegations:
             )
             if revoked.rowcount != 1:
                 raise RegistryError(f"link {link_id} is revoked already")
-            self._audit(connection, "delegation.revoke", {"link": link_id, "reason": reason})
+            change = {"before": "unrevoked", "after": "revoked", "reason": reason}
+            self._audit(connection, "delegation.revoke", {"link": link_id} | change)
 
         self._database.write(work)
 

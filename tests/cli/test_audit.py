@@ -108,6 +108,9 @@ def test_show_tells_who_approved(lived_in: Terminal) -> None:
         installation.ledger.note(event, lambda c: ask(c, waiting)).result(10)
         installation.approvals.decide("apr_1", approved=True, by="grace", reason="fine", now=1.0)
     assert "Approved by grace: fine" in lived_in.does("audit", "show", "dec_1").out
+    (answer,) = lived_in.does("audit", "show", "dec_1", "--json").object["approvals"]
+    assert (answer["decided_by"], answer["reason"]) == ("grace", "fine")
+    assert (answer["approval"], answer["status"], answer["decided_at"]) == ("apr_1", "Approved", 1)
 
 
 def test_show_as_json(lived_in: Terminal) -> None:

@@ -62,6 +62,7 @@ class World:
     folder: Path
     keys: dict[str, str] = field(default_factory=dict)
     doors: dict[Mode, FrontDoor] = field(default_factory=dict)
+    modes: tuple[Mode, ...] = tuple(Mode)
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
@@ -74,7 +75,7 @@ class World:
         self.openai = f"https://localhost:{self.upstream.port}"
         self.anthropic = f"https://127.0.0.1:{self.upstream.port}"
         self.change(self._furnish)
-        for mode in Mode:
+        for mode in self.modes:
             self.doors[mode] = self._stack.enter_context(self.door(mode))
         return self
 

@@ -24,6 +24,12 @@ async def decide(ledger: Ledger, number: int) -> bool:
     return True
 
 
+FAULTS = [
+    pytest.param("fsync,fdatasync", "EIO", 30, id="a disk that cannot sync"),
+    pytest.param("pwrite64", "EROFS", 150, id="a file that may only be read from now on"),
+]
+
+
 async def test_a_full_disk_refuses_and_a_freed_one_goes_on(small_disk: Path) -> None:
     """Without a restart; what the full disk did not take is told by a gap."""
     file, ballast = small_disk / "interlock.db", small_disk / "ballast"
@@ -42,12 +48,15 @@ async def test_a_full_disk_refuses_and_a_freed_one_goes_on(small_disk: Path) -> 
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="needs strace: apt install strace")
-def test_a_disk_that_cannot_sync_refuses_and_goes_on(tmp_path: Path) -> None:
-    """EIO from fdatasync: the calls are refused, the next ones leave, the chain is whole."""
+@pytest.mark.parametrize(("calls", "error", "first"), FAULTS)
+def test_a_disk_that_fails_refuses_and_goes_on(
+    tmp_path: Path, calls: str, error: str, first: int
+) -> None:
+    """While running: the calls are refused, the next ones leave, the chain is whole."""
     file = tmp_path / "interlock.db"
     Database(file).close()
-    fault = "inject=fsync,fdatasync:error=EIO:when=30..34"
-    under = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", fault)
+    fault = f"inject={calls}:error={error}:when={first}..{first + 4}"
+    under = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", fault)
     with working(file, callers=1, calls=60, under=under) as worker:
         said = heard(worker)
         assert worker.wait(60) == 0

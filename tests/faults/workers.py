@@ -15,6 +15,8 @@ from interlock.store import Database
 ROOT = Path(__file__).parents[2]
 # `make faults` tries more often, and for longer.
 ROUNDS = int(os.environ.get("INTERLOCK_FAULT_ROUNDS", "5"))
+# A front door takes seconds to start.
+DOOR_ROUNDS = int(os.environ.get("INTERLOCK_FAULT_ROUNDS", "1"))
 LOCKED_S = float(os.environ.get("INTERLOCK_FAULT_SECONDS", "2"))
 
 type Worker = subprocess.Popen[str]

@@ -2,12 +2,14 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from interlock.ledger import Event, Ledger, Question
+from interlock.ledger.ledger import new_id
 from interlock.ledger.question import PAGE, ask
 from interlock.store import Database
 
@@ -89,6 +91,27 @@ def test_no_question_walks_through_the_table(database: Database, question: Quest
     list(ask(rows, question))
     assert plans
     assert all(plan.startswith("SEARCH events USING INDEX") for plan in plans)
+
+
+@pytest.mark.parametrize("late_s", [0.0, 4.0, 86_400.0], ids=["at once", "soon", "a clock set"])
+def test_an_event_is_found_by_its_id(database: Database, late_s: float) -> None:
+    """Whatever lies between the moment that the id tells and that of the event."""
+    found = Event(new_id("evt"), time.time() + late_s, "admin")
+    Ledger(database).note(found).result(10)
+    assert [e["id"] for e in Ledger(database).of(found.id)] == [found.id]
+
+
+def test_an_id_leads_to_its_event_through_the_index_of_time(database: Database) -> None:
+    """So it is found as fast among ten million; no index of ids is paid for by each event."""
+    found = Event(new_id("evt"), time.time(), "admin")
+    Ledger(database).note(found).result(10)
+    asked: list[str] = []
+    database.read(lambda connection: connection.set_trace_callback(asked.append))
+    Ledger(database).of(found.id)
+    database.read(lambda connection: connection.set_trace_callback(None))
+    plans = [row["detail"] for sql in asked for row in database.rows(f"explain query plan {sql}")]
+    assert "SEARCH events USING INDEX idx_events_ts (ts>? AND ts<?)" in plans
+    assert not any(plan.startswith("SCAN") for plan in plans)
 
 
 def test_figures_add_up(database: Database) -> None:

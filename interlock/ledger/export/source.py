@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import batched
 from typing import Any
 
-from interlock.ledger.archive import COLUMNS, Archive
+from interlock.ledger.archive import COLUMNS, Archive, Row, Seal
 from interlock.ledger.export.destination import ExportError
 from interlock.ledger.ledger import Ledger, event_of
 
@@ -36,6 +35,7 @@ class Source:
         self._archive = archive
         self._kinds = kinds
         self._since = since
+        self._unpacked: tuple[Seal, list[Row]] | None = None
 
     def pages(self, positions: Mapping[str, int]) -> Iterator[Page]:
         """Yield what follows the positions, up to the newest event there is now.
@@ -74,15 +74,24 @@ class Source:
         return Page(node, last, last - after, kept)
 
     def _archived(self, node: str, after: int, until: int) -> list[dict[str, Any]]:
-        for seal in self._archive.seals(node):
-            if seal.first <= after + 1 <= seal.last:
-                rows = (row for row in self._archive.rows(seal) if row[1] > after)
-                page = next(batched(rows, PAGE))
-                return [event_of(dict(zip(COLUMNS, row, strict=True))) for row in page]
-        raise ExportError(
-            f"node {node}: events {after + 1} to {until} are not in the database, "
-            f"and not in {self._archive.folder}"
-        )
+        found = self._unpacked
+        if found is None or not _holds(found[0], node, after + 1):
+            seals = (seal for seal in self._archive.seals(node) if _holds(seal, node, after + 1))
+            if (seal := next(seals, None)) is None:
+                raise ExportError(
+                    f"node {node}: events {after + 1} to {until} are not in the database, "
+                    f"and not in {self._archive.folder}"
+                )
+            found = self._unpacked = (seal, list(self._archive.rows(seal)))
+        seal, rows = found
+        begin = after + 1 - seal.first
+        page = rows[begin : begin + PAGE]
+        return [event_of(dict(zip(COLUMNS, row, strict=True))) for row in page]
 
     def _wants(self, event: Mapping[str, Any]) -> bool:
         return event["ts"] >= self._since and (not self._kinds or event["kind"] in self._kinds)
+
+
+def _holds(seal: Seal, node: str, seq: int) -> bool:
+    """Whether a file of the archive has an event."""
+    return seal.node == node and seal.first <= seq <= seal.last
