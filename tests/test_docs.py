@@ -255,5 +255,40 @@ def test_every_view_is_documented(name: str) -> None:
     assert mentions(LEDGER.read_text(), name)
 
 
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "policies").glob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """A page that is linked exists."""
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[\w-]+)?\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_page_is_in_the_list_of_the_readme() -> None:
+    """Nobody has to look into folders to know what there is to read."""
+    readme = (ROOT / "README.md").read_text()
+    pages = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+    assert [name for name in pages if f"\n- [docs/{name}](docs/{name}): " not in readme] == []
+
+
+def test_records_of_decisions_are_numbered_in_order() -> None:
+    """A number names one record, in its file name and in its title."""
+    records = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    numbers = [f"{number:04}" for number in range(1, len(records) + 1)]
+    assert [record.name[:4] for record in records] == numbers
+    assert [record.read_text()[2:6] for record in records] == numbers
+
+
+def test_no_line_of_the_changelog_stands_twice() -> None:
+    """It merges by union, which doubles what two people moved."""
+    lines = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line[:2] == "- "]
+    assert [line for line in lines if lines.count(line) > 1] == []
+
+
 if __name__ == "__main__":
     sys.stdout.write(reference())

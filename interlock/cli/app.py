@@ -4,36 +4,6 @@ from typing import Annotated
 
 import typer
 
-from interlock.cli import (
-    agent,
-    api_token,
-    approval,
-    audit,
-    broker,
-    delegation,
-    demo,
-    discover,
-    doctor,
-    env,
-    goal,
-    honeytoken,
-    identity,
-    init,
-    issuer,
-    key,
-    mint,
-    mode,
-    policy,
-    proxy,
-    run,
-    secret,
-    serve,
-    server,
-    session,
-    version,
-    web,
-    webhook,
-)
 from interlock.cli.exits import Commands
 
 app = typer.Typer(
@@ -56,29 +26,3 @@ def main(context: typer.Context, home: Home = None) -> None:
     context.obj = home
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-
-
-for noun in (version, init, doctor, env, run, serve, demo, proxy, web):
-    app.command(noun.__name__.rpartition(".")[2])(noun.run)
-for noun in (
-    agent,
-    secret,
-    server,
-    mode,
-    goal,
-    session,
-    approval,
-    key,
-    identity,
-    issuer,
-    delegation,
-    policy,
-    audit,
-    broker,
-    honeytoken,
-    webhook,
-    mint,
-    discover,
-):
-    app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
-app.add_typer(api_token.app, name="token")

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from broker import BrokerError
+from interlock.cli.nouns import Nouns
 from interlock.cli.printing import complain, escape_what_the_encoding_lacks
 from interlock.errors import InterlockError
 
@@ -25,6 +26,9 @@ class NoError(Exception):
 
 class Commands(TyperGroup):
     """The root of all commands; no other place turns an error into words."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings | {"commands": Nouns()})
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Run a command and exit."""
@@ -49,4 +53,5 @@ class Commands(TyperGroup):
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     hint = f" (see {context.command_path} --help)" if context else ""
-    return " ".join(error.format_message().split()) + hint
+    message = error.format_message().replace("Value error, ", "")  # pydantic's own words
+    return " ".join(message.split()) + hint

@@ -52,4 +52,4 @@ def _say_next() -> None:
     say("Next:")
     say("  interlock secret set openai-api-key       the provider's key, from a prompt")
     say("  interlock agent add NAME --trust trusted  an agent, and its own key")
-    say("  mitmdump -s addons/governance.py          the front door")
+    say("  interlock proxy                           the front door")

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -11,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from interlock.demo.front_door import SCRIPT
 from interlock.demo.story import Ending, Result
 from interlock.ledger.verification import Verification
 from interlock.model import Mode
@@ -47,7 +45,7 @@ def show_tables(results: Sequence[Result], ledger: Verification) -> None:
     console.print(LEGEND)
     console.print(f"The ledger holds {ledger.events} events; {state}.\n")
     console.print("Next: interlock secret set openai-api-key; interlock agent add NAME")
-    console.print(f"Then: mitmdump -s {_script()}; interlock env --agent NAME")
+    console.print("Then: interlock proxy; interlock env --agent NAME")
 
 
 def _call(result: Result) -> dict[str, Any]:
@@ -92,8 +90,3 @@ def _key_at_agent(ending: Ending) -> Text:
     if ending.agent_saw_secret:
         return Text("LEAKED", "bold red")
     return Text("masked" if ending.masked else "never")
-
-
-def _script() -> Path:
-    here = Path.cwd()
-    return SCRIPT.relative_to(here) if SCRIPT.is_relative_to(here) else SCRIPT
