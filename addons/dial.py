@@ -7,21 +7,14 @@ import socket
 
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from addons.addresses import Address, is_allowed, is_own, is_public
 from addons.door import Door
+from addons.parent import Parent, parent_of
 from interlock.calls import parse_authority
 from interlock.model import Authority
 from interlock.settings import AllowPrivate
 
 log = logging.getLogger(__name__)
-
-type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-# All of IPv6 that is assigned to the public internet (IANA), and what in it is not: 6to4 and
-# documentation. Translation prefixes, site-local and other oddities lie outside.
-_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
-_NOT_PUBLIC_V6 = (ipaddress.IPv6Network("2002::/16"), ipaddress.IPv6Network("3fff::/20"))
-# The relays of 6to4, which Python takes for global.
-_NOT_PUBLIC_V4 = ipaddress.IPv4Network("192.88.99.0/24")
 
 
 class Dial:
@@ -38,9 +31,12 @@ class Dial:
         """
         try:
             authority = _authority(data)
-            if authority not in self._door.dialable.get(data.client.id, ()):
+            if parent := parent_of(data.client):
+                address = await self._through(parent, data, authority)
+            elif authority not in self._door.dialable.get(data.client.id, ()):
                 raise PermissionError(f"no cleared request asked for {authority}")
-            address = await resolve(authority, self._door.private)
+            else:
+                address = await resolve(authority, self._door.private)
         except Exception as e:  # noqa: BLE001 - whatever goes wrong, the dial is refused
             data.server.error = f"interlock refused to dial: {e}"
             log.warning("%s", data.server.error)
@@ -49,6 +45,23 @@ class Dial:
         if data.server.tls:
             data.server.sni = authority.host
         data.server.address = (str(address), authority.port)
+
+    async def _through(
+        self, parent: Parent, data: ServerConnectionHookData, authority: Authority
+    ) -> Address:
+        """Dial the parent, and nobody else; our operator named it, so it may be private.
+
+        Which destination the tunnel may lead to, the boundary sees to, where it is asked for.
+        """
+        if data.server.address != parent[1]:
+            raise PermissionError("all calls go through the parent proxy")
+        if not self._door.dialable.get(data.client.id):
+            raise PermissionError("no cleared request asked for anything")
+        governor, name = self._door.governor, self._door.parent_secret_name
+        if governor and name:
+            open_ = governor.installation.secret
+            self._door.parent_secret = await asyncio.to_thread(open_, name)
+        return await resolve(authority, (frozenset({authority.host}), ()))
 
     async def server_connected(self, data: ServerConnectionHookData) -> None:
         """Give the connection its name back, by which the HTTP layer finds it for reuse.
@@ -76,7 +89,7 @@ async def resolve(authority: Authority, private: AllowPrivate) -> Address:
     addresses = [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
     for address in addresses:
         inside = "not public" if not is_public(address) else "this machine" * is_own(address)
-        if inside and not _allowed(authority.host, address, private):
+        if inside and not is_allowed(authority.host, private, address):
             raise PermissionError(
                 f"{authority.host} resolves to {address}, which is {inside} "
                 "(allow it with interlock_allow_private)"
@@ -84,36 +97,8 @@ async def resolve(authority: Authority, private: AllowPrivate) -> Address:
     return addresses[0]
 
 
-def is_public(address: Address) -> bool:
-    """True for an address that the internet routes, whatever form it is wrapped in."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return is_public(address.ipv4_mapped)
-        if address not in _PUBLIC_V6 or any(address in network for network in _NOT_PUBLIC_V6):
-            return False
-    elif address in _NOT_PUBLIC_V4:
-        return False
-    return address.is_global and not address.is_multicast
-
-
-def is_own(address: Address) -> bool:
-    """True for an address of this machine: what listens there may trust who is inside."""
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((str(address), 0))
-        except OSError:
-            return False
-    return True
-
-
-def _allowed(host: str, address: Address, private: AllowPrivate) -> bool:
-    names, networks = private
-    return host in names or any(address in network for network in networks)
-
-
 def _authority(data: ServerConnectionHookData) -> Authority:
     if data.server.via or not data.server.address:
-        raise PermissionError("a parent proxy is not governed by this version")
+        raise PermissionError("only a parent proxy itself is dialled")
     host, port = data.server.address[:2]
     return parse_authority(f"[{host}]" if ":" in host else host, port)

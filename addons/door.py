@@ -1,5 +1,6 @@
 """What the addons of one front door share: the governor, and the calls that are under way."""
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
@@ -126,6 +127,9 @@ class Door:
         self.private: AllowPrivate = (frozenset(), ())
         self.limits = Limits()
         self.rates: Rates | None = None
+        self.routes: Mapping[str, Authority] = {}
+        self.parent_secret_name = ""
+        self.parent_secret: Secret | None = None
         self.tunnels: dict[str, Tunnel] = {}
         self.proofs: dict[str, set[Proof | Origin | Presented]] = {}
         self.presented: dict[str, Presented] = {}

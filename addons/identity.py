@@ -10,10 +10,11 @@ from functools import partial
 from mitmproxy import connection, http
 
 from addons import refusals
+from addons.destination import knows_proxy
 from addons.door import Caller, Door, Origin, Proof, Tunnel
 from addons.fail_closed import fail_closed
 from addons.proofs import is_proof, prepare
-from addons.wire import authority_of, is_reverse
+from addons.wire import authority_of
 from interlock.delegation import LONGEST as LONGEST_CHAIN
 from interlock.errors import IdentityError
 from interlock.federation import is_statement
@@ -75,13 +76,14 @@ class Identity:
             who = self._prove(flow, proof)
         except IdentityError as e:
             self._knocked(flow, e)
-            at_proxy = tunnel is None and not is_reverse(flow)
+            at_proxy = tunnel is None and knows_proxy(flow.client_conn)
             flow.response = refusals.unproven(e, at_proxy=at_proxy, shape=shape)
             return
         finally:
             take_proof_off(headers, ours)
         said, doubt = _take_declarations(headers)
-        self._door.callers[flow.id] = Caller(proof, said, doubt, foreign and is_reverse(flow), who)
+        theirs = foreign and not knows_proxy(flow.client_conn)
+        self._door.callers[flow.id] = Caller(proof, said, doubt, theirs, who)
 
     def client_disconnected(self, client: connection.Client) -> None:
         """Forget what the connection said."""

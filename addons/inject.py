@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from mitmproxy import connection
+from mitmproxy import connection, http
 from mitmproxy.net.http.http1 import assemble_response
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     GetHttpConnectionCompleted,
     HttpLayer,
+    HTTPMode,
     HttpStream,
 )
 from mitmproxy.proxy.layers.http._events import (
@@ -38,14 +39,16 @@ from mitmproxy.utils import human
 
 from addons.admission import admit
 from addons.broken import broken, explained
-from addons.clearance import Refused
+from addons.clearance import Clearance, Refused
 from addons.client_certificate import granted_to, is_fit
 from addons.conversation import Breach, Conversation
+from addons.destination import lead
 from addons.door import Door, Shown
 from addons.ending import BROKE_OFF, OURS
 from addons.handshake import accepts
 from addons.head import too_long
 from addons.mcp import Told
+from addons.parent import parent_of, require_tunnel
 from addons.passage import Passage
 from addons.stream import StreamLayer
 from broker import BrokerError
@@ -68,6 +71,9 @@ class BoundaryLayer(HttpLayer):
         plain.__class__ = cls
         plain.door = door
         plain.passages = {}
+        if plain.mode is HTTPMode.upstream:
+            # mitmproxy's way would tell the parent proxy plain requests, and of every CONNECT.
+            plain.mode = HTTPMode.regular
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Let nothing that breaks in here leave a call hanging, or an oversized head grow on."""
@@ -110,14 +116,29 @@ class BoundaryLayer(HttpLayer):
     ) -> layer.CommandGenerator[None]:
         """Give a refused call none; forget those that ended, which mitmproxy would keep."""
         asks = self.command_sources.get(event)
-        if isinstance(asks, HttpStream) and asks.flow in self.door.refused:
+        flow = asks.flow if isinstance(asks, HttpStream) else None
+        cleared = self.door.clearances.get(flow.id) if flow else None
+        if asks and (why := self._why_none(event, flow, cleared)):
             del self.command_sources[event]
-            completed = GetHttpConnectionCompleted(event, (None, OURS + "refused"))
+            completed = GetHttpConnectionCompleted(event, (None, OURS + why))
             yield from self.event_to_child(asks, completed)
             return
         self._forget_ended()
-        cleared = self.door.clearances.get(asks.flow.id) if isinstance(asks, HttpStream) else None
         yield from self._connect(event, granted_to(cleared), reuse)
+
+    def _why_none(
+        self, event: GetHttpConnection, flow: http.HTTPFlow | None, cleared: Clearance | None
+    ) -> str:
+        """Say why a call gets no connection; else send it through the parent, if there is one."""
+        if flow in self.door.refused:
+            return "refused"
+        event.via = parent_of(self.context.client)
+        try:
+            if event.via:
+                require_tunnel(event, cleared, self.door.private)
+        except PermissionError as e:
+            return f"refused to dial: {e}"
+        return ""
 
     def _connect(
         self, event: GetHttpConnection, wanted: Shown | None, reuse: bool
@@ -186,6 +207,9 @@ class BoundaryLayer(HttpLayer):
     def _guarded(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
         """Guard every event between the stream (the flow's side) and a server connection."""
         if isinstance(child, HttpStream):
+            if isinstance(event, RequestHeaders):
+                here, routes = self.context, self.door.routes
+                child.context.server = lead(here.client, here.server, event.request, routes)
             passage = self.passages.get(child.stream_id)
             talk = passage.talk if passage else None
             if talk and talk.open and isinstance(event, (RequestData, ResponseData)):

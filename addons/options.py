@@ -11,9 +11,16 @@ from typing import Any
 
 from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
-from mitmproxy.proxy.mode_specs import ProxyMode, RegularMode, ReverseMode
+from mitmproxy.proxy.mode_specs import (
+    ProxyMode,
+    RegularMode,
+    ReverseMode,
+    TransparentMode,
+    UpstreamMode,
+)
 
 from addons.certificate import export_ca
+from addons.destination import ROUTES, parse_routes, serves_routes
 from addons.door import Door
 from broker import BrokerError
 from broker.secrecy import leave_nothing
@@ -94,6 +101,10 @@ HELP = {
     "client_ca": "File of the authorities, in PEM, whose client certificates prove an agent "
     "(default: none, no certificate is asked for).",
     "client_crl": "File of their revocation lists, in PEM; a certificate then needs a current one.",
+    "routes": "What a listener of reverse:https://routes serves, by the name that the agent uses: "
+    "NAME=https://HOST[:PORT], comma separated.",
+    "parent_secret": "The stored secret (user:password) that proves us to the parent proxy of "
+    "upstream mode (default: none).",
     "header_bytes": "The most bytes that the head of a request may have (default 262144).",
     "header_count": "The most headers that a request may have (default 256).",
     "decompression_ratio": "How many times an encoded answer may grow by decoding, beyond its "
@@ -149,6 +160,9 @@ class Options:
                     ctx.options.update(confdir=str(settings.ca))
             elif any(name.startswith("interlock_") for name in updated):
                 self._change(settings, self._door.governor)
+            self._door.routes = parse_routes(settings.routes)
+            check_modes(settings)
+            self._door.parent_secret_name = settings.parent_secret
             self._door.require_identity = settings.require_identity
             self._door.limits = settings.limits
             if ctx.options.tcp_timeout != settings.idle_timeout:
@@ -250,18 +264,28 @@ def check_required() -> None:
                 f"the only value here is {required!r}"
             )
     for text in ctx.options.mode:
-        mode = ProxyMode.parse(text)
-        if not _served(mode):
+        if not _served(ProxyMode.parse(text)):
             raise exceptions.OptionsError(
-                f"mode {text!r} is refused: this version governs 'regular' and "
-                "'reverse:https://HOST' (or reverse:http://HOST)"
+                f"mode {text!r} is refused: 'regular', 'reverse:https://HOST' (or http), "
+                "'transparent' and 'upstream:http://PROXY' are governed"
             )
 
 
+def check_modes(settings: Settings) -> None:
+    """Raise SettingsError for a mode that lacks a setting, or a setting that cannot be used."""
+    modes = [ProxyMode.parse(text) for text in ctx.options.mode]
+    if any(map(serves_routes, modes)) and not settings.routes:
+        raise SettingsError(
+            f"mode reverse:https://{ROUTES} serves what interlock_routes says: nothing"
+        )
+    if settings.parent_secret and settings.broker:
+        raise SettingsError("interlock_parent_secret: not beside a broker, which keeps the secrets")
+
+
 def _served(mode: ProxyMode) -> bool:
-    return isinstance(mode, RegularMode) or (
-        isinstance(mode, ReverseMode) and mode.scheme in ("http", "https")
-    )
+    if isinstance(mode, ReverseMode):
+        return mode.scheme == "https" or (mode.scheme == "http" and not serves_routes(mode))
+    return isinstance(mode, (RegularMode, TransparentMode, UpstreamMode))
 
 
 def _unset(name: str) -> bool:

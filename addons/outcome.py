@@ -7,6 +7,7 @@ from mitmproxy import connection, http
 
 from addons.door import Account, Door
 from addons.ending import Ending, ending_of
+from interlock.model import Authority
 
 # How long mitmproxy may take to end the calls of an agent that has gone.
 GRACE_S = 2.0
@@ -83,12 +84,19 @@ def _seen(flow: http.HTTPFlow) -> dict[str, Any]:
     server = flow.server_conn
     return {
         "status": flow.response.status_code if flow.response else None,
-        "dialled": f"{server.peername[0]}:{server.peername[1]}" if server.peername else "",
+        "dialled": _dialled(server),
         "tls": server.tls_version or "",
         "certificate": (
             server.certificate_list[0].fingerprint().hex() if server.certificate_list else ""
         ),
     }
+
+
+def _dialled(server: connection.Server) -> str:
+    """The address that was dialled; behind a parent proxy nobody here knows it."""
+    if server.via:
+        return f"via {Authority(*server.via[1])}" if server.tls_established else ""
+    return f"{server.peername[0]}:{server.peername[1]}" if server.peername else ""
 
 
 def _outcome(account: Account, seen: dict[str, Any]) -> dict[str, Any]:

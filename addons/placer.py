@@ -9,6 +9,7 @@ from mitmproxy.proxy.layers.http import HttpLayer
 from addons.client_certificate import show
 from addons.door import Door
 from addons.inject import BoundaryLayer
+from addons.parent import ParentTunnel
 from addons.proofs import ask
 
 
@@ -16,11 +17,13 @@ class Inject:
     """Puts the boundary in place of every HTTP layer."""
 
     def __init__(self, door: Door) -> None:
+        self._door = door
         self._placer = Placer(door)
 
     def running(self) -> None:
         """Go to the end of the chain: the layer must have been chosen when we replace it."""
         ctx.master.addons.add(self._placer)
+        ParentTunnel.take_over(self._door)
 
     def done(self) -> None:
         """Leave with the script."""

@@ -3,7 +3,7 @@
 import re
 
 from mitmproxy import http
-from mitmproxy.proxy.mode_specs import ReverseMode
+from mitmproxy.proxy.mode_specs import ReverseMode, TransparentMode
 
 from addons.door import Tunnel
 from addons.handshake import is_handshake
@@ -24,6 +24,13 @@ DEFAULT_PORTS = {"https": 443, "http": 80}
 def is_reverse(flow: http.HTTPFlow) -> bool:
     """True for a call in base-URL mode, whose destination our operator chose."""
     return isinstance(flow.client_conn.proxy_mode, ReverseMode)
+
+
+def _wanted(flow: http.HTTPFlow, tunnel: Tunnel | None) -> str:
+    """The CONNECT target, or where a connection that was redirected to us was going."""
+    if isinstance(flow.client_conn.proxy_mode, TransparentMode):
+        return str(Authority(*flow.client_conn.sockname[:2]))
+    return str(tunnel.target) if tunnel and tunnel.target else ""
 
 
 def authority_of(flow: http.HTTPFlow) -> Authority:
@@ -50,7 +57,7 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
         mcp_headers=_mcp_headers(request),
         source_ip=flow.client_conn.peername[0],
         evidence=Evidence(
-            connect=str(tunnel.target) if tunnel and tunnel.target else "",
+            connect=_wanted(flow, tunnel),
             sni=_short(flow.client_conn.sni),
             host=_short(request.host_header),
         ),

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     shadow: Path | None = None
     require_identity: bool = False
     allow_private: str = ""
+    routes: str = ""
+    parent_secret: str = ""
     secret_cache: float = Field(default=60, ge=0, le=3600)
     broker: str = ""
     broker_tls: Path | None = None

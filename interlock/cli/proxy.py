@@ -23,7 +23,8 @@ ModeOption = Annotated[
     typer.Option(
         "--mode",
         metavar="MODE",
-        help="regular@PORT or reverse:https://HOST@PORT; repeatable (regular@8080).",
+        help="regular@PORT, reverse:https://HOST@PORT, transparent@PORT or "
+        "upstream:http://PROXY:PORT@PORT; repeatable (regular@8080).",
     ),
 ]
 Enforce = Annotated[

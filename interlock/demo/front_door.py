@@ -23,8 +23,9 @@ READY = re.compile(r"interlock: (observe|enforce) mode")
 class FrontDoor:
     """`mitmdump -s addons/governance.py` over one home, stopped and waited for at the end.
 
-    `options` are further words of its command line, `listen` further modes such as
-    `reverse:https://localhost:8443`; each gets a free port in `ports`, the proxy's own first.
+    `options` are further words of its command line, `reverse` upstreams of further listeners such
+    as `https://localhost:8443`, `modes` others of another kind; each gets a free port in `ports`,
+    the proxy's own first.
     """
 
     def __init__(
@@ -32,16 +33,17 @@ class FrontDoor:
         home: Path,
         *options: str,
         reverse: Sequence[str] = (),
+        modes: Sequence[str] = (),
         program: str = "mitmdump",
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.home = home
-        self.ports = free_ports(1 + len(reverse))
-        modes = ["regular", *(f"reverse:{url}" for url in reverse)]
+        listeners = ["regular", *(f"reverse:{url}" for url in reverse), *modes]
+        self.ports = free_ports(len(listeners))
         self.command = [str(Path(sys.executable).parent / program)]
         self.command += ["proxy"] if program == "interlock" else ["-s", str(SCRIPT)]
         self.command += ["--set", f"interlock_home={home}", *options]
-        for mode, port in zip(modes, self.ports, strict=True):
+        for mode, port in zip(listeners, self.ports, strict=True):
             self.command += ["--mode", f"{mode}@127.0.0.1:{port}"]
         self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})}
         self._log: IO[bytes]

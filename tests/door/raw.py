@@ -54,6 +54,17 @@ def read_all(connection: socket.socket) -> bytes:
     return received
 
 
+def read_until_closed(port: int, ca: Path, request: bytes, name: str) -> bytes:
+    """Send bytes to a listener under a name, and answer all until it hangs up."""
+    trust = ssl.create_default_context(cafile=ca)
+    with (
+        socket.create_connection(("127.0.0.1", port), 20) as plain,
+        trust.wrap_socket(plain, server_hostname=name) as secure,
+    ):
+        secure.sendall(request)
+        return read_all(secure)
+
+
 type Answer = bytes | Callable[[bytes], bytes]
 
 
