@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from addons.dial import is_own
+from addons.addresses import is_own
 from interlock.demo.certificates import Certificates
 from interlock.model import Mode
 from tests.attacks.case import (

@@ -38,11 +38,10 @@ def behind(
     """A front door of each mode behind it: mitmdump observes, our own program enforces."""
     mode: Mode = request.param
     _world.change(lambda i: i.set_secret("parent-proxy", Secret(PROOF), []))
-    with _world.door(
+    with _world.either(
         mode,
         *("--set", "interlock_parent_secret=parent-proxy"),
         *("-w", str(_world.folder / f"flows-{mode}")),
-        program="mitmdump" if mode is Mode.OBSERVE else "interlock",
         reverse=(),
         modes=(f"upstream:http://127.0.0.1:{_parent.port}",),
     ) as door:

@@ -29,10 +29,9 @@ def door(request: pytest.FixtureRequest, _world: World) -> Iterator[FrontDoor]:
     """A front door of each mode: mitmdump observes, our own program enforces."""
     mode: Mode = request.param
     routes = f"proxy-openai={_world.openai}, Proxy-Anthropic={_world.anthropic}/"
-    with _world.door(
+    with _world.either(
         mode,
         *("--set", f"interlock_routes={routes}"),
-        program="mitmdump" if mode is Mode.OBSERVE else "interlock",
         reverse=("https://routes",),
     ) as started:
         yield started

@@ -22,8 +22,7 @@ def through(world: World, mode: Mode, calls: Callable[[Call, Scripted], None]) -
         with Scripted(world, ANSWER) as upstream:
             at = Authority("localhost", upstream.port)
             world.also_bind(Binding("openai-api-key", at, "bearer", service="openai"))
-            program = "mitmdump" if mode is Mode.OBSERVE else "interlock"
-            with world.door(mode, program=program, reverse=(), modes=("transparent",)) as door:
+            with world.either(mode, reverse=(), modes=("transparent",)) as door:
                 redirect(upstream.port, door.ports[1])
 
                 def call(

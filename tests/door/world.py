@@ -94,6 +94,12 @@ class World:
             **more,
         )
 
+    def either(self, mode: Mode, *options: str, **more: Any) -> FrontDoor:
+        """A front door of one of both programs: mitmdump observes, our own enforces."""
+        if mode is Mode.OBSERVE:
+            return self.door(mode, *options, **more)
+        return self.door(mode, *options, "--workers", "1", program="interlock", **more)
+
     def change[T](self, what: Callable[[Installation], T]) -> T:
         """Do something to the installation as the command line would: from another process."""
         with Installation(Settings.load(home=self.home)) as installation:
