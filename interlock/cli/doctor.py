@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import typer
 
 from interlock.cli.checks import Check, Status, examine
-from interlock.cli.egress import try_all
+from interlock.cli.egress import look_from, try_all
 from interlock.cli.env import parse_proxy
 from interlock.cli.environment import DEFAULT_PROXY, PROXY_VARIABLES
 from interlock.cli.home import settings_of
@@ -41,6 +41,10 @@ def run(
             help="A further address for --egress that must not be reached; repeatable.",
         ),
     ] = None,
+    pid: Annotated[
+        int | None,
+        typer.Option(min=1, help="Look with --egress from where this process is, as root."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Look for what would keep the front door from working; exit 1 when something would.
@@ -50,6 +54,8 @@ def run(
     sockets of container engines and systemd. Exit 0: nothing but the front door answers.
     """
     if egress:
+        if pid:
+            look_from(pid)
         _prove(proxy or _door(), target or [], as_json=as_json)
         return
     failed = False

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cli.terminal import INTERLOCK
 from tests.egress.lab import DOOR, DOOR_PORT, Lab, needed
 
 SHOWN_OPEN = (
@@ -59,3 +60,13 @@ def test_what_was_set_up_is_taken_down(lab: Lab) -> None:
     with pytest.raises(subprocess.CalledProcessError) as refused:
         lab.recipe("up", "a;b")
     assert refused.value.returncode == 2
+
+
+def test_a_process_that_is_not_there_is_one_line() -> None:
+    """Exit 2, and nothing was tried."""
+    words = (INTERLOCK, "doctor", "--egress", "--pid", str(2**30))
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("interlock: --pid 1073741824: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
