@@ -35,6 +35,7 @@ class Then(StrEnum):
 
     REFUSED = "nobody receives anything, in either mode"
     KEYLESS = "refused where denials bind; else it goes on, and takes no key along"
+    DENIED = "refused where denials bind; else the call goes on as any other"
     PASSES = "the call in its one form, with the key, at the victim alone"
     HARMLESS = "whatever it is, the key is where it should be or nowhere"
 
@@ -55,7 +56,8 @@ class Case:
     """Bytes inside TLS (`raw`: in place of TLS) behind a CONNECT; in base-URL mode without it.
 
     `fields` are the head of a request of HTTP/2, in place of the bytes `sent`, and `body` its
-    body. An answer to wait for is not there when `mute`.
+    body. An answer to wait for is not there when `mute`. `proof` is what a CONNECT has in place
+    of the agent's.
     """
 
     said: str
@@ -67,6 +69,7 @@ class Case:
     fields: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes = b""
     mute: bool = False
+    proof: bytes | None = None
 
     def __str__(self) -> str:
         return self.said
@@ -97,6 +100,8 @@ def judge(field: Field, case: Case, setting: Setting) -> None:
         case Then.KEYLESS:
             assert keys == 0, answer
             assert not (setting.mode is Mode.ENFORCE and field.reached), answer
+        case Then.DENIED:
+            assert not (setting.mode is Mode.ENFORCE and field.reached), answer
         case Then.PASSES:
             final = answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
             assert final.startswith((b"HTTP/1.1 200", b"HTTP/2 200")), answer
@@ -115,7 +120,7 @@ def _attempt(field: Field, case: Case, setting: Setting) -> bytes:
     door = field.doors[setting.mode]
     with suppress(OSError), open_at(door.ports[1 if setting.reverse else 0]) as plain:
         if not setting.reverse:
-            plain.sendall(connect(field, case.connect))
+            plain.sendall(connect(field, case.connect, proof=case.proof))
             head = read_answer(plain)
             if b" 200 " not in head.split(b"\r\n")[0]:
                 return head
@@ -136,12 +141,13 @@ def open_at(port: int) -> socket.socket:
     return plain
 
 
-def connect(field: Field, target: bytes, agent: str = TRUSTED) -> bytes:
-    """A CONNECT with the proof of an agent."""
-    proof = base64.b64encode(f"{agent}:{field.keys[agent]}".encode())
-    line = b"Proxy-Authorization: Basic " + proof
+def connect(field: Field, target: bytes, agent: str = TRUSTED, proof: bytes | None = None) -> bytes:
+    """A CONNECT with the proof of an agent, or with the lines that are there instead."""
+    if proof is None:
+        known = base64.b64encode(f"{agent}:{field.keys[agent]}".encode())
+        proof = b"Proxy-Authorization: Basic " + known + b"\r\n"
     return field.fill(
-        b"CONNECT " + target + b" HTTP/1.1\r\nHost: " + target + b"\r\n" + line + b"\r\n\r\n"
+        b"CONNECT " + target + b" HTTP/1.1\r\nHost: " + target + b"\r\n" + proof + b"\r\n"
     )
 
 

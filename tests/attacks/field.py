@@ -17,7 +17,7 @@ from interlock.demo.front_door import FrontDoor
 from interlock.installation import Installation
 from interlock.model import Authority, Binding, Mode
 from tests.attacks.listener import Listener
-from tests.door.world import TRUSTED, World
+from tests.door.world import TRUSTED, UNVERIFIED, World
 
 VICTIM, STRANGER = "victim.test", "stranger.test"
 CANARY = "sk-CANARY-7c1f0a9b8d2e4f6a5b3c"
@@ -42,7 +42,7 @@ class Field(World):
         """A front door whose names the attacker resolves."""
         more.setdefault("reverse", (f"https://{self.victim_at}",))
         scripts = [word for script in SCRIPTS for word in ("-s", str(script))]
-        return super().door(mode, *scripts, "--set", "body_size_limit=1m", *options, **more)
+        return super().door(mode, *scripts, "--set", "body_size_limit=2m", *options, **more)
 
     def _furnish(self, installation: Installation) -> None:
         super()._furnish(installation)
@@ -84,7 +84,14 @@ class Field(World):
     def fill(self, template: bytes, *, reverse: bool = False) -> bytes:
         """Put names, ports and the agent's proof in their places."""
         proof = f"Authorization: Bearer {self.keys[TRUSTED]}\r\n" if reverse else ""
+        key, other = self.keys[TRUSTED], self.keys[UNVERIFIED]
         places = {
+            b"{good}": basic(TRUSTED, key),
+            b"{other}": basic(UNVERIFIED, other),
+            b"{crossed}": basic(TRUSTED, other),
+            b"{cut}": basic(TRUSTED, key[:-1]),
+            b"{longer}": basic(TRUSTED, key + "x"),
+            b"{capitals}": basic(TRUSTED.upper(), key),
             b"{victim}": self.victim_at,
             b"{stranger}": self.stranger_at,
             b"{V}": str(self.victim.port),
@@ -122,6 +129,11 @@ class Field(World):
             if CANARY.encode() in head and (why := ambiguous(head)):
                 found.append(f"the key went along with {why}: {head!r}")
         return found
+
+
+def basic(name: str, key: str) -> str:
+    """What stands behind `Basic` in a proof."""
+    return base64.b64encode(f"{name}:{key}".encode()).decode()
 
 
 def ambiguous(head: bytes) -> str:

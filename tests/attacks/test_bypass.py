@@ -167,7 +167,7 @@ def test_a_body_without_end(field: Field, mode: Mode) -> None:
     """Chunks for ever end at the limit, with 413 or a hang-up; nobody receives them."""
     chunk = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
     head = b"POST /v1/files HTTP/1.1\r\nHost: {victim}\r\nTransfer-Encoding: chunked\r\n{proof}\r\n"
-    case = Case("", REFUSED, head + chunk * 70)
+    case = Case("", REFUSED, head + chunk * 140)
     answer = attempt(field, case, Setting(mode, reverse=True))
     assert answer.startswith(b"HTTP/1.1 413")
     assert not field.reached

@@ -116,26 +116,6 @@ class TestARequestThatIsReadInTwoWays:
             assert b"evil" not in head
 
     @pytest.mark.parametrize(
-        "request_line_and_headers",
-        [
-            pytest.param("get /v1/models HTTP/1.1", id="a method in lower case"),
-            pytest.param("GET /v1/models HTTP/9.9", id="a version that does not exist"),
-            pytest.param("GET /v1/models HTTP/1.1\r\nX-A: a\rB: b", id="a bare CR"),
-            pytest.param("GET /v1/models HTTP/1.1\r\nX-A: a\0b", id="a NUL"),
-            pytest.param("GET /v1/models HTTP/1.1\r\nX-HTTP-Method-Override: DELETE", id="method"),
-            pytest.param("GET /v1/models HTTP/1.1\r\nUpgrade: ", id="an empty upgrade"),
-            pytest.param("GET /v1/models#x HTTP/1.1", id="a fragment"),
-            pytest.param("GET /v1/%6dodels HTTP/1.1", id="a letter in disguise"),
-        ],
-    )
-    def test_gets_no_key(self, world: World, mode: Mode, request_line_and_headers: str) -> None:
-        """It is refused wherever a credential is bound, in both modes."""
-        proof = f"Host: localhost\r\nAuthorization: Bearer {world.keys[TRUSTED]}\r\n\r\n"
-        door = world.doors[mode]
-        exchanged(door.ports[1], door.ca, f"{request_line_and_headers}\r\n{proof}".encode())
-        assert world.received() == []
-
-    @pytest.mark.parametrize(
         "body",
         [
             pytest.param({"model": "m" * 300}, id="a model name of 300 characters"),
