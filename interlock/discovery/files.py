@@ -19,7 +19,7 @@ from interlock.discovery.plain import (
 )
 from interlock.discovery.sighting import Finding, Kind, Sighting, Trouble
 from interlock.discovery.words import clean, digest, name_of
-from interlock.discovery.written import expand, read
+from interlock.discovery.written import begin, expand, read
 
 SOURCE = "files"
 PATTERNS = ("*.json", "*.toml", "mcp.config.*", "mcp-*.yaml", "server.config")
@@ -155,8 +155,8 @@ def _read(path: Path, client: Client | None) -> Iterator[Sighting | Trouble]:
 
 def _speaks_of_mcp(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return any(key.encode() in file.read(200_000) for key in KEYS)
+        beginning = begin(path, 200_000)
+        return any(key.encode() in beginning for key in KEYS)
     except OSError:
         return False
 

@@ -1,7 +1,10 @@
 """Reads configuration files as people write them: JSON with comments, TOML and YAML."""
 
+import errno
 import json
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from io import BytesIO
@@ -14,25 +17,41 @@ from ruamel.yaml.error import YAMLError
 from interlock.discovery.words import clean
 
 LONGEST_FILE = 2_000_000
-# A string, or what is to go: comments and commas before a closing bracket.
-_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
-_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])', re.DOTALL)
+# To parse YAML takes a hundred times as long.
+LONGEST_YAML = 64_000
+# A string, or what is to go: comments and commas before a closing bracket. What is not closed goes
+# on to the end, so that no text is read twice.
+_COMMENT = re.compile(r'("(?:\\.|[^"\\])*+"?)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+_COMMA = re.compile(r'("(?:\\.|[^"\\])*+"?)|,(?=\s*+[}\]])', re.DOTALL)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 def read(path: Path) -> dict[str, Any]:
     """Read a file by its suffix; raises ValueError with a reason, OSError when it cannot."""
-    with path.open("rb") as file:
-        content = file.read(LONGEST_FILE + 1)
-    if len(content) > LONGEST_FILE:
-        raise ValueError(f"it is longer than {LONGEST_FILE} bytes")
+    parse = _PARSERS.get(path.suffix, parse_json)
+    most = LONGEST_YAML if parse is parse_yaml else LONGEST_FILE
+    content = begin(path, most + 1)
+    if len(content) > most:
+        raise ValueError(f"it is longer than {most} bytes")
     try:
-        found = _PARSERS.get(path.suffix, parse_json)(content)
+        found = parse(content)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(found, dict):
         raise ValueError("it holds no object")
     return found
+
+
+def begin(path: Path, most: int) -> bytes:
+    """The first bytes of a file, without ever waiting for them; raises OSError.
+
+    A link may lead to what looks like a file and is none, such as the log of the kernel.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "is no file")
+        return file.read(most) or b""
 
 
 def parse_json(content: bytes) -> Any:

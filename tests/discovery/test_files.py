@@ -124,3 +124,28 @@ def test_what_is_broken_is_named_and_the_rest_is_read(tmp_path: Path, text: str)
     assert isinstance(trouble, Trouble)
     assert f"{tmp_path}/.cursor/mcp.json: cannot be read: " in trouble.why
     assert isinstance(found, Sighting)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param("x.json", '"\\' * 900_000, id="a string that is never closed"),
+        pytest.param("x.json", "/* " * 600_000, id="a comment that is never closed"),
+        pytest.param("x.json", (", " + " " * 1000) * 1900, id="commas and blanks"),
+        pytest.param("mcp-x.yaml", "a: b\n" * 300_000, id="much YAML"),
+        pytest.param("mcp-x.yaml", "[" * 100_000, id="deep YAML"),
+    ],
+)
+def test_no_file_keeps_a_scanner_busy(tmp_path: Path, name: str, text: str) -> None:
+    """Each of these took longer than anybody waits; the file beside it is read."""
+    write(tmp_path / "work" / name, text)
+    write(tmp_path / "work" / "y.json", json.dumps({"mcpServers": {"good": SERVER}}))
+    assert [s.name for s in scan(tmp_path, "${WORK}") if isinstance(s, Sighting)] == ["good"]
+
+
+def test_a_link_to_what_never_ends_is_passed_over(tmp_path: Path) -> None:
+    """To a reader the log of the kernel is a file; it waits for the next line for ever."""
+    write(tmp_path / "work" / "y.json", json.dumps({"mcpServers": {"good": SERVER}}))
+    for number, end in enumerate(("/proc/kmsg", "/dev/zero", "/dev/tty")):
+        (tmp_path / "work" / f"{number}.json").symlink_to(end)
+    assert [s.name for s in scan(tmp_path, "${WORK}") if isinstance(s, Sighting)] == ["good"]
