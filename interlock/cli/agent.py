@@ -1,21 +1,40 @@
 """`interlock agent`: register agents, vouch for them, cut them off."""
 
+import getpass
 import shlex
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import typer
 
+from interlock.cli.description import (
+    Capabilities,
+    Description,
+    Framework,
+    Label,
+    Type,
+    Version,
+    described,
+    plain,
+    text,
+)
 from interlock.cli.environment import CA_FILE, proxy_url
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, moment, say, say_fields, say_json, say_table
 from interlock.cli.words import parse_duration, parse_text, typed
 from interlock.model import Agent, Trust
-from interlock.registry import Lease
+from interlock.registry import Profile, Registry
+from interlock.registry.profile import KINDS
 from interlock.settings import Settings
 
 app = typer.Typer(help="Agents: who may call, with which key, and how far they are trusted.")
 
+# Of the profile, what is said of every agent; for the rest there is `interlock server`.
+_SEEN = (
+    *("type", "description", "framework", "version", "labels", "capabilities", "endpoints"),
+    *("signals", "evidence", "source", "health", "first_seen", "last_seen"),
+)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The agent's name.")]
 Ttl = Annotated[
     float | None,
@@ -30,23 +49,25 @@ Reason = Annotated[
 ]
 
 
-def _text(words: str, metavar: str = "TEXT") -> Any:
-    return typer.Option(metavar=metavar, parser=typed(parse_text), help=words)
-
-
 @app.command()
 def add(
     context: typer.Context,
     name: Name,
-    owner: Annotated[str, _text("Who answers for the agent.", "USER")] = "",
-    group: Annotated[list[str] | None, _text("A group it is in; repeatable.", "GROUP")] = None,
+    owner: Annotated[str, text("Who answers for the agent.", "USER")] = "",
+    group: Annotated[list[str] | None, text("A group it is in; repeatable.", "GROUP")] = None,
     trust: Annotated[
         Literal["trusted", "unverified"],
         typer.Option(help="Whether a person vouches for it from the start."),
     ] = "unverified",
-    intent: Annotated[str, _text("What it is for, when it does not say so itself.")] = "",
-    intent_category: Annotated[str, _text("The category of that intent.", "CATEGORY")] = "",
-    goal: Annotated[str, _text("The goal that it works for.", "GOAL")] = "",
+    intent: Annotated[str, text("What it is for, when it does not say so itself.")] = "",
+    intent_category: Annotated[str, text("The category of that intent.", "CATEGORY")] = "",
+    goal: Annotated[str, text("The goal that it works for.", "GOAL")] = "",
+    type_: Type = None,
+    description: Description = None,
+    framework: Framework = None,
+    version: Version = None,
+    label: Label = None,
+    capabilities: Capabilities = None,
     key_ttl: Ttl = None,
     lease: Annotated[
         float | None,
@@ -61,13 +82,22 @@ def add(
     """Register an agent and print its key, this once."""
     groups = tuple(dict.fromkeys(group or ()))
     agent = Agent(name, owner, groups, Trust(trust), intent, intent_category, goal)
+    profile = described(
+        Profile(source=f"user:{getpass.getuser()}"),
+        type=type_,
+        description=description,
+        framework=framework,
+        version=version,
+        label=label,
+        capabilities=capabilities,
+    )
     settings = settings_of(context)
     with changing(settings, create=True) as home:
-        key = home.registry.add(agent, ttl=key_ttl, lease_s=lease)
+        key = home.registry.add(agent, ttl=key_ttl, lease_s=lease, profile=profile)
         ends = home.registry.key_expires_at(name)
-        leased = home.registry.lease(name)
+        told = _public(home.registry, agent)
     if as_json:
-        say_json(_public(agent, ends, leased) | {"key": key})
+        say_json(told | {"key": key})
         return
     say(f"Agent {name} is registered ({trust}). Its key is shown this once and not stored:")
     _say_key(settings, name, key, ends)
@@ -77,29 +107,60 @@ def add(
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """List all agents."""
     with reading(settings_of(context)) as records:
-        known = records.registry
-        agents = [(a, known.key_expires_at(a.name), known.lease(a.name)) for a in known.all()]
+        found = [_public(records.registry, agent) for agent in records.registry.all()]
     if as_json:
-        for agent, ends, lease in agents:
-            say_json(_public(agent, ends, lease))
+        for one in found:
+            say_json(one)
         return
-    columns = ("name", "trust", "owner", "groups", "intent", "key ends", "lapses")
-    say_table(columns, (_row(*each) for each in agents))
+    columns = ("name", "trust", "owner", "groups", "type", "framework", "intent")
+    say_table((*columns, "key ends", "lapses"), (_row(one, *columns) for one in found))
 
 
 @app.command()
 def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Show one agent."""
+    """Show all that is known of one agent."""
     with reading(settings_of(context)) as records:
-        agent = records.registry.get(name)
-        ends = records.registry.key_expires_at(name)
-        lease = records.registry.lease(name)
+        found = _public(records.registry, records.registry.get(name))
+        seen = records.registry.seen(name)
     if as_json:
-        say_json(_public(agent, ends, lease))
+        say_json(found)
         return
-    fields = _public(agent, ends, lease) | {"groups": ", ".join(agent.groups)}
-    fields |= {"expires_at": _end(ends), "lapses_at": _end(lease.ends_at if lease else None)}
-    say_fields((field.replace("_", " "), value or "-") for field, value in fields.items())
+    fields = found | {kind: seen.profile.names(kind) for kind in KINDS}
+    fields |= {each: _end(found[each]) for each in ("expires_at", "lapses_at")}
+    fields |= {each: moment(found[each]) for each in ("first_seen", "last_seen") if found[each]}
+    del fields["capabilities"]
+    say_fields((field.replace("_", " "), plain(value)) for field, value in fields.items())
+
+
+@app.command("set")
+def set_(
+    context: typer.Context,
+    name: Name,
+    type_: Type = None,
+    description: Description = None,
+    framework: Framework = None,
+    version: Version = None,
+    label: Label = None,
+    capabilities: Capabilities = None,
+    as_json: Json = False,
+) -> None:
+    """Say more of an agent: what is not given stays, labels replace those it had."""
+    with changing(settings_of(context)) as home:
+        home.registry.get(name)
+        profile = described(
+            home.registry.seen(name).profile,
+            type=type_,
+            description=description,
+            framework=framework,
+            version=version,
+            label=label,
+            capabilities=capabilities,
+        )
+        changed = home.registry.describe(name, profile, time.time())
+    if as_json:
+        say_json({"name": name, "changed": changed})
+        return
+    say(f"Agent {name}: changed {', '.join(changed) or 'nothing'}.")
 
 
 @app.command()
@@ -185,7 +246,9 @@ def _say_key(settings: Settings, name: str, key: str, ends: float | None) -> Non
     say(f"The key ends: {_end(ends)}.")
 
 
-def _public(agent: Agent, ends: float | None, lease: Lease | None) -> dict[str, Any]:
+def _public(registry: Registry, agent: Agent) -> dict[str, Any]:
+    """All that is known of an agent, as JSON values."""
+    lease, seen = registry.lease(agent.name), registry.seen(agent.name).record
     return {
         "name": agent.name,
         "owner": agent.owner,
@@ -194,15 +257,16 @@ def _public(agent: Agent, ends: float | None, lease: Lease | None) -> dict[str, 
         "intent": agent.intent,
         "intent_category": agent.intent_category,
         "goal": agent.goal,
-        "expires_at": ends,
+        "expires_at": registry.key_expires_at(agent.name),
         "lease_s": lease and lease.seconds,
         "lapses_at": lease and lease.ends_at,
+        **{name: seen[name] for name in _SEEN},
     }
 
 
-def _row(agent: Agent, ends: float | None, lease: Lease | None) -> tuple[Any, ...]:
-    groups, lapses = ", ".join(agent.groups), _end(lease.ends_at if lease else None)
-    return agent.name, agent.trust, agent.owner, groups, agent.intent, _end(ends), lapses
+def _row(found: Mapping[str, Any], *columns: str) -> tuple[Any, ...]:
+    ends = _end(found["expires_at"]), _end(found["lapses_at"])
+    return *(plain(found[name]) for name in columns), *ends
 
 
 def _end(ends: float | None) -> str:

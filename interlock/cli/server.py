@@ -1,15 +1,24 @@
 """`interlock server`: the MCP servers that are known, and how far they are trusted."""
 
 import getpass
-import json
 import time
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from interlock.calls.url import parse_url
 from interlock.cli import server_tools
+from interlock.cli.description import (
+    Capabilities,
+    Description,
+    Framework,
+    Label,
+    Version,
+    labels_of,
+    plain,
+    read_capabilities,
+    text,
+)
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, moment, say, say_fields, say_json, say_table
 from interlock.cli.words import parse_duration, parse_text, typed
@@ -20,15 +29,10 @@ from interlock.registry.profile import KINDS
 
 app = typer.Typer(help="Servers: the MCP servers that agents may reach, and what they offer.")
 
-LARGEST_FILE = 1 << 20
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The server's name or id.")]
 Reason = Annotated[
     str, typer.Option(metavar="TEXT", parser=typed(parse_text), help="Why, for the ledger.")
 ]
-
-
-def _text(words: str, metavar: str = "TEXT") -> Any:
-    return typer.Option(metavar=metavar, parser=typed(parse_text), help=words)
 
 
 @app.command()
@@ -39,21 +43,19 @@ def add(
         str | None,
         typer.Option(metavar="URL", parser=typed(parse_url), help="Where it is reached."),
     ] = None,
-    command: Annotated[str, _text("What starts it, when it has no URL.", "COMMAND")] = "",
-    arg: Annotated[list[str] | None, _text("An argument of it; repeatable.", "ARG")] = None,
-    owner: Annotated[str, _text("Who answers for it.", "USER")] = "",
-    group: Annotated[list[str] | None, _text("A group it is in; repeatable.", "GROUP")] = None,
+    command: Annotated[str, text("What starts it, when it has no URL.", "COMMAND")] = "",
+    arg: Annotated[list[str] | None, text("An argument of it; repeatable.", "ARG")] = None,
+    owner: Annotated[str, text("Who answers for it.", "USER")] = "",
+    group: Annotated[list[str] | None, text("A group it is in; repeatable.", "GROUP")] = None,
     trust: Annotated[
         Literal["trusted", "unverified"],
         typer.Option(help="Whether a person vouches for it from the start."),
     ] = "unverified",
-    description: Annotated[str, _text("What it is for.")] = "",
-    version: Annotated[str, _text("Its version.", "VERSION")] = "",
-    label: Annotated[list[str] | None, _text("A label; repeatable.", "KEY=VALUE")] = None,
-    capabilities: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="JSON with lists of tools, resources and prompts."),
-    ] = None,
+    description: Description = None,
+    framework: Framework = None,
+    version: Version = None,
+    label: Label = None,
+    capabilities: Capabilities = None,
     lease: Annotated[
         float | None,
         typer.Option(
@@ -71,9 +73,10 @@ def add(
     server = Server(name, url or "", owner, groups, Trust(trust))
     profile = Profile(
         type="http" if url else "stdio",
-        description=description,
-        version=version,
-        labels=_labels(label or ()),
+        description=description or "",
+        framework=framework or "",
+        version=version or "",
+        labels=labels_of(label or ()),
         capabilities=read_capabilities(capabilities) if capabilities else {},
         endpoints=(url,) if url else (),
         command=command,
@@ -117,7 +120,7 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
     fields = found.record | {kind: ", ".join(found.seen.profile.names(kind)) for kind in KINDS}
     for field in ("first_seen", "last_seen", "verified_at", "lapses_at"):
         fields[field] = moment(fields[field]) if fields[field] else ""
-    say_fields((k.replace("_", " "), _plain(v)) for k, v in fields.items() if k != "capabilities")
+    say_fields((k.replace("_", " "), plain(v)) for k, v in fields.items() if k != "capabilities")
 
 
 @app.command()
@@ -155,34 +158,6 @@ app.command("pin")(server_tools.pin)
 app.command("diff")(server_tools.diff)
 
 
-def read_capabilities(path: Path) -> dict[str, Any]:
-    """Read a file of capabilities; raises RegistryError that names it and the field."""
-    try:
-        with path.open("rb") as opened:
-            found = json.loads(opened.read(LARGEST_FILE + 1)[: LARGEST_FILE + 1])
-    except OSError as e:
-        raise RegistryError(f"{path}: {e.strerror}") from None
-    except (ValueError, RecursionError):
-        raise RegistryError(f"{path}: is not JSON of at most 1 MiB") from None
-    if not isinstance(found, dict) or (unknown := found.keys() - set(KINDS)):
-        odd = f", not {min(unknown)[:40]!r}" if isinstance(found, dict) else ""
-        raise RegistryError(f"{path}: use an object with {', '.join(KINDS)}{odd}")
-    for kind, entries in found.items():
-        named = isinstance(entries, list) and all(
-            isinstance(one, dict) and isinstance(one.get("name"), str) for one in entries
-        )
-        if not named:
-            raise RegistryError(f"{path}: {kind}: use a list of objects that have a name")
-    return found
-
-
-def _labels(words: Any) -> dict[str, str]:
-    pairs = [word.partition("=") for word in words]
-    if wrong := [pair[0] for pair in pairs if not pair[0] or not pair[1]]:
-        raise RegistryError(f"--label: {wrong[0][:40]!r} is not KEY=VALUE")
-    return {key: value for key, _, value in pairs}
-
-
 def _move(context: typer.Context, name: str, to: Trust, reason: str, as_json: bool) -> None:
     with changing(settings_of(context)) as home:
         home.servers.set_trust(name, to, reason)
@@ -198,9 +173,3 @@ def _row(found: Registration) -> tuple[Any, ...]:
     seen = moment(found.seen.last_seen)
     tools = len(profile.names("tools"))
     return server.name, server.trust, server.health, where, tools, profile.source, seen
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "-"
-    return json.dumps(value) if isinstance(value, dict) and value else value or "-"

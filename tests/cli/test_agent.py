@@ -2,6 +2,7 @@
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,9 +21,13 @@ def test_add_as_json(terminal: Terminal) -> None:
     """A program gets all that was registered, and the key."""
     words = ("--owner", "ada", "--group", "lab", "--group", "eu", "--trust", "trusted")
     why = ("--intent", "sum up", "--intent-category", "DataAnalysis", "--goal", "g1")
-    added = terminal.does("agent", "add", "a1", *words, *why, "--key-ttl", "90d", "--json").object
+    what = ("--type", "autonomous", "--framework", "CrewAI", "--label", "team=x")
+    line = (*words, *why, *what, "--key-ttl", "90d", "--json")
+    added = terminal.does("agent", "add", "a1", *line).object
     assert added.pop("key").startswith("ilk_")
     assert added.pop("expires_at") == pytest.approx(time.time() + 90 * 86400, abs=60)
+    assert added.pop("source").startswith("user:")
+    assert added.pop("first_seen") == added.pop("last_seen") > 0
     assert added == {
         "name": "a1",
         "owner": "ada",
@@ -33,7 +38,32 @@ def test_add_as_json(terminal: Terminal) -> None:
         "goal": "g1",
         "lease_s": None,
         "lapses_at": None,
+        "type": "autonomous",
+        "description": "",
+        "framework": "CrewAI",
+        "version": "",
+        "labels": {"team": "x"},
+        "capabilities": {},
+        "endpoints": [],
+        "signals": [],
+        "evidence": {},
+        "health": "unknown",
     }
+
+
+def test_more_is_said_of_an_agent(lived_in: Terminal, tmp_path: Path) -> None:
+    """What is not given stays; the page, the list and the ledger tell it."""
+    (tmp_path / "offers.json").write_text('{"tools": [{"name": "search"}]}')
+    more = ("--capabilities", str(tmp_path / "offers.json"), "--label", "team=x", "--json")
+    name = "research-agent"
+    changed = lived_in.does("agent", "set", name, "--framework", "CrewAI", *more).object["changed"]
+    assert sorted(changed) == ["capabilities", "framework", "labels"]
+    lived_in.does("agent", "set", name, "--version", "2")
+    shown = lived_in.does("agent", "show", name).out
+    assert all(word in shown for word in ("CrewAI", "search", "team", "2"))
+    assert "CrewAI" in lived_in.does("agent", "list").out
+    assert "is not KEY=VALUE" in lived_in.fails(2, "agent", "set", name, "--label", "x")
+    assert "no agent named" in lived_in.fails(2, "agent", "set", "nobody", "--version", "1")
 
 
 def test_a_key_is_kept_nowhere(terminal: Terminal) -> None:
