@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey
 from interlock.errors import IdentityError
 from interlock.federation import Federation, parse_identity
 from interlock.federation.fetch import MOST_BYTES, FetchError
-from interlock.federation.keysets import ASK_EVERY_S, fetch_keyset
+from interlock.federation.keysets import ASK_EVERY_S, REFRESH_S, fetch_keyset
 from interlock.installation import Installation
 from interlock.model import Agent, Entity, Trust
 from interlock.settings import Settings
@@ -226,6 +226,24 @@ async def test_keys_rotate(home: Installation, provider: Provider) -> None:
     with pytest.raises(IdentityError) as e:
         await prove(home.federation, old)
     assert e.value.cause == "unknown key of the issuer"
+
+
+async def test_a_key_of_the_same_name_is_another_key(
+    home: Installation, provider: Provider
+) -> None:
+    """What the withdrawn one signed proves nothing, remembered or not; nobody has to call."""
+    token = provider.token()
+    await prove(home.federation, token)
+    provider.keys = {"first": ECKey.generate_key("P-256")}
+    (kept,) = home.federation._keysets._kept.values()
+    kept.asked_at = kept.fetched_at = kept.fetched_at - REFRESH_S - 1
+    assert home.federation.prove(token, time.time()).name == "bot"
+    assert kept.task
+    await kept.task
+    with pytest.raises(IdentityError) as e:
+        home.federation.prove(token, time.time())
+    assert e.value.cause == "bad signature"
+    assert (await prove(home.federation, provider.token())).name == "bot"
 
 
 async def test_unknown_keys_do_not_flood_the_issuer(home: Installation, provider: Provider) -> None:
