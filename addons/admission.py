@@ -12,7 +12,7 @@ from addons.honeytokens import sound
 from addons.mint import Minting
 from addons.passage import Credentialed, Passage, stages_for
 from addons.rpc import Upload
-from broker import Mask, Secret, Wire, token_in
+from broker import Secret, Wire, token_in
 from interlock.governor import Governor
 from interlock.model import Authority
 from interlock.verdict import Capability
@@ -37,7 +37,7 @@ def admit(
         for each in verdict.capabilities
     ]
     for recipe, secret in redeemed:
-        mask = mask | Mask(recipe.forms(secret))
+        mask = mask.with_values(recipe.forms(secret))
     stages = stages_for(account, mask, door.limits, flow.request)
     talk = upload = None
     records = governor.installation

@@ -14,7 +14,7 @@ from mitmproxy.addonmanager import AddonManager, traverse
 from mitmproxy.flow import Flow
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from addons import refusals
+from addons import lean, refusals
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +59,20 @@ class Dispatch(AddonManager):
         if self._hooks("update") and isinstance(message, Flow):
             await self.trigger_event(hooks.UpdateHook([message]))
 
+    def has(self, name: str) -> bool:
+        """Say whether anybody has a hook of that name."""
+        return bool(self._hooks(name))
+
     # The chain changes while these run, and nothing is dispatched from the index until they are
     # over: scripts put themselves in order while they are being configured.
 
     def trigger(self, event: hooks.Hook) -> None:
         """Call an event's hooks where nothing can be awaited."""
-        super().trigger(event)
-        self._index.clear()
+        if event.name != "add_log":
+            super().trigger(event)
+            self._index.clear()
+        elif self._hooks(event.name):
+            super().trigger(event)
 
     def register(self, addon: Any) -> Any:
         """Take note of an addon; whoever asked for it puts it into its place."""
@@ -92,8 +99,10 @@ class FastDispatch:
 
     def running(self) -> None:
         """Take over; what is already ours stays."""
-        if type(ctx.master.addons) is AddonManager:
-            Dispatch.take_over(ctx.master.addons)
+        chain: Any = ctx.master.addons
+        if type(chain) is AddonManager:
+            Dispatch.take_over(chain)
+        lean.trim(chain.has)
 
 
 def refuse(name: str, message: Any = None, *_: Any) -> None:

@@ -57,6 +57,8 @@ log = logging.getLogger(__name__)
 
 # Where mitmproxy's log lines begin to quote.
 QUOTES = re.compile(r"[:'\"]")
+# What is looked at before it leaves, on either side.
+ON_THE_WIRE = (RequestHeaders, RequestData, RequestProtocolError, ResponseProtocolError)
 
 
 class BoundaryLayer(HttpLayer):
@@ -102,7 +104,9 @@ class BoundaryLayer(HttpLayer):
         self, child: layer.Layer, event: events.Event
     ) -> layer.CommandGenerator[None]:
         """Guard every event and every log line; both may quote what a peer sent."""
-        for command in self._guarded(child, event):
+        is_guarded = isinstance(event, ON_THE_WIRE) or isinstance(child, HttpStream)
+        hand_over = self._guarded if is_guarded else super().event_to_child
+        for command in hand_over(child, event):
             if isinstance(command, commands.Log):
                 if command.message.startswith("TLS Error") and isinstance(child, ServerTLSLayer):
                     # An alert counts as a farewell, after which mitmproxy tells nobody that the

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from mitmproxy import exceptions, http, log, options
+from mitmproxy import exceptions, log, options
 from mitmproxy.addons import (
     core,
     disable_h2c,
@@ -56,13 +56,8 @@ class ProxyMaster(Master):
         )
 
     async def running(self) -> None:
-        """Keep the collector off what is loaded for good, and the type checks off every call.
-
-        mitmproxy leaves these checks out itself when Python runs with -O.
-        """
+        """Keep the collector off what is loaded for good."""
         await super().running()
-        checked: Any = http.MessageData
-        checked.__post_init__ = lambda _: None
         gc.collect()
         gc.freeze()
 

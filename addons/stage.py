@@ -142,7 +142,7 @@ class Scrub(Stage):
 
     def _whole(self, value: bytes) -> bytes:
         """Scrub a value that is complete in itself."""
-        clean = self._scrubber.feed(value) + self._scrubber.flush()
+        clean = self._scrubber.whole(value)
         self.masked = self._scrubber.count
         return clean
 

@@ -32,6 +32,10 @@ class Scrubber:
         """Return what was held back, at the end of the stream."""
         return self._release(self._held, len(self._held))
 
+    def whole(self, data: bytes) -> bytes:
+        """Return data that is complete in itself, before or after any stream."""
+        return self._release(data, len(data))
+
     def _release(self, data: bytes, end: int) -> bytes:
         shown = bytearray(data[:end])
         masked = self._masked
@@ -105,7 +109,14 @@ class Mask:
         """The bytes of the longest form; 0 when there is none."""
         return max(map(len, self._forms), default=0)
 
+    def with_values(self, values: Iterable[bytes]) -> "Mask":
+        """This mask with further plain strings; itself, where it has them already."""
+        more = [value for value in values if self._forms.get(value) != PLAIN]
+        return self | Mask(more) if more else self
+
     def __or__(self, other: "Mask") -> "Mask":
+        if other._forms.keys() <= self._forms.keys():
+            return self
         return Mask.of(other._forms | self._forms)
 
     def __repr__(self) -> str:

@@ -136,7 +136,7 @@ class Installation:
 
     async def fetch(self, binding: Binding) -> Secret:
         """Open the secret of a binding without blocking; raises SecretUnavailableError."""
-        return await self.safe.fetch(binding, self.bindings.all())
+        return await self.safe.fetch(binding, self.bindings.all)
 
     def mask_at(self, authority: Authority) -> Mask:
         """Everything that would reveal a secret that is bound to a destination, in every form.

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from broker import (
@@ -21,7 +21,7 @@ from broker import (
 from broker.stores import Cache, Fetched, Flight, Reference, Stores, parse_reference
 from interlock.errors import SettingsError
 from interlock.model import Authority, Binding
-from interlock.store import Database, Shelf
+from interlock.store import Database, Shelf, Snapshot
 
 
 class Safe:
@@ -37,6 +37,8 @@ class Safe:
         self._stores = Stores(os.environ)
         self._cache = Cache(cache_s)
         self._traces = Traces()
+        self._opened: Snapshot[dict[str, Secret | Pointer]] = Snapshot(database, lambda _: {})
+        self._noted: Snapshot[dict[Binding, Secret]] = Snapshot(database, lambda _: {})
 
     def vault(self, connection: sqlite3.Connection) -> Vault:
         """The sealed rows, on a connection whose transaction belongs to the caller.
@@ -50,8 +52,14 @@ class Safe:
         return Vault(Shelf(connection), self._master_key)
 
     def look(self, name: str) -> Secret | Pointer:
-        """Return a sealed secret, or where it is kept; raises broker.SecretUnavailableError."""
-        return self._database.read(lambda connection: self.vault(connection).look(name))
+        """Return a sealed secret, or where it is kept; raises broker.SecretUnavailableError.
+
+        Opened once, until anything changes in the store.
+        """
+        opened = self._opened.value
+        if name not in opened:
+            opened[name] = self._database.read(lambda each: self.vault(each).look(name))
+        return opened[name]
 
     def open(self, name: str) -> Secret:
         """Return a secret, however long its store takes; raises broker.SecretUnavailableError."""
@@ -64,7 +72,7 @@ class Safe:
         except TimeoutError:
             raise _late(name, kept) from None
 
-    async def fetch(self, binding: Binding, everywhere: Iterable[Binding]) -> Secret:
+    async def fetch(self, binding: Binding, everywhere: Callable[[], Iterable[Binding]]) -> Secret:
         """Return the secret of a binding without holding up anything else.
 
         From then on, answers of every place that the secret is bound to are scrubbed of this
@@ -73,11 +81,15 @@ class Safe:
         name = binding.secret
         kept = self.look(name)
         secret = kept if isinstance(kept, Secret) else await self._arrival(name, kept)
+        noted = self._noted.value
+        if noted.get(binding) is secret:
+            return secret
         try:
             parse_recipe(binding.recipe).check(secret)
-            for bound in (binding, *everywhere):
+            for bound in (binding, *everywhere()):
                 if bound.secret == name:
                     self._note(bound, secret)
+            noted[binding] = secret
         except (RecipeError, ValueError) as e:
             raise SecretUnavailableError(name, str(e)) from None
         return secret

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from functools import lru_cache
 
 from interlock.model import Authority
 
@@ -12,6 +13,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 HTTPS_PORT = 443
 
 
+@lru_cache(1024)
 def parse_authority(text: str, default_port: int = HTTPS_PORT) -> Authority:
     """Read `host`, `host:port` or `[v6]:port` (RFC 3986, 3.2, without userinfo).
 

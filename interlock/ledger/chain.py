@@ -39,27 +39,29 @@ def row_hash(prev: bytes, row: Iterable[Any]) -> bytes:
     return hashlib.sha256(b"\x00" + prev + canonical(list(row)).encode()).digest()
 
 
-def append(connection: sqlite3.Connection, node: str, event: Event) -> int:
-    """Add `event` to the chain of `node` inside the caller's write transaction; return its seq.
+def append(connection: sqlite3.Connection, node: str, *events: Event) -> int:
+    """Add events to the chain of `node` inside the caller's write transaction; return its end.
 
     The head is read under the write lock, so that all processes of a node share one chain.
     """
     head = connection.execute(
         "select seq, hash from events where node = ? order by seq desc limit 1", [node]
     ).fetchone()
-    seq, prev = (head[0] + 1, bytes(head[1])) if head else (1, GENESIS)
-    row = (
-        node,
-        seq,
-        event.id,
-        event.ts,
-        event.kind,
-        event.agent,
-        event.decision_id,
-        canonical(event.body),
-    )
-    connection.execute(
-        "insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [*row, prev, row_hash(prev, row)],
-    )
+    seq, prev = (head[0], bytes(head[1])) if head else (0, GENESIS)
+    for event in events:
+        seq += 1
+        row = (
+            node,
+            seq,
+            event.id,
+            event.ts,
+            event.kind,
+            event.agent,
+            event.decision_id,
+            canonical(event.body),
+        )
+        before, prev = prev, row_hash(prev, row)
+        connection.execute(
+            "insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [*row, before, prev]
+        )
     return seq

@@ -249,8 +249,8 @@ class Ledger:
 
     def append(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
         """Write events in the caller's write transaction."""
+        append(connection, self._database.node, *events)
         for event in events:
-            append(connection, self._database.node, event)
             self._tell(connection, event)
 
 

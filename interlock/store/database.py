@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,6 +15,8 @@ from interlock.store.migrations import migrate
 from interlock.store.writer import Writer
 
 BUSY_MS = 5_000
+# For so long a call, which asks some thirty times, need not look whether anything has changed.
+FRESH_S = 0.005
 
 
 class Database:
@@ -22,6 +25,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         """Open or create the file; raises StoreError with one line that names it."""
         self.path = path
+        self._seen, self._seen_at, self._seen_until = 0, -1, 0.0
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _create(path)
@@ -72,8 +76,16 @@ class Database:
 
     @property
     def change(self) -> int:
-        """The number that moves with every change to agents, keys, secrets and bindings."""
-        return int(self.one("select value from meta where key = 'change'")[0])
+        """The number that moves with every change to agents, keys, secrets and bindings.
+
+        Read again once this process has written anything, or when it is older than FRESH_S: that
+        is how long a change made by another process may take to hold here.
+        """
+        stamp, now = Writer.commits, time.monotonic()
+        if stamp != self._seen_at or now >= self._seen_until:
+            self._seen = int(self.one("select value from meta where key = 'change'")[0])
+            self._seen_at, self._seen_until = stamp, now + FRESH_S
+        return self._seen
 
     @property
     def waiting(self) -> int:

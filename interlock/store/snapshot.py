@@ -8,8 +8,7 @@ from interlock.store.database import Database
 class Snapshot[T]:
     """Keeps what `load` read and reads again only when the change number has moved.
 
-    Asking costs one read of one row (some microseconds), so that a change made by another
-    process holds from the next call on.
+    A change made by this process holds at once, one by another after `database.FRESH_S`.
     """
 
     def __init__(self, database: Database, load: Callable[[Database], T]) -> None:

@@ -1,19 +1,32 @@
 """One thread that writes: many transactions ride on one durable commit (group commit)."""
 
+import itertools
 import logging
 import queue
 import sqlite3
 import threading
-import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 log = logging.getLogger(__name__)
 
 type Work = Callable[[sqlite3.Connection], Any]
-type Job = tuple[Work, Future[Any], bool]
+
+
+class Job(NamedTuple):
+    """Work in the order in which it was handed over; no two have the same number."""
+
+    number: int
+    work: Work
+    future: Future[Any]
+
+
+# What wakes the thread and is no work.
+WAKE: Literal[False] = False
+_numbers, _commits = itertools.count(), itertools.count()
 
 MOST_PER_COMMIT = 256
 # Beyond it more waiting would help nobody: those in front take longer than anyone waits.
@@ -30,9 +43,14 @@ class Writer:
     than it can take, it refuses at once: whoever submits is never blocked.
     """
 
+    # How often any writer of this process has committed: what was read before may be old.
+    commits = 0
+
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | Literal[False] | None] = queue.SimpleQueue()
+        self._patient: deque[Job] = deque()
+        self._asleep = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="interlock-writer", daemon=True)
         self._thread.start()
@@ -51,15 +69,22 @@ class Writer:
         soon, and costs no commit of its own. The future fails with sqlite3.Error.
         """
         future: Future[T] = Future()
+        waiting = self._jobs.qsize() + len(self._patient)
         if self._closed:
             future.set_exception(sqlite3.ProgrammingError("the store is closed"))
-        elif (waiting := self.waiting) >= MOST_WAITING:
+        elif waiting >= MOST_WAITING:
             said = f"the store is behind: {waiting} writes are waiting for the disk"
             future.set_exception(sqlite3.OperationalError(said))
         else:
             # So that the work knows on whose behalf it is done, as its caller does.
             context = copy_context()
-            self._jobs.put((lambda connection: context.run(work, connection), future, patient))
+            job = Job(next(_numbers), lambda connection: context.run(work, connection), future)
+            if not patient:
+                self._jobs.put(job)
+            else:
+                self._patient.append(job)
+                if self._asleep:
+                    self._jobs.put(WAKE)
         return future
 
     def close(self) -> None:
@@ -82,32 +107,52 @@ class Writer:
         _drop(connection)
 
     def _next_batch(self) -> list[Job]:
-        """Wait for one job, then take those that are waiting already; empty means stop.
-
-        As long as every job is patient, wait for one that is not.
-        """
-        batch: list[Job] = []
-        job = self._jobs.get()
-        until = time.monotonic() + PATIENCE_S
-        is_patient = True
-        while job is not None:
-            batch.append(job)
-            is_patient = is_patient and job[2]
-            if len(batch) == MOST_PER_COMMIT:
-                return batch
+        """Wait for a job, then take what else is waiting, in order; empty means stop."""
+        job = self._await()
+        urgent: list[Job] = []
+        while job:
+            urgent.append(job)
+            if len(urgent) == MOST_PER_COMMIT:
+                return sorted(self._company(before=job) + urgent)
             try:
-                wait = until - time.monotonic() if is_patient else 0.0
-                job = self._jobs.get(timeout=max(0.0, wait))
+                job = self._jobs.get_nowait()
             except queue.Empty:
-                return batch
-        if batch:
+                break
+        batch = sorted(self._company() + urgent)
+        if job is None and batch:
             self._jobs.put(None)
         return batch
+
+    def _company(self, before: Job | None = None) -> list[Job]:
+        """What is patient, or as much of it as was handed over before a job."""
+        taken: list[Job] = []
+        while self._patient and (before is None or self._patient[0] < before):
+            taken.append(self._patient.popleft())
+        return taken
+
+    def _await(self) -> Job | Literal[False] | None:
+        """The next job; `WAKE` when all that is there has been patient enough, None to stop.
+
+        To wake this thread costs a caller more than the work itself. So it naps after each job,
+        and takes what was handed over meanwhile when the next comes or the nap is over.
+        """
+        while True:
+            try:
+                job = self._jobs.get(timeout=PATIENCE_S)
+            except queue.Empty:
+                if self._patient:
+                    return WAKE
+                self._asleep = True  # before the look at it, or both sides could miss the other
+                job = WAKE if self._patient else self._jobs.get()
+                self._asleep = False
+            if job is not WAKE:
+                return job
 
     def _commit(self, connection: sqlite3.Connection, batch: list[Job]) -> None:
         done: list[tuple[Future[Any], Any]] = []
         connection.execute("begin immediate")
-        for work, future, _ in batch:
+        for job in batch:
+            work, future = job.work, job.future
             if not future.set_running_or_notify_cancel():
                 continue
             connection.execute("savepoint work")
@@ -118,14 +163,15 @@ class Writer:
                 future.set_exception(e)
             connection.execute("release work")
         connection.execute("commit")
+        Writer.commits = next(_commits)
         for future, result in done:
             future.set_result(result)
 
 
 def _fail(batch: list[Job], error: sqlite3.Error) -> None:
-    for _, future, _ in batch:
-        if not future.done():
-            future.set_exception(error)
+    for job in batch:
+        if not job.future.done():
+            job.future.set_exception(error)
 
 
 def _drop(connection: sqlite3.Connection | None) -> None:

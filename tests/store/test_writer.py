@@ -4,12 +4,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from interlock.store import Database
-from interlock.store.writer import MOST_WAITING, PATIENCE_S
+from interlock.store.writer import MOST_PER_COMMIT, MOST_WAITING, PATIENCE_S
 
 
 @pytest.fixture
@@ -49,10 +50,25 @@ def test_what_is_patient_rides_along(database: Database) -> None:
 
 
 def test_what_is_patient_does_not_wait_for_ever(database: Database) -> None:
-    """When nobody comes along it has a commit of its own."""
-    began = time.monotonic()
-    database.submit(lambda _: None, patient=True).result(10)
-    assert time.monotonic() - began >= PATIENCE_S * 0.9
+    """When nobody comes along it has a commit of its own, even when all was quiet for long."""
+    for quiet in (0.0, PATIENCE_S * 3):
+        time.sleep(quiet)
+        assert database.submit(lambda _: "written", patient=True).result(10) == "written"
+
+
+def test_what_is_written_stands_in_the_order_in_which_it_was_handed_over(
+    database: Database,
+) -> None:
+    """Whether somebody waits for it or not."""
+    order: list[int] = []
+
+    def append(number: int, _: sqlite3.Connection) -> None:
+        order.append(number)
+
+    many = range(2 * MOST_PER_COMMIT)
+    written = [database.submit(partial(append, n), patient=n % 3 > 0) for n in many]
+    assert [future.result(30) for future in written] == [None] * len(many)
+    assert order == list(many)
 
 
 def test_what_is_patient_is_written_when_the_store_is_closed(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""What is kept in memory between calls is never older than the last change, but for a moment."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from broker import Secret, SecretUnavailableError
+from interlock.errors import IdentityError
+from interlock.installation import Installation
+from interlock.model import Agent, Authority, Binding, Trust
+from interlock.settings import Settings
+from interlock.store.database import FRESH_S
+
+AT = Authority("api.example.com", 443)
+BOUND = Binding("one", AT, "bearer")
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[Installation]:
+    with Installation(Settings.load(home=tmp_path / "home")) as installation:
+        yield installation
+
+
+def elsewhere(records: Installation, *words: str) -> None:
+    """Run a command of ours in another process."""
+    program = Path(sys.executable).parent / "interlock"
+    environ = {**os.environ, "INTERLOCK_HOME": str(records.settings.home)}
+    subprocess.run([program, *words], check=True, capture_output=True, env=environ)
+
+
+def test_a_change_of_this_process_holds_at_once(records: Installation) -> None:
+    """Even one that another object over the same file makes."""
+    key = records.registry.add(Agent("bot", trust=Trust.TRUSTED))
+    with Installation(records.settings) as other:
+        assert other.registry.prove(key, time.time()).trust is Trust.TRUSTED
+        records.registry.set_trust("bot", Trust.QUARANTINED)
+        assert other.registry.prove(key, time.time()).trust is Trust.QUARANTINED
+        other.registry.rotate_key("bot")
+        with pytest.raises(IdentityError):
+            records.registry.prove(key, time.time())
+
+
+def test_a_change_of_another_process_holds_a_moment_later(records: Installation) -> None:
+    """A revoked agent, a secret that is unbound and one that is forgotten."""
+    key = records.registry.add(Agent("bot", trust=Trust.TRUSTED))
+    records.set_secret("one", Secret("sk-one-0123456789"), [BOUND])
+    assert records.registry.prove(key, time.time()).trust is Trust.TRUSTED
+    assert records.bindings.at(AT) == (BOUND,)
+    assert records.secret("one") == Secret("sk-one-0123456789")
+    elsewhere(records, "agent", "revoke", "bot")
+    elsewhere(records, "secret", "rm", "one")
+    time.sleep(FRESH_S)
+    assert records.registry.prove(key, time.time()).trust is Trust.REVOKED
+    assert records.bindings.at(AT) == ()
+    with pytest.raises(SecretUnavailableError):
+        records.secret("one")
+
+
+async def test_answers_are_scrubbed_of_a_value_that_was_just_replaced(
+    records: Installation,
+) -> None:
+    """And of the new one, though the first was noted once and for all."""
+    records.set_secret("one", Secret("sk-old-0123456789"), [BOUND])
+    await records.fetch(BOUND)
+    await records.fetch(BOUND)
+    records.rotate_secret("one", Secret("sk-new-0123456789"))
+    assert await records.fetch(BOUND) == Secret("sk-new-0123456789")
+    shown = records.mask_at(AT).scrubber().whole(b"sk-old-0123456789 sk-new-0123456789")
+    assert shown.replace(b"*", b"") == b" "

@@ -1,0 +1,28 @@
+"""What is left out of mitmproxy is not missed: headers answer as they did."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy import http
+from mitmproxy.coretypes.multidict import MultiDict
+
+from addons import lean
+
+NAMES = st.sampled_from([b"Host", b"host", b"HOST", b"Accept", b"x-\xe9", b"X-\xc9"])
+FIELDS = st.lists(st.tuples(NAMES, st.binary(max_size=4)), max_size=6).map(tuple)
+ASKED = st.one_of(NAMES, st.sampled_from(["host", "Host", "accept", "none", "x-\udce9", "X-é"]))
+
+
+@given(FIELDS, ASKED)
+def test_a_header_is_found_as_mitmproxy_finds_it(
+    fields: tuple[tuple[bytes, bytes], ...], name: str | bytes
+) -> None:
+    """Whatever its case, its bytes, and however often it is there."""
+    headers = http.Headers(fields)
+    assert lean.values_of(headers, name) == headers.get_all(name)
+    assert lean.holds(headers, name) == MultiDict.__contains__(headers, name)
+    if headers.get_all(name):
+        assert lean.value_of(headers, name) == MultiDict.__getitem__(headers, name)
+    else:
+        with pytest.raises(KeyError):
+            lean.value_of(headers, name)
