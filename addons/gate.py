@@ -80,8 +80,7 @@ class Gate:
         steps.over("identify")
         request = request_of(flow, tunnel, caller.doubt)
         verdict = await governor.govern(request, agent, caller.said, steps)
-        views.show(flow, verdict)
-        log.info("%s", views.line(verdict))
+        log.info("%s", views.show(flow, verdict))
         if verdict.decision.refused:
             unknown = caller.foreign_key and not agent.identified
             flow.response = refusals.refused(verdict, status=401 if unknown else 403)
@@ -171,7 +170,9 @@ def carry(headers: http.Headers, capability: Capability) -> None:
     """
     slot = capability.recipe.slot
     gone = ("connection",) if slot in OWN_SLOTS else (*KEY_SLOTS, "connection")
-    for name in {name.lower() for name in headers}:
-        if name.replace("_", "-") in gone:
-            del headers[name]
+    headers.fields = tuple(
+        field
+        for field in headers.fields
+        if field[0].lower().replace(b"_", b"-").decode("latin-1") not in gone
+    )
     headers[slot] = carrier(slot, capability.token)

@@ -85,8 +85,7 @@ class Honeytokens:
         flow.metadata[RAISED] = sighting.honeytoken
         agent = await self._caller(flow)
         verdict = await raise_alarm(governor, _request(flow), agent, sighting)
-        views.show(flow, verdict)
-        log.warning("ALERT %s", views.line(verdict))
+        log.warning("ALERT %s", views.show(flow, verdict))
         flow.response = refusals.refused(discreet(verdict))
         if flow.request.method == "HEAD":
             flow.response.content = b""

@@ -152,6 +152,9 @@ class BoundaryLayer(HttpLayer):
         The others are out of sight meanwhile. The one that this layer began with cannot be; were
         it unfit, the call would be refused when it is admitted.
         """
+        if wanted is None and not self.door.certificates:
+            yield from super().get_connection(event, reuse=reuse)
+            return
         known = dict(self.connections)
         for each in known:
             if not isinstance(each, connection.Server) or each is self.context.server:

@@ -1,10 +1,11 @@
 """Leaves out what mitmproxy does at every call and nobody looks at; what it answers is the same."""
 
+import copy
 import logging
 from collections.abc import Callable
 from typing import Any
 
-from mitmproxy import http
+from mitmproxy import http, optmanager
 from mitmproxy.log import LegacyLogEvents
 from mitmproxy.utils import asyncio_utils
 
@@ -21,6 +22,10 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     headers.get_all = values_of
     headers.__getitem__ = value_of
     headers.__contains__ = holds
+    headers.get = get
+    headers.pop = pop
+    option: Any = optmanager._Option
+    option.current = current
     named: Any = asyncio_utils
     named.set_task_debug_info = lambda *_, **__: None
     if not is_heard("add_log"):
@@ -43,7 +48,31 @@ def value_of(headers: http.Headers, name: str | bytes) -> str:
     values = values_of(headers, name)
     if not values:
         raise KeyError(name)
-    return values[0] if len(values) == 1 else ", ".join(values)
+    return ", ".join(values)
+
+
+def get(headers: http.Headers, name: str | bytes, default: Any = None) -> Any:
+    """`Headers.get`: the values of a header, folded."""
+    values = values_of(headers, name)
+    return ", ".join(values) if values else default
+
+
+def pop(headers: http.Headers, name: str | bytes, *default: Any) -> Any:
+    """`Headers.pop`: take every value of a header off and answer them, folded."""
+    values = values_of(headers, name)
+    if not values:
+        if default:
+            return default[0]
+        raise KeyError(name)
+    wanted = _key(name)
+    headers.fields = tuple(field for field in headers.fields if field[0].lower() != wanted)
+    return ", ".join(values)
+
+
+def current(option: Any) -> Any:
+    """`_Option.current`: the value of an option, a copy only of what could be changed."""
+    value = option._default if option.value is optmanager.unset else option.value
+    return value if isinstance(value, str | int | None) else copy.deepcopy(value)
 
 
 def holds(headers: http.Headers, name: object) -> bool:

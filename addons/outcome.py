@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from mitmproxy import connection, http
 
@@ -79,6 +80,18 @@ class Outcome:
             self._door.governor.close(account.verdict, body, usage)
 
 
+def _fingerprint(server: connection.Server) -> str:
+    """The SHA-256 of the upstream's certificate, worked out once a connection; empty for none."""
+    if not server.certificate_list:
+        return ""
+    if server not in _FINGERPRINTS:
+        _FINGERPRINTS[server] = server.certificate_list[0].fingerprint().hex()
+    return _FINGERPRINTS[server]
+
+
+_FINGERPRINTS: WeakKeyDictionary[connection.Server, str] = WeakKeyDictionary()
+
+
 def _seen(flow: http.HTTPFlow) -> dict[str, Any]:
     """What the wire saw of the upstream."""
     server = flow.server_conn
@@ -86,9 +99,7 @@ def _seen(flow: http.HTTPFlow) -> dict[str, Any]:
         "status": flow.response.status_code if flow.response else None,
         "dialled": _dialled(server),
         "tls": server.tls_version or "",
-        "certificate": (
-            server.certificate_list[0].fingerprint().hex() if server.certificate_list else ""
-        ),
+        "certificate": _fingerprint(server),
     }
 
 

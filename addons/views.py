@@ -9,8 +9,11 @@ _MARKERS = {"allow": ":green_circle:", "deny": ":red_circle:", "needs_approval":
 WOULD_DENY_MARKER = ":yellow_circle:"
 
 
-def show(flow: http.HTTPFlow, verdict: Verdict) -> None:
-    """Write on the flow what was decided and why; plain values only, for every viewer."""
+def show(flow: http.HTTPFlow, verdict: Verdict) -> str:
+    """Write on the flow what was decided and why, and answer the line that says so.
+
+    Plain values only, for every viewer.
+    """
     decision = verdict.decision
     flow.comment = line(verdict)
     flow.marked = _MARKERS.get(decision.label, WOULD_DENY_MARKER)
@@ -18,6 +21,7 @@ def show(flow: http.HTTPFlow, verdict: Verdict) -> None:
     flow.metadata["interlock_decision_id"] = decision.id
     flow.metadata["interlock_agent"] = verdict.agent.name
     flow.metadata["interlock_errors"] = verdict.provider.errors if verdict.provider else ""
+    return flow.comment
 
 
 def line(verdict: Verdict) -> str:

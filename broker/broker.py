@@ -4,6 +4,7 @@ The right to redeem lives in the memory of the process that issued the token, no
 token that comes back, turns up in another process, or outlives a restart is worthless.
 """
 
+import hashlib
 import heapq
 import os
 import threading
@@ -32,6 +33,16 @@ class _Right:
     process: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """What was signed here, so that the very same need be neither verified nor read."""
+
+    kid: str
+    assertion: bytes
+    payload: bytes
+    claims: Claims
+
+
 class Broker:
     """Exchange tokens for secrets; safe to share between threads."""
 
@@ -40,7 +51,7 @@ class Broker:
         self._issuer = issuer
         self._lock = threading.Lock()
         self._rights: dict[str, _Right | None] = {}  # None: spent, but its id is still taken
-        self._claims: dict[bytes, Claims] = {}  # of what was issued here, by payload
+        self._issued: dict[bytes, _Issued] = {}  # by what stands for the token, not the token
         self._ends: list[tuple[float, str, bytes]] = []
 
     def issue(self, grant: Grant, secret: Secret, now: float) -> str:
@@ -58,8 +69,9 @@ class Broker:
                 raise ValueError(f"a token with the id {grant.id!r} was issued before")
             self._rights[grant.id] = _Right(payload, secret, os.getpid())
             ends = now + grant.ttl
-            self._claims[payload] = Claims(grant.id, grant.authority, now, ends)
-            heapq.heappush(self._ends, (ends + CLOCK_SKEW, grant.id, payload))
+            claims = Claims(grant.id, grant.authority, now, ends)
+            self._issued[_digest(token)] = _Issued(kid, grant.assertion, payload, claims)
+            heapq.heappush(self._ends, (ends + CLOCK_SKEW, grant.id, _digest(token)))
         return token
 
     def redeem(self, token: str, wire: Wire, now: float) -> Secret:
@@ -67,8 +79,7 @@ class Broker:
 
         A genuine token is spent by showing it, whatever comes of it; others change nothing.
         """
-        payload = self._verify(token, wire)
-        claims = self._claims.get(payload) or decode_claims(payload)
+        payload, claims = self._read(token, wire)
         right = self._take(claims.id, now)
         claims.require_current(now)
         if right is None:
@@ -81,10 +92,21 @@ class Broker:
             raise TokenScopeError("its claims differ from what was granted", claims.id)
         return right.secret
 
-    def _verify(self, token: str, wire: Wire) -> bytes:
+    def _read(self, token: str, wire: Wire) -> tuple[bytes, Claims]:
+        """The payload and claims of a genuine token for this request, or raise one of TokenErrors.
+
+        Signing is deterministic (RFC 8032, 5.1.6): the text that was signed here for the same
+        request, by a key that still holds, would verify.
+        """
+        assertion = wire.assertion()
+        issued = self._issued.get(_digest(token))
+        if issued and issued.assertion == assertion:
+            self._keyring.verify_key(issued.kid)
+            return issued.payload, issued.claims
         signed, footer = paseto.split(token)
         key = self._keyring.verify_key(decode_footer(footer))
-        return paseto.verify_parts(signed, footer, key, encode_implicit(wire.assertion()))
+        payload = paseto.verify_parts(signed, footer, key, encode_implicit(assertion))
+        return payload, decode_claims(payload)
 
     def _take(self, token_id: str, now: float) -> _Right | None:
         with self._lock:
@@ -97,5 +119,9 @@ class Broker:
 
     def _forget(self, now: float) -> None:
         while self._ends and self._ends[0][0] < now:
-            _, token_id, payload = heapq.heappop(self._ends)
-            del self._rights[token_id], self._claims[payload]
+            _, token_id, digest = heapq.heappop(self._ends)
+            del self._rights[token_id], self._issued[digest]
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

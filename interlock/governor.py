@@ -194,8 +194,12 @@ class Governor:
             shadow = tuple(self._shadow.differences(decision, asked))
             for other in others:
                 decision = weaker(decision, asked(self._decision_point, secret=other))
-            verdict = Verdict(decision, call, agent, provider, goal, shadow, declared=declared)
-            return replace(verdict, part_of=part_of, route=plan.route)
+            return Verdict(
+                *(decision, call, agent, provider, goal, shadow),
+                declared=declared,
+                part_of=part_of,
+                route=plan.route,
+            )
 
         verdict = judge(call, goal)
         if call.batch:
@@ -353,6 +357,8 @@ class Governor:
             call = replace(call, server=here)
         if call.mcp and not call.server and servers.named(call.mcp.server):
             return replace(call, doubt="ambiguous_host: a registered server has this name")
+        if not (call.mcp or call.batch):
+            return call
         pinned = [self._pinned(one) for one in call.batch]
         return replace(self._pinned(call), batch=tuple(pinned))
 

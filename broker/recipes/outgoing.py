@@ -31,8 +31,8 @@ class Outgoing:
 
     def without(self, *names: str) -> Self:
         """Remove every copy of some headers."""
-        kept = (f for f in self.headers if not any(_is(f[0], name) for name in names))
-        return replace(self, headers=tuple(kept))
+        gone = {_spelled(name.encode()) for name in names}
+        return replace(self, headers=tuple(f for f in self.headers if _spelled(f[0]) not in gone))
 
     def with_header(self, name: str, value: bytes) -> Self:
         """Set a header in place of every copy of it."""
@@ -67,5 +67,9 @@ def parameter_name(parameter: str) -> str:
 
 
 def _is(key: bytes, name: str) -> bool:
-    """Tell whether a server may take two header names for one; CGI and WSGI drop the difference."""
-    return key.lower().replace(b"_", b"-") == name.lower().replace("_", "-").encode()
+    return _spelled(key) == _spelled(name.encode())
+
+
+def _spelled(name: bytes) -> bytes:
+    """Names that a server may take for one come out the same; CGI and WSGI drop the difference."""
+    return name.lower().replace(b"_", b"-")

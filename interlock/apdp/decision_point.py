@@ -14,7 +14,7 @@ from interlock.apdp.context import misfit
 from interlock.apdp.entities import context_of, entities_of, line_of, uid
 from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
-from interlock.apdp.selection import Line, Question
+from interlock.apdp.selection import Line, Question, Selected
 from interlock.apdp.standing import Standing, examine
 from interlock.model import (
     Agent,
@@ -37,6 +37,8 @@ DOUBT = "call-in-doubt"
 NOTHING_SHOWN = Standing()
 # How many matters are kept; each holds its entities, some 17 KB.
 MATTERS = 1024
+# How many answers are kept, and how much may be told for one that is: 16 MB with the rest of it.
+ANSWERS, SHORT = 4096, 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,9 @@ class Answer:
     quarantine: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Matter:
-    """The part of a question to the engine that many calls share, parsed once."""
+    """The part of a question to the engine that many calls share, parsed once; itself only."""
 
     who: Line
     asked: tuple[Question, ...]
@@ -68,6 +70,7 @@ class DecisionPoint:
         self._intents = intents or Intents({})
         self._groups = ancestors(policies)
         self._matter = lru_cache(MATTERS)(self._matter_of)
+        self._known_answers = lru_cache(ANSWERS)(self._answers)
 
     def decide(
         self,
@@ -145,17 +148,22 @@ class DecisionPoint:
     def _ask(self, matter: Matter, context: dict[str, Any]) -> list[Answer]:
         """Put all questions about one call to the engine; raises ValueError.
 
-        Only the policies that can apply are asked, and told only what they look at.
+        Only the policies that can apply are asked, and told only what they look at. Told the
+        same about the same matter, they answer the same, so that they need not be asked again.
         """
         chosen = self._policies.select(matter.who, matter.asked)
         said = json.dumps(chosen.needed(context))
+        ask = self._known_answers if len(said) <= SHORT else self._answers
+        return list(ask(matter, chosen, said))
+
+    def _answers(self, matter: Matter, chosen: Selected, said: str) -> tuple[Answer, ...]:
         results = cedarpy.is_authorized_batch(
             [question | {"context": said} for question in matter.questions],
             chosen.handle,
             matter.entities,
         )
         answers = [self._answer(result, len(chosen.ids)) for result in results]
-        return list(map(_named, answers, matter.asked))
+        return tuple(map(_named, answers, matter.asked))
 
     def _matter_of(
         self,

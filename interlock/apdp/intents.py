@@ -43,6 +43,8 @@ class Intents:
         `groups` are the ancestors of the action, `resource` is the entity's text. An agent that
         declares nothing, or words that say nothing to us, matches nothing and is not denied.
         """
+        if not (declared_intent or declared_category):
+            return Finding()
         if declared_category and declared_category not in self.categories:
             return Finding(denial=f"the intent category {declared_category[:40]!r} is unknown")
         scores = self._scores(declared_intent)

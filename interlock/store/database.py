@@ -83,7 +83,8 @@ class Database:
         """
         stamp, now = Writer.commits, time.monotonic()
         if stamp != self._seen_at or now >= self._seen_until:
-            self._seen = int(self.one("select value from meta where key = 'change'")[0])
+            sql = "select value from meta where key = 'change'"
+            self._seen = int(self.read(lambda reader: reader.execute(sql).fetchone())[0])
             self._seen_at, self._seen_until = stamp, now + FRESH_S
         return self._seen
 
