@@ -33,7 +33,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
     ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Connection
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from mitmproxy.utils import human
 
@@ -209,7 +209,7 @@ class BoundaryLayer(HttpLayer):
     def _reader(self, peer: connection.Connection) -> Http1Connection | None:
         known = self.connections.get(peer)
         reader = known.context.layers[-1] if known else None
-        return reader if isinstance(reader, Http1Connection) else None
+        return reader if isinstance(reader, (Http1Server, Http1Client)) else None
 
     def _guarded(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
         """Guard every event between the stream (the flow's side) and a server connection."""

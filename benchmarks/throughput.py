@@ -187,6 +187,7 @@ def show(title: str, rows: dict) -> None:
         "x",
         "p99",
         "x",
+        "client CPU",
     ):
         table.add_column(column, justify="left" if column == "variant" else "right")
     for name, row in rows.items():
@@ -201,6 +202,7 @@ def show(title: str, rows: dict) -> None:
             f"{row['p50_ms_ratio']:.2f}",
             f"{row['p99_ms']:.2f}",
             f"{row['p99_ms_ratio']:.2f}",
+            f"{row['client_cpu_ms']:.2f}",
         )
     Console(width=120).print(table)
 
