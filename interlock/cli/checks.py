@@ -1,6 +1,7 @@
 """The questions that `interlock doctor` asks; each answers with what it found and what to do."""
 
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from cryptography import x509
 
 from broker import BrokerError, Secret, Vault, master_key, parse_recipe
+from broker.remote import parse_address
+from broker.remote.address import Address
 from broker.vault import MASTER_KEY_VARIABLE
 from interlock.cli.attestation import checkpoints_of
 from interlock.cli.environment import CA_FILE
@@ -25,8 +28,9 @@ from interlock.model import Binding
 from interlock.settings import Settings
 from interlock.store import Shelf
 
-PORTS = {8080: "proxy", 8081: "mitmweb", 9443: "base URLs"}
+PORTS = {8080: "proxy", 8081: "web page", 9080: "API", 9443: "base URLs"}
 FRONT_DOORS = ("mitmdump", "mitmweb", "mitmproxy", "interlock")
+KNOCK_S = 5.0
 RENEW = timedelta(days=30)
 
 
@@ -100,7 +104,8 @@ def check_ledger(settings: Settings, records: Records) -> Check:
         checkpoints = checkpoints_of(settings, None)
         result = records.ledger.verify(checkpoints, archive=Archive(settings.archive))
     if result.intact:
-        return Check("ledger", Status.OK, f"{result.events} events, every hash fits")
+        found = f"events: {result.events}, checkpoints: {result.checkpoints}, every hash fits"
+        return Check("ledger", Status.OK, found)
     advice = "somebody changed the database: keep a copy of it, then find out who"
     return Check("ledger", Status.FAILURE, result.problem, advice)
 
@@ -108,7 +113,7 @@ def check_ledger(settings: Settings, records: Records) -> Check:
 def check_secrets(settings: Settings, records: Records) -> Iterator[Check]:
     """Every binding has a secret that opens and a recipe that fits it."""
     if settings.broker:
-        yield Check("secrets", Status.OK, f"kept by the broker at {settings.broker}")
+        yield check_broker(settings)
         return
     bindings = records.bindings.all()
     problems = {b: problem for b in bindings if (problem := _problem(settings, records, b))}
@@ -119,7 +124,18 @@ def check_secrets(settings: Settings, records: Records) -> Iterator[Check]:
         advice = "interlock secret set openai-api-key"
         yield Check("secrets", Status.WARNING, "no secret is bound to any host", advice)
     elif not problems:
-        yield Check("secrets", Status.OK, f"{len(bindings)} bindings, every secret opens")
+        yield Check("secrets", Status.OK, f"bindings: {len(bindings)}, every secret opens")
+
+
+def check_broker(settings: Settings) -> Check:
+    """The broker that has the secrets listens where the settings say."""
+    try:
+        address = parse_address(settings.broker, settings.broker_tls)
+        _knock(address)
+    except (ValueError, OSError) as e:
+        advice = "interlock broker serve, in the broker's home"
+        return Check("broker", Status.FAILURE, f"{settings.broker}: {e}", advice)
+    return Check("broker", Status.OK, f"has the secrets, and listens at {settings.broker}")
 
 
 def check_certificate(settings: Settings) -> Check:
@@ -175,6 +191,15 @@ def _problem(settings: Settings, records: Records, binding: Binding) -> str:
     except (BrokerError, ValueError) as e:
         return str(e)
     return ""
+
+
+def _knock(address: Address) -> None:
+    if address.path is None:
+        socket.create_connection((address.host, address.port), KNOCK_S).close()
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(KNOCK_S)
+        probe.connect(str(address.path))
 
 
 def _wider_than(path: Path, most: int) -> str:

@@ -98,6 +98,19 @@ def test_the_doctor_finds_it(
     assert lived_in.snapshot() == before
 
 
+def test_the_doctor_knocks_at_the_broker(lived_in: Terminal, tmp_path: Path) -> None:
+    """A broker that does not listen is a failure, one that does is fine."""
+    path = tmp_path / "broker.sock"
+    (lived_in.home / "interlock.toml").write_text(f'broker = "{path}"\n')
+    lived = {c["subject"]: c["status"] for c in lived_in.run("doctor", "--json").objects}
+    assert lived["broker"] == "failure"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        lived = {c["subject"]: c["status"] for c in lived_in.run("doctor", "--json").objects}
+    assert lived["broker"] == "ok"
+
+
 def test_names_who_listens() -> None:
     """A port that is taken says by whom."""
     with socket.create_server(("127.0.0.1", 0)) as server:
