@@ -260,8 +260,10 @@ async def test_unknown_keys_do_not_flood_the_issuer(home: Installation, provider
 @pytest.mark.parametrize(
     ("path", "answer"),
     [
-        pytest.param(DISCOVERY, (200, b'{"issuer": "https://evil", "jwks_uri": "/"}'), id="issuer"),
-        pytest.param(DISCOVERY, (302, b"{}"), id="a redirect"),
+        pytest.param(
+            DISCOVERY, (200, b'{"issuer": "https://evil", "jwks_uri": "HERE/keys"}'), id="issuer"
+        ),
+        pytest.param("/keys", (302, b"{}"), id="a redirect"),
         pytest.param(DISCOVERY, (500, b"{}"), id="a failure"),
         pytest.param(DISCOVERY, (200, b"[]"), id="no object"),
         pytest.param(DISCOVERY, (200, b"[" * 100_000), id="nested without end"),
@@ -278,7 +280,9 @@ async def test_a_hostile_answer_gives_no_keys(
 ) -> None:
     """Whatever the issuer's side answers, nothing of it is believed."""
     status, body = answer
-    provider.answers[path] = (status, {"Location": f"{provider.url}/keys"}, body)
+    elsewhere = {"Location": f"{provider.url}/elsewhere"}
+    provider.answers["/elsewhere"] = provider.answer("/keys")
+    provider.answers[path] = (status, elsewhere, body.replace(b"HERE", provider.url.encode()))
     with pytest.raises((FetchError, ValueError)):
         await fetch_keyset(provider.issuer())
 
