@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test attacks fuzz check faults bench run clean
+.PHONY: help setup demo test attacks fuzz check faults soak bench run clean
 unexport VIRTUAL_ENV
 export UV_PROJECT_ENVIRONMENT := .venv
 # git, pip and uv trust the same CAs.
@@ -44,6 +44,9 @@ check: $(READY) ## lint, format, types, architecture and documentation
 
 faults: $(READY) ## kill, fill, lock and break the ledger for minutes, more often than the tests do
 	@INTERLOCK_FAULT_ROUNDS=25 INTERLOCK_FAULT_SECONDS=30 $(IN_ENV) pytest tests/faults $(ARGS)
+
+soak: $(READY) ## memory over 50,000 calls and 10,000 connections, and an agent beside a greedy one
+	@$(IN_ENV) python -m benchmarks.soak $(ARGS)
 
 bench: $(READY) ## what a decision, a token and a governed call cost, as ratios within one run
 	@$(IN_ENV) python benchmarks/decision.py $(ARGS)

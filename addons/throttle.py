@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 POLL_S = 0.5
 # How long a connection that is one too many stays open, to be told so.
 FAREWELL_S = 2.0
+# How long a refusal is held back, so that who asks on and on does not take the others' time.
+HELD_S = 0.25
 
 
 class Throttle:
@@ -74,6 +76,7 @@ class Throttle:
             why = f"more than {most} requests a second (limit interlock_max_rate)"
             flow.response = refusals.plain(429, why, shape_of(self._door, flow))
             flow.response.headers["Retry-After"] = str(math.ceil(wait))
+            await asyncio.sleep(HELD_S)
 
     def _count(self, flow: http.HTTPFlow, who: str) -> None:
         """Have a connection be one of somebody's, or refuse it."""

@@ -10,6 +10,7 @@ import selectors
 import socket
 import ssl
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 HEAD_END = b"\r\n\r\n"
@@ -93,6 +94,24 @@ def connect(target: Target, trust: ssl.SSLContext) -> ssl.SSLSocket:
         if b" 200 " not in said.partition(b"\r\n")[0]:
             raise OSError(f"CONNECT was answered with {said[:200]!r}")
     return trust.wrap_socket(sock, server_hostname=target.host)
+
+
+def in_turn(target: Target, times: int, every: float = 0.0) -> Iterator[float]:
+    """Call so often on one connection, one call after the other; yield the seconds of each.
+
+    `every` is the time from the begin of a call to that of the next, at least.
+    """
+    trust = ssl.create_default_context(cafile=target.ca)
+    with contextlib.closing(connect(target, trust)) as sock:
+        for _ in range(times):
+            at = time.perf_counter()
+            sock.sendall(target.request)
+            reading = _Connection(sock, b"")
+            while not reading.take(sock.recv(65536)):
+                pass
+            took = time.perf_counter() - at
+            yield took
+            time.sleep(max(0.0, every - took))
 
 
 class _Connection:

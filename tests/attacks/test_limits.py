@@ -45,6 +45,7 @@ def test_requests_a_second_over_all_workers(field: Field, narrow: FrontDoor) -> 
     assert len(field.upstream.received) <= 5 * (time.monotonic() - began + 1) + 2
     assert "interlock_max_rate" in refused[0].text
     assert int(refused[0].headers["retry-after"]) >= 1
+    assert refused[0].elapsed.total_seconds() > 0.2  # who is refused has to wait for it
     assert [one.status_code for one in call(field, narrow, UNVERIFIED, 1)] != [429]
     time.sleep(int(refused[0].headers["retry-after"]))
     assert call(field, narrow, TRUSTED, 1)[0].status_code == 200
