@@ -49,6 +49,23 @@ def decide(
     )
 
 
+def test_an_answer_that_is_known_is_one_to_what_was_told(folder: Path) -> None:
+    """Short or long, the next call of the same kind is judged by its own context."""
+    (folder / "test.cedar").write_text(
+        'permit (principal, action, resource) when { context.model like "gpt*" };'
+    )
+    point = DecisionPoint(load_policies(folder))
+
+    def effect(model: str) -> Effect:
+        call, said = replace(CALL, model=model), Declaration()
+        decision = point.decide("d", AGENT, call, said, secret="", mode=Mode.ENFORCE, now=NOON)
+        return decision.effect
+
+    for good, bad in (("gpt-4o", "other"), ("gpt" * 1000, "other" * 1000)):
+        asked = [effect(model) for model in (good, bad, good, bad)]
+        assert asked == [Effect.ALLOW, Effect.DENY] * 2
+
+
 class TestTheShippedPolicies:
     """What a newcomer gets without writing a policy."""
 
