@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from nacl.signing import SigningKey
 from broker import (
     Broker,
     Grant,
+    KeyFolder,
     Keyring,
     Secret,
     TokenError,
@@ -352,3 +354,18 @@ def test_no_message_shows_the_secret(
     shown = f"{caught.value!r} {caught.value} {vars(broker)}"
     assert secret.reveal().decode() not in shown
     assert token not in shown
+
+
+def test_a_token_ends_with_its_key(
+    tmp_path: Path, grant: Grant, secret: Secret, wire: Wire
+) -> None:
+    """Even where it was issued a moment ago, and is known there without looking at it."""
+    keyring = Keyring.open(tmp_path, "sct")
+    broker = Broker(keyring)
+    token = broker.issue(grant, secret, NOW)
+    for key in tmp_path.glob("sct-*.key"):
+        key.unlink()
+    KeyFolder(tmp_path, "sct").furnish()
+    assert keyring.renew(NOW)
+    with pytest.raises(TokenForgedError):
+        broker.redeem(token, wire, NOW)
