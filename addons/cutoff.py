@@ -48,6 +48,8 @@ class Cutoff:
                 self._look()
             except StoreError as e:
                 log.warning("cannot see who was cut off: %s", e)
+            except Exception:
+                log.exception("cannot see who was cut off; looking again")
 
     def _look(self) -> None:
         governor = self._door.governor
