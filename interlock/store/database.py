@@ -22,10 +22,12 @@ FRESH_S = 0.005
 class Database:
     """State of one installation. Reads do not wait for writers (WAL); writes are durable."""
 
+    # Of the class, so that a reader, which opens the file in its own way, begins with them too.
+    _seen, _seen_at, _seen_until = 0, -1, 0.0
+
     def __init__(self, path: Path) -> None:
         """Open or create the file; raises StoreError with one line that names it."""
         self.path = path
-        self._seen, self._seen_at, self._seen_until = 0, -1, 0.0
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _create(path)
