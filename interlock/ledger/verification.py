@@ -103,7 +103,7 @@ class _Marks:
     def note(self, row: Row) -> None:
         """Remember the checkpoint that a row tells of, if it does."""
         if row[4] == "checkpoint":
-            self._told.append((f"node {row[0]} seq {row[1]}", json.loads(row[7])["digest"]))
+            self._told.append((f"node {row[0]} seq {row[1]}", _digest_in(row[7])))
 
     def require_lines(self, trail: Trail) -> None:
         """Raise Tampered when a checkpoint that the ledger tells of is not in its trail.
@@ -126,6 +126,15 @@ class _Marks:
                 f"node {node} seq {last}: a checkpoint saw this row, the ledger ends at seq {seq}: "
                 "its tail was cut off, or an older file was put back"
             )
+
+
+def _digest_in(body: str) -> str:
+    """The digest that a checkpoint's row tells; empty for a row that somebody else wrote."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return ""
+    return str(said.get("digest", "")) if isinstance(said, dict) else ""
 
 
 def nodes_of(connection: sqlite3.Connection) -> list[str]:
