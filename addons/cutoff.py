@@ -17,6 +17,8 @@ from interlock.model import Agent, Mode
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25
+# The refusal that says why may be on its way: what cuts an agent off is often a call of its own.
+ANSWER_S = 0.1
 
 
 class Cutoff:
@@ -71,7 +73,7 @@ class Cutoff:
                 for account in self._door.accounts.values():
                     if account.client == client_id:
                         account.ending = Ending.CUT_OFF
-                cut(client_id)
+                asyncio.get_running_loop().call_later(ANSWER_S, cut, client_id)
 
     def _look_at_calls(self, governor: Governor, now: float) -> None:
         """Cut calls that run on and on, once what they rest on is gone."""
