@@ -45,10 +45,13 @@ def test_replay_lists_what_would_change(lived_in: Terminal, other: Path) -> None
     assert answer.err == "interlock: 1 of 2 decisions would change, not replayed: 0\n"
     call, change = answer.out.splitlines()
     assert call.endswith('research-agent chat Model::"gpt-4o"')
-    assert change.strip() == "allow -> deny at the policy stage: no-policy: no policy permits it"
+    assert change.strip() == (
+        "allow -> deny at the policy stage: no-policy: no policy permits it; "
+        'no-policy: no policy permits access_secret Secret::"openai-api-key"'
+    )
     told = lived_in.run(*replay, "--json").object
     assert call.startswith(told["id"])
-    assert (told["before"], told["after"], told["reasons"]) == ("allow", "deny", ["no-policy"])
+    assert (told["before"], told["after"], told["reasons"]) == ("allow", "deny", ["no-policy"] * 2)
 
 
 def test_replay_asks_about_the_secret_of_a_refused_call(lived_in: Terminal, other: Path) -> None:
