@@ -87,8 +87,10 @@ def ask(body: Question, who: Inquirer, api: State) -> Answer:
         standing=standing,
     )
     event = Event(new_id("ask"), now, "question", agent.name if agent else "")
-    told = _told(who, asked, ruling, mode)
-    api.records.ledger.note(replace(event, body=told))
+    told = replace(event, body=_told(who, asked, ruling, mode))
+    ledger = api.records.ledger
+    # It is waited for: the answer names the event, which may be asked for at once.
+    ledger.change(lambda connection: ledger.append(connection, [told]))
     known = {"effect": ruling.effect, "mode": mode, "decision_id": event.id}
     return Answer.model_validate(ruling.as_json() | known)
 

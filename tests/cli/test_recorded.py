@@ -22,6 +22,7 @@ from tests.cli.terminal import Terminal
 from tests.test_docs import commands
 
 AGENT, SECRET = "research-agent", "openai-api-key"
+ISSUER = "https://issuer.example"
 URL = "https://example.com/hook?key=of-the-hook"
 OTHER_KEY = "sk-OTHER-0123456789abcdef"
 PLANTED = "planted-0123456789abcdef"
@@ -61,6 +62,11 @@ CHANGES = [
     ("session start --agent a --intent sums", "session.start", AFTER),
     ("session end {session}", "session.end", BOTH),
     ("agent rotate a", "agent.rotate", BOTH),
+    ("agent set a --framework CrewAI", "agent.change", BOTH),
+    (f"issuer add {ISSUER} --audience interlock", "issuer.add", AFTER),
+    (f"identity add agent:a --oidc {ISSUER}#a", "identity.add", AFTER),
+    (f"identity rm --oidc {ISSUER}#a", "identity.rm", BEFORE),
+    (f"issuer rm {ISSUER}", "issuer.rm", BEFORE),
     ("agent quarantine a --reason odd", "agent.trust", BOTH),
     ("agent revoke a --reason gone", "agent.trust", BOTH),
     ("agent rm a", "agent.rm", BEFORE),
