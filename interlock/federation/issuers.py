@@ -52,10 +52,11 @@ class Issuers:
         """Take its word no longer: all that rests on it ends at once. Raises RegistryError."""
 
         def work(connection: sqlite3.Connection) -> None:
-            gone = connection.execute("delete from issuers where url = ?", [url])
-            if gone.rowcount != 1:
+            gone = connection.execute("delete from issuers where url = ? returning *", [url])
+            if (row := gone.fetchone()) is None:
                 raise RegistryError(f"there is no issuer {url[:200]!r}")
-            self._audit(connection, "issuer.rm", {"issuer": url})
+            details = {"issuer": url, "before": _issuer(row).record}
+            self._audit(connection, "issuer.rm", details)
 
         self._database.write(work)
 
