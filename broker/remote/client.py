@@ -7,6 +7,7 @@ from typing import Any
 
 from broker.errors import StoreRefusalError
 from broker.remote.address import Address, client_context
+from broker.remote.peer import require_owner
 
 PATIENCE_S = 5.0
 LONGEST_LINE = 16 << 20
@@ -78,15 +79,22 @@ class Client:
         return answer
 
     async def _open(self) -> Line:
+        """A new line, to one who may serve: its certificate names the host that is dialled."""
         at = self.address
         if at.path:
-            return await asyncio.open_unix_connection(at.path, limit=LONGEST_LINE)
+            line = await asyncio.open_unix_connection(at.path, limit=LONGEST_LINE)
+            try:
+                require_owner(line[1].get_extra_info("socket"), at.path)
+            except OSError:
+                line[1].close()
+                raise
+            return line
         return await asyncio.open_connection(
             at.host, at.port, ssl=self._context, limit=LONGEST_LINE
         )
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, EOFError):
-        return "it hung up"
+    if isinstance(error, EOFError | ConnectionResetError | BrokenPipeError):
+        return "it hung up; its log says who is not let in"
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,13 +1,10 @@
 """Answers questions of other processes, once it is proven who asks."""
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
-import pwd
 import socket
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,12 +13,12 @@ from typing import Any
 from broker.errors import BrokerError, KeyFileError
 from broker.remote.address import Address, server_context
 from broker.remote.client import LONGEST_LINE
+from broker.remote.peer import name_on, user_name, user_of
 
 log = logging.getLogger(__name__)
 
 IDLE_S = 300.0
 MOST_LINES = 256
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 
 # Called with a question and who asks; raises BrokerError for a refusal.
 type Answer = Callable[[Mapping[str, Any], str], Awaitable[Mapping[str, Any]]]
@@ -29,16 +26,21 @@ type Answer = Callable[[Mapping[str, Any], str], Awaitable[Mapping[str, Any]]]
 
 @asynccontextmanager
 async def serve(
-    address: Address, answer: Answer, users: Collection[int] = ()
+    address: Address,
+    answer: Answer,
+    users: Collection[int] = (),
+    group: int | None = None,
+    clients: Collection[str] = (),
 ) -> AsyncIterator[int]:
     """Listen while the context lasts; yields the port, 0 for a socket.
 
-    A socket is for this user and `users` (their ids), by the word of the kernel; TLS is for
-    whoever has a certificate of our authority. Raises KeyFileError or OSError.
+    A socket is for this user, and for those of `users` (their ids) who are in `group`, by the
+    word of the kernel; TLS is for whoever has a certificate of our authority on which one of the
+    names `clients` stands. Raises KeyFileError or OSError.
     """
-    lines = _Lines(answer, {os.geteuid(), *users})
+    lines = _Lines(answer, {os.geteuid(), *users}, frozenset(clients))
     if address.path:
-        listening = _bound(address.path, shared=bool(set(users) - {os.geteuid()}))
+        listening = _bound(address.path, group)
         server = await asyncio.start_unix_server(lines.local, sock=listening, limit=LONGEST_LINE)
     else:
         context = server_context(address.tls) if address.tls else None
@@ -61,27 +63,29 @@ async def serve(
 class _Lines:
     """The open lines of one server."""
 
-    def __init__(self, answer: Answer, users: Collection[int]) -> None:
+    def __init__(self, answer: Answer, users: Collection[int], clients: Collection[str]) -> None:
         self._answer = answer
         self._users = users
+        self._clients = clients
         self._open: set[asyncio.StreamWriter] = set()
 
     async def local(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = writer.get_extra_info("socket")
-        pid, uid, _ = _CREDENTIALS.unpack(
-            peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        )
+        uid, pid = user_of(writer.get_extra_info("socket"))
         if uid not in self._users:
-            log.warning("user %s (process %s) is not let in", _user(uid), pid)
+            log.warning("user %s (process %s) is not let in", user_name(uid), pid)
             writer.close()
             return
-        await self._talk(reader, writer, f"user {_user(uid)}")
+        await self._talk(reader, writer, f"user {user_name(uid)}")
 
     async def distant(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        subject = (writer.get_extra_info("peercert") or {}).get("subject", ())
-        names = [value for part in subject for name, value in part if name == "commonName"]
+        certificate = writer.get_extra_info("peercert") or {}
         host = writer.get_extra_info("peername")[0]
-        await self._talk(reader, writer, f"{' '.join(names)} at {host}".strip())
+        name = name_on(certificate, self._clients)
+        if not name:
+            log.warning("%s is not let in: no name that is known is on its certificate", host)
+            writer.close()
+            return
+        await self._talk(reader, writer, f"{name} at {host}")
 
     def hang_up(self) -> None:
         """Close every line."""
@@ -124,8 +128,8 @@ class _Lines:
             return {"refused": "the broker broke; its log says how"}
 
 
-def _bound(path: Path, shared: bool) -> socket.socket:
-    """Bind a socket that only its owner can open; or anyone, where `users` are to be let in."""
+def _bound(path: Path, group: int | None) -> socket.socket:
+    """Bind a socket that only its owner can open, and the members of a group where one is named."""
     if not hasattr(socket, "SO_PEERCRED"):
         raise KeyFileError(path, "cannot be served: this system does not say who connects")
     with socket.socket(socket.AF_UNIX) as trial:
@@ -134,18 +138,15 @@ def _bound(path: Path, shared: bool) -> socket.socket:
     if path.is_socket():
         path.unlink()
     made = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o111 if shared else 0o177)
+    before = os.umask(0o177)
     try:
         made.bind(str(path))
+        if group is not None:
+            os.chown(path, -1, group)
+            path.chmod(0o660)
     except OSError as error:
         made.close()
         raise KeyFileError(path, f"cannot be served: {error}") from error
     finally:
         os.umask(before)
     return made
-
-
-def _user(uid: int) -> str:
-    with contextlib.suppress(KeyError):
-        return pwd.getpwuid(uid).pw_name
-    return str(uid)

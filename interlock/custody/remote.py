@@ -33,7 +33,7 @@ from interlock.model import Authority, Binding
 log = logging.getLogger(__name__)
 
 FOLLOW_S = 0.5
-MASK_S = 60.0
+MASK_S = 1.0
 KEPT_S = 900.0  # for how long a replaced mask still counts, as in broker.traces
 
 
@@ -87,7 +87,8 @@ class RemoteCustody:
     async def know(self, authority: Authority) -> None:
         """Have at hand what answers of a destination must not bring back.
 
-        Raises SecretUnavailableError: what cannot be scrubbed must not come through.
+        What was never released to this front door is not known to it. Raises
+        SecretUnavailableError: what cannot be scrubbed must not come through.
         """
         await self._first_try()
         bound = self._installation.bindings.at(authority)

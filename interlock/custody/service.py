@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from broker import Grant, SecretUnavailableError, parse_recipe
+from broker import Grant, Mask, Secret, SecretUnavailableError, Traces, parse_recipe
 from broker.capability import MAX_TTL
 from interlock.calls.hosts import parse_destination
 from interlock.custody.local import LocalCustody
@@ -26,6 +26,7 @@ class Service:
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self._custody = LocalCustody(installation)
+        self._released = Traces()
 
     async def answer(self, question: Mapping[str, Any], who: str) -> Mapping[str, Any]:
         """Answer one question (`broker.remote.Answer`); raises BrokerError for a refusal."""
@@ -36,7 +37,7 @@ class Service:
                 binding = self._bound(as_binding(question))
                 return await self._release(as_grant(question["grant"]), binding, who)
             case "mask":
-                return self._mask(parse_destination(str(question["authority"])))
+                return self._mask(parse_destination(str(question["authority"])), who)
             case "bindings":
                 return self._bindings(int(question["change"]))
         raise ValueError("there is no such question")
@@ -51,6 +52,7 @@ class Service:
             raise SecretUnavailableError(binding.secret, "the grant is for another one")
         recipe, secret = await self._custody.ready(binding)
         await self._record(grant, who)
+        self._note(binding, secret, who)
         log.info("%s for %s to %s [%s]", grant.secret, grant.authority, who, grant.decision_id)
         value = base64.b64encode(secret.reveal()).decode()
         return {"value": value, "recipe": recipe.text}
@@ -72,9 +74,25 @@ class Service:
         except LedgerUnavailableError as e:
             raise SecretUnavailableError(grant.secret, f"not released: {e}") from None
 
-    def _mask(self, authority: Authority) -> dict[str, dict[str, str]]:
-        forms = self._custody.mask_at(authority).forms
-        return {"forms": {base64.b64encode(form).decode(): name for form, name in forms.items()}}
+    def _note(self, binding: Binding, secret: Secret, who: str) -> None:
+        """Remember what a front door has had; raises SecretUnavailableError beyond its bounds."""
+        forms, now = parse_recipe(binding.recipe).forms, time.monotonic()
+        try:
+            self._released.note((who, binding.secret), binding.recipe, secret, forms, now)
+        except ValueError as e:
+            raise SecretUnavailableError(binding.secret, str(e)) from None
+
+    def _mask(self, authority: Authority, who: str) -> dict[str, dict[str, str]]:
+        """What would reveal the values that this front door has had already, and no others.
+
+        Its other processes, and itself after a restart, scrub answers of them. Forms of any other
+        value would be that value, given away without a grant.
+        """
+        found = Mask(())
+        for binding in self._installation.bindings.at(authority):
+            found |= self._released.at((who, binding.secret), time.monotonic())
+        forms = found.forms.items()
+        return {"forms": {base64.b64encode(form).decode(): name for form, name in forms}}
 
     def _bindings(self, known: int) -> dict[str, Any]:
         change = self._installation.database.change

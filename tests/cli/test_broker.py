@@ -8,6 +8,8 @@ from tests.cli.terminal import Terminal
 from tests.custody.stage import BOUND, NAME, door
 
 SERVE = ("broker", "serve")
+HERE = "127.0.0.1:1"
+DISTANT = ("--listen", HERE, "--tls", "/", "--client", "door.example")
 
 
 @pytest.fixture
@@ -39,12 +41,13 @@ def test_commands_know_where_the_secrets_are(beside: Terminal) -> None:
     ("words", "said"),
     [
         pytest.param(("--user", "nobody-of-that-name"), "--user", id="an unknown user"),
-        pytest.param(("--listen", "127.0.0.1:1"), "--tls", id="another machine without TLS"),
-        pytest.param(("--listen", "x", "--tls", "/"), "--listen", id="no host and port"),
-        pytest.param(
-            ("--listen", "127.0.0.1:1", "--tls", "/", "--socket", "/s"), "not both", id="two ways"
-        ),
-        pytest.param(("--listen", "127.0.0.1:1", "--tls", "/"), "key.pem", id="nothing to prove"),
+        pytest.param(("--group", "no-group-of-that-name"), "--group", id="an unknown group"),
+        pytest.param(("--user", "daemon", "--user", "sync"), "--group", id="users of two groups"),
+        pytest.param(("--listen", HERE), "--tls", id="another machine without TLS"),
+        pytest.param(("--listen", HERE, "--tls", "/"), "--client", id="whoever has a certificate"),
+        pytest.param((*DISTANT, "--listen", "x"), "--listen", id="no host and port"),
+        pytest.param((*DISTANT, "--socket", "/s"), "not both", id="two ways"),
+        pytest.param(DISTANT, "key.pem", id="nothing to prove"),
         pytest.param(("--socket", "/nowhere/s"), "/nowhere/s", id="a folder that is not there"),
     ],
 )

@@ -26,6 +26,7 @@ BODY = b'{"model": "gpt-4o", "messages": []}'
 PATH = "/v1/chat/completions"
 WIRE = Wire("POST", str(OPENAI), PATH, hashlib.sha256(BODY).digest(), verified=True)
 WAYS = ("local", "socket", "tls")
+CLIENT = "door.example"
 
 
 @dataclass
@@ -64,7 +65,7 @@ async def staged(way: str, folder: Path, mode: Mode = Mode.OBSERVE) -> AsyncIter
             yield Stage(broker, broker, Governor(broker))
             return
         address = listening(way, folder)
-        async with serve(address, Service(broker).answer) as port:
+        async with serve(address, Service(broker).answer, clients=[CLIENT]) as port:
             at = str(address) if way == "socket" else f"tls://localhost:{port}"
             with door(folder, at, mode) as installation:
                 governor = Governor(installation)
@@ -88,8 +89,8 @@ def listening(way: str, folder: Path) -> Address:
     if way == "socket":
         return Address(folder / "broker.sock")
     authority = trustme.CA()
-    for side in ("server", "client"):
-        prove(folder / side, authority, "localhost")
+    for side, name in (("server", "localhost"), ("client", CLIENT)):
+        prove(folder / side, authority, name)
     return Address(None, "127.0.0.1", 0, folder / "server")
 
 

@@ -1,8 +1,10 @@
 """What holds wherever the secrets are: in this process, behind a socket, behind mutual TLS."""
 
+import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +15,19 @@ from broker import (
     TokenReplayedError,
     parse_recipe,
 )
+from interlock.custody import RemoteCustody
+from interlock.custody.speech import said_of
+from interlock.governor import Governor
 from interlock.model import Authority, Mode
 from interlock.verdict import Credential, grant_for
 from tests.custody.stage import BOUND, KEY, NAME, OPENAI, WAYS, WIRE, Stage, staged
 
 NEW = "sk-NEW-0a1b2c3d4e5f6a7b"
+QUESTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("ready", said_of(BOUND)),
+    ("mask", {"authority": str(OPENAI)}),
+    ("bindings", {"change": -1}),
+]
 
 
 @pytest.fixture(params=WAYS)
@@ -39,17 +49,49 @@ async def test_a_token_is_worth_its_secret_once(stage: Stage) -> None:
     assert kinds == ["decision", "secret_access"]
 
 
-async def test_answers_can_be_scrubbed_before_any_key_was_used(stage: Stage) -> None:
+async def test_answers_are_scrubbed_of_every_value_that_was_in_use(stage: Stage) -> None:
     """Another may have left it with the upstream; a rotation leaves the old value masked too."""
-    await stage.call(Authority("example.com", 443))
-    await stage.governor.custody.know(OPENAI)
-    assert KEY.encode() in stage.governor.mask_at(OPENAI).forms
     await stage.call()
+    assert KEY.encode() in stage.governor.mask_at(OPENAI).forms
     stage.broker.rotate_secret(NAME, Secret(NEW))
     await stage.look()
     verdict = await stage.call()
     assert stage.redeem(verdict) == Secret(NEW)
     assert {KEY.encode(), NEW.encode()} <= set(stage.governor.mask_at(OPENAI).forms)
+
+
+async def test_what_is_asked_without_a_grant_gives_no_secret(stage: Stage) -> None:
+    """A front door that was taken over reads only what it has had: not a key that was never
+    released to it, nor one that was put in the place of such a key."""
+    if stage.door is stage.broker:
+        return
+    custody = stage.governor.custody
+    assert isinstance(custody, RemoteCustody)
+
+    async def told() -> str:
+        said = [await custody._client.ask(what, **question) for what, question in QUESTIONS]
+        known = {base64.b64decode(form) for form in said[1]["forms"]}
+        return f"{said} {known}"
+
+    assert KEY not in await told()
+    await stage.call()
+    assert KEY in await told()
+    stage.broker.rotate_secret(NAME, Secret(NEW))
+    assert NEW not in await told()
+
+
+async def test_a_second_process_of_a_front_door_scrubs_what_the_first_has_had(
+    stage: Stage,
+) -> None:
+    """Its workers share no memory; the broker knows what it gave to whom."""
+    await stage.call()
+    other = Governor(stage.door)
+    await stage.look()
+    if isinstance(other.custody, RemoteCustody):
+        await other.custody.look()
+    await other.custody.know(OPENAI)
+    assert KEY.encode() in other.mask_at(OPENAI).forms
+    other.custody.close()
 
 
 @pytest.mark.parametrize("gone", ["removed", "bound elsewhere"])

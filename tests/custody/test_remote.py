@@ -2,15 +2,18 @@
 
 import asyncio
 import os
+import socket
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
 from broker import KeyFileError, StoreRefusalError
 from broker.remote import Address, Client, parse_address, serve
+from broker.remote.peer import name_on, require_owner
 from interlock.custody import RemoteCustody
 from interlock.custody.speech import said_of
 from interlock.errors import BindingError, SettingsError
@@ -18,9 +21,11 @@ from interlock.governor import Governor
 from interlock.installation import Installation
 from interlock.model import Authority, Mode
 from interlock.settings import Settings
-from tests.custody.stage import BOUND, Stage, door, listening, prove, staged
+from tests.custody.stage import BOUND, CLIENT, Stage, door, listening, prove, staged
 
 PATIENT_S = 0.5
+NOBODY = 65534
+SPIFFE = "spiffe://example.org/front-door"
 SAID = said_of(BOUND)
 
 
@@ -126,39 +131,88 @@ async def test_bindings_that_are_unsound_do_not_come_into_force(
 async def test_the_socket_is_its_owner_s_and_a_stranger_is_not_let_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel says who connects; 0600 as long as nobody else is named."""
+    """The kernel says who connects; 0600, or 0660 for a group, never for everybody."""
     path = tmp_path / "broker.sock"
     async with serve(Address(path), echo):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert "user" in await asked(Address(path))
-    ours = os.geteuid()
+    ours, group = os.geteuid(), os.getegid()
     monkeypatch.setattr(os, "geteuid", lambda: ours + 1)
-    async with serve(Address(path), echo):
-        with pytest.raises(StoreRefusalError, match="cannot be reached"):
+    async with serve(Address(path), echo, group=group):
+        with pytest.raises(StoreRefusalError, match="who is not let in"):
             await asked(Address(path))
-    async with serve(Address(path), echo, [ours]):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o666
+    async with serve(Address(path), echo, [ours], group):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert path.stat().st_gid == group
         assert await asked(Address(path))
     assert not path.exists()
 
 
+def test_a_socket_that_a_stranger_serves_is_not_spoken_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root, we, or the owner of its folder may serve it: nobody else is told what is asked."""
+    ours = os.geteuid()
+    stranger = NOBODY if ours == 0 else ours
+    os.seteuid(stranger)
+    line, other = socket.socketpair()  # the kernel notes who made it
+    os.seteuid(ours)
+    monkeypatch.setattr(os, "geteuid", lambda: stranger + 1)
+    with line, other:
+        with pytest.raises(PermissionError, match="chown the folder to the user of the broker"):
+            require_owner(line, Path("/broker.sock"))
+        if ours == 0:
+            os.chown(tmp_path, stranger, -1)
+        require_owner(line, tmp_path / "broker.sock")
+
+
 async def test_over_tls_both_sides_prove_who_they_are(tmp_path: Path) -> None:
-    """A certificate of another authority gets nothing, on either side."""
+    """By our authority, and by name: that of the host, and one that is let in."""
     address = listening("tls", tmp_path)
-    prove(tmp_path / "stranger", trustme.CA(), "localhost")
+    prove(tmp_path / "stranger", trustme.CA(), CLIENT)
+    mixed = tmp_path / "mixed"  # believes our authority, and proves by another
+    mixed.mkdir()
+    for name, source in (("ca.pem", "client"), ("cert.pem", "stranger")):
+        (mixed / name).write_bytes((tmp_path / source / name).read_bytes())
+    (mixed / "key.pem").touch(0o600)
+    (mixed / "key.pem").write_bytes((tmp_path / "stranger" / "key.pem").read_bytes())
+    refused = [
+        ("localhost", "stranger", "cannot be reached"),
+        ("localhost", "mixed", "cannot be reached"),
+        ("localhost", "server", "who is not let in"),  # of our authority, but another's name
+        ("127.0.0.1", "client", "doesn't match|mismatch"),  # who serves is not who was dialled
+    ]
+    async with serve(address, echo, clients=[CLIENT, "elsewhere.example"]) as port:
+        good = parse_address(f"tls://localhost:{port}", tmp_path / "client")
+        assert await asked(good) == f"{CLIENT} at 127.0.0.1"
+        for host, folder, said in refused:
+            bad = parse_address(f"tls://{host}:{port}", tmp_path / folder)
+            with pytest.raises(StoreRefusalError, match=said):
+                await asked(bad)
     async with serve(address, echo) as port:
         good = parse_address(f"tls://localhost:{port}", tmp_path / "client")
-        assert await asked(good) == "at 127.0.0.1"
-        mixed = tmp_path / "mixed"  # believes our authority, and proves by another
-        mixed.mkdir()
-        for name, source in (("ca.pem", "client"), ("cert.pem", "stranger")):
-            (mixed / name).write_bytes((tmp_path / source / name).read_bytes())
-        (mixed / "key.pem").touch(0o600)
-        (mixed / "key.pem").write_bytes((tmp_path / "stranger" / "key.pem").read_bytes())
-        for folder in (tmp_path / "stranger", mixed):
-            bad = parse_address(f"tls://localhost:{port}", folder)
-            with pytest.raises(StoreRefusalError, match="cannot be reached"):
-                await asked(bad)
+        with pytest.raises(StoreRefusalError, match="who is not let in"):
+            await asked(good)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "name"),
+    [
+        pytest.param({"subjectAltName": [("URI", SPIFFE)]}, SPIFFE, id="a SPIFFE ID"),
+        pytest.param({"subjectAltName": [("DNS", "a"), ("DNS", "door")]}, "door", id="any of them"),
+        pytest.param({"subject": [[("commonName", "door")]]}, "door", id="the common name alone"),
+        pytest.param(
+            {"subject": [[("commonName", "door")]], "subjectAltName": [("DNS", "a")]},
+            *("",),
+            id="a common name beside others",
+        ),
+        pytest.param({"subjectAltName": [("email", "door")]}, "", id="a name of another kind"),
+        pytest.param({}, "", id="none"),
+    ],
+)
+def test_the_name_on_a_certificate(certificate: dict[str, Any], name: str) -> None:
+    """Exactly one of those that are let in, where such names belong."""
+    assert name_on(certificate, {SPIFFE, "door"}) == name
 
 
 async def test_a_second_broker_is_refused_and_a_dead_one_s_socket_replaced(
