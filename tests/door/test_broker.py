@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -118,8 +118,9 @@ def test_over_mutual_tls_a_key_crosses_to_the_front_door_that_is_let_in(
     options = ("--set", f"interlock_broker={at}", "--set", f"interlock_broker_tls={tls}")
     door = world.door(Mode.OBSERVE, *options, home=home, reverse=())
     url = f"{world.openai}/v1/chat/completions"
-    with door, through(door, key) as client:
+    with ExitStack() as stack:
         with broker(world.home, *listen, CLIENT):
+            client = stack.enter_context(through(stack.enter_context(door), key))
             first = until_answered(client, url)
             released = world.rows("secret_access")[-1]["body"]["released_to"]
             (sent,) = world.received()
