@@ -42,6 +42,7 @@ def serve(world: World, clients: trustme.CA, need: ssl.VerifyMode, stack: ExitSt
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             shown: Any = self.connection
