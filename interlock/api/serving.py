@@ -7,6 +7,7 @@ from pathlib import Path
 import uvicorn
 
 from interlock.api.app import create_app
+from interlock.api.patience import PatientProtocol
 from interlock.errors import SettingsError
 from interlock.installation import Installation
 
@@ -50,6 +51,8 @@ def server_of(
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        http=PatientProtocol,
+        ws="none",
         limit_concurrency=MOST_AT_ONCE,
         timeout_graceful_shutdown=GRACE_S,
     )

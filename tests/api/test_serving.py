@@ -1,18 +1,24 @@
 """`interlock serve`: on loopback or by TLS, and never in the way of the other commands."""
 
 import signal
+import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
-from interlock.api.serving import is_loopback
+from interlock.api.serving import is_loopback, server_of
 from interlock.demo.certificates import Certificates
 from interlock.demo.front_door import free_ports
+from interlock.installation import Installation
+from interlock.settings import Settings
 from tests.cli.terminal import INTERLOCK, Terminal
 
 
@@ -90,3 +96,54 @@ def test_the_commands_do_not_load_the_web() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.fixture
+def hurried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of a service that waits half a second for a request to come."""
+    monkeypatch.setattr("interlock.api.patience.REQUEST_S", 0.5)
+    (port,) = free_ports(1)
+    with Installation(Settings.load(home=tmp_path / "home")) as records:
+        server = server_of(records, "127.0.0.1", port)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield port
+        server.should_exit = True
+        thread.join()
+
+
+HEAD = b"POST /authorize HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(HEAD, id="half a head"),
+        pytest.param(HEAD + b"Content-Length: 9\r\n\r\n{", id="half a body"),
+        pytest.param(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /", id="a second one"),
+    ],
+)
+def test_who_sends_nothing_is_not_waited_for(hurried: int, begun: bytes) -> None:
+    """Else a few hundred such connections, of anybody, would be all that is served.
+
+    A drop now and then does not help: the whole request has to come in time.
+    """
+    with socket.create_connection(("127.0.0.1", hurried), timeout=10) as slow:
+        slow.sendall(begun)
+        began, ended = time.monotonic(), False
+        while not ended and time.monotonic() - began < 8:
+            try:
+                slow.settimeout(0.1)
+                ended = not slow.recv(4096)
+            except TimeoutError:
+                with suppress(ConnectionError):
+                    slow.sendall(b"x" if begun else b"")
+            except ConnectionError:
+                ended = True
+        assert ended
+        assert time.monotonic() - began < 4
+    answer = httpx.get(f"http://127.0.0.1:{hurried}/health", trust_env=False)
+    assert answer.json() == {"status": "ok"}
