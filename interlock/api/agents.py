@@ -162,9 +162,9 @@ def known(api: Api, name: str) -> Agent:
 @router.post("/api/v1/agents/register", status_code=201, responses=responses(409))
 def register(body: NewAgent, who: Registrar, api: State) -> RegisteredAgent:
     """Register an agent; its key is in the answer, this once."""
-    vouched = body.trust is not Trust.UNVERIFIED or body.groups or body.ttl_s is None
-    if who.role is Role.SCANNER and vouched:
-        said = "a scanner vouches for nobody: leave out trust and groups, and give a ttl_s"
+    vouched = body.trust is not Trust.UNVERIFIED or body.owner or body.groups
+    if who.role is Role.SCANNER and (vouched or body.ttl_s is None):
+        said = "a scanner vouches for nobody: leave out trust, owner and groups, and give a ttl_s"
         raise HTTPException(403, said)
     agent = Agent(
         body.name,

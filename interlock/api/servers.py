@@ -160,8 +160,9 @@ def put(api: Api, who: Asker, body: NewServer) -> ServerRecord:
     if not body.url and not body.command:
         raise HTTPException(400, "body: give url or command")
     scanner = who.name if who.role is Role.SCANNER else ""
-    if scanner and body.ttl_s is None:
-        raise HTTPException(403, "a scanner gives a ttl_s")
+    if scanner and (body.groups or body.owner or body.ttl_s is None):
+        said = "a scanner vouches for nobody: leave out owner and groups, and give a ttl_s"
+        raise HTTPException(403, said)
     profile = Profile(
         type="http" if body.url else "stdio",
         description=body.description,
@@ -177,7 +178,7 @@ def put(api: Api, who: Asker, body: NewServer) -> ServerRecord:
         evidence=body.evidence,
         source=f"scanner:{scanner}" if scanner else who.actor,
     )
-    groups = (GROUP, *body.groups) if scanner else body.groups
+    groups = (GROUP,) if scanner else body.groups
     server = Server(body.name, body.url, body.owner, tuple(dict.fromkeys(groups)))
     servers, now = api.records.servers, time.time()
     found, _ = servers.register(

@@ -156,6 +156,8 @@ class Servers:
             after = {"url": server.url, "trust": server.trust}
             self._audit(connection, "server.add", _told(server.name, profile) | {"after": after})
         else:
+            if not vouched:  # whose it is, and in which groups, is for a person to say
+                server = replace(server, owner=before.server.owner, groups=before.server.groups)
             changed = _changes(before, server, profile)
             _require_harmless(before, changed, scanner, vouched=vouched)
             _update(connection, server, lease_s)
@@ -293,7 +295,7 @@ def _require_harmless(
         return
     if scanner != before.scanner:
         raise RegistryError(f"server {name!r} was registered by another")
-    moved = {"url", "command", "args", "owner", "groups"} & set(changed)
+    moved = {"url", "command", "args"} & set(changed)
     if moved and trust is not Trust.UNVERIFIED:
         raise RegistryError(f"server {name!r} is {trust}: a person has to change its {min(moved)}")
 

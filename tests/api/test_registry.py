@@ -45,10 +45,14 @@ def test_an_agent_is_registered_and_its_key_calls(service: Service) -> None:
 
 
 def test_a_scanner_vouches_for_nobody(service: Service) -> None:
-    """It registers, and that is all."""
-    for more in ({"trust": "trusted"}, {"ttl_s": None}, {"groups": ["finance"]}):
+    """It registers, and that is all: policies go by owner and groups, of servers too."""
+    for more in ({"trust": "trusted"}, {"ttl_s": None}, {"groups": ["finance"]}, {"owner": "ada"}):
         answer = service.ask("POST", "/api/v1/agents/register", "scanner", {"name": "x"} | more)
         assert answer.status_code == 403
+    for more in ({"ttl_s": None}, {"groups": ["finance"]}, {"owner": "ada"}):
+        answer = service.ask("POST", "/mcp-servers", "scanner", WEATHER | more)
+        assert answer.status_code == 403
+    assert service.get("/mcp-servers") == []
     assert [agent["name"] for agent in service.get("/agents")] == ["one", "two"]
 
 
@@ -144,13 +148,13 @@ def test_a_scanner_changes_only_what_it_found(service: Service) -> None:
     moved = WEATHER | {"url": "http://evil:8000/mcp"}
     assert service.ask("PUT", f"/mcp-servers/{mine['id']}", "scanner", moved).status_code == 409
     assert service.get(f"/mcp-servers/{mine['id']}")["url"] == WEATHER["url"]
-    for more in ({"groups": ["finance"]}, {"owner": "eve"}):
-        answer = service.ask("PUT", f"/mcp-servers/{mine['id']}", "scanner", WEATHER | more)
-        assert answer.status_code == 409
-    changed = service.ask(
-        "PUT", f"/mcp-servers/{mine['id']}", "scanner", WEATHER | {"version": "2"}
-    )
-    assert changed.json()["version"] == "2"
+    said = {"owner": "ada", "groups": ["finance"]}
+    place = f"/mcp-servers/{mine['id']}"
+    assert service.ask("PUT", place, "scanner", WEATHER | said).status_code == 403
+    assert service.ask("PUT", place, "operator", WEATHER | said).status_code == 200
+    changed = service.ask("PUT", place, "scanner", WEATHER | {"version": "2"}).json()
+    kept = {name: changed[name] for name in said}
+    assert (changed["version"], kept) == ("2", said), "what a person said of it stays"
     assert service.ask("DELETE", f"/mcp-servers/{mine['id']}").status_code == 200
     assert service.ask("GET", f"/mcp-servers/{mine['id']}").status_code == 404
 
