@@ -17,6 +17,7 @@ from interlock.api import (
     delegations,
     errors,
     goals,
+    issuers,
     ledger,
     policies,
     servers,
@@ -42,6 +43,7 @@ ROUTERS = (
     delegations.router,
     approvals.router,
     sessions.router,
+    issuers.router,
     ledger.router,
     tokens.router,
 )

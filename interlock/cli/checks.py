@@ -4,9 +4,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 
 from cryptography import x509
@@ -16,8 +14,10 @@ from broker.remote import parse_address
 from broker.remote.address import Address
 from broker.vault import MASTER_KEY_VARIABLE
 from interlock.cli.attestation import checkpoints_of
+from interlock.cli.check import Check, Status
 from interlock.cli.environment import CA_FILE
 from interlock.cli.home import Records, reading
+from interlock.cli.outside import check_authorities, check_issuers
 from interlock.cli.policy import load_as_front_door
 from interlock.cli.ports import is_free, listener
 from interlock.cli.reader import START
@@ -34,24 +34,6 @@ KNOCK_S = 5.0
 RENEW = timedelta(days=30)
 
 
-class Status(StrEnum):
-    """How serious it is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILURE = "failure"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One answer."""
-
-    subject: str
-    status: Status
-    found: str
-    advice: str = ""
-
-
 def examine(settings: Settings) -> Iterator[Check]:
     """Ask everything, without changing anything."""
     home = check_home(settings)
@@ -60,6 +42,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield from check_keys(settings)
         yield from check_records(settings)
         yield check_certificate(settings)
+    yield from check_authorities(settings)
     yield check_policies(settings)
     for port, purpose in PORTS.items():
         yield check_port(port, purpose)
@@ -94,6 +77,7 @@ def check_records(settings: Settings) -> Iterator[Check]:
             yield Check("database", Status.OK, str(settings.database))
             yield check_ledger(settings, records)
             yield from check_secrets(settings, records)
+            yield from check_issuers(records)
     except InterlockError as e:
         yield Check("database", Status.FAILURE, str(e), "restore it from a backup")
 

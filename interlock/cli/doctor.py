@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from interlock.cli.checks import Check, Status, examine
+from interlock.cli.check import Check, Status
+from interlock.cli.checks import examine
 from interlock.cli.egress import look_from, try_all
 from interlock.cli.env import parse_proxy
 from interlock.cli.environment import DEFAULT_PROXY, PROXY_VARIABLES

@@ -10,8 +10,8 @@ from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, say, say_json, say_table
 from interlock.cli.words import parse_duration, parse_text, typed
 from interlock.errors import InterlockError
-from interlock.federation import Issuer, parse_issuer
-from interlock.federation.issuer import ALGORITHMS, MAX_AGE_S
+from interlock.federation import FieldError, Issuer, parse_issuer
+from interlock.federation.issuer import ALGORITHMS, MAX_AGE_S, MOST_AGENTS
 from interlock.federation.statement import INSTALL
 
 app = typer.Typer(help="Issuers: whose tokens (OIDC, JWT-SVID) prove agents and people.")
@@ -62,6 +62,12 @@ def add(
     auto_register: Annotated[
         bool, typer.Option("--auto-register", help="Register unknown agents, as unverified.")
     ] = False,
+    most_agents: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="So many it may register that nobody has looked at yet."
+        ),
+    ] = MOST_AGENTS,
     as_json: Json = False,
 ) -> None:
     """Take the word of an issuer about who calls."""
@@ -77,11 +83,13 @@ def add(
         max_age_s=max_age or MAX_AGE_S,
         auto_register=auto_register,
         ca=_read(ca),
+        most_agents=most_agents,
     )
     try:
         issuer = parse_issuer(described)
-    except ValueError as e:
-        raise IssuerInputError(str(e)) from None
+    except FieldError as e:
+        option = "URL" if e.field == "url" else f"--{e.field.replace('_', '-')}"
+        raise IssuerInputError(f"{option}: {e.why}") from None
     with changing(settings_of(context), create=True) as home:
         home.federation.issuers.add(issuer)
     if as_json:
@@ -115,7 +123,7 @@ def rm(context: typer.Context, url: Url, as_json: Json = False) -> None:
 
 
 def _row(issuer: Issuer) -> tuple[str, ...]:
-    registers = "yes" if issuer.auto_register else "no"
+    registers = f"up to {issuer.most_agents}" if issuer.auto_register else "no"
     claims = (issuer.agent_claim or "-", issuer.group_claim or "-")
     return issuer.url, issuer.audience, *claims, registers
 

@@ -2,6 +2,14 @@
 
 from interlock.federation.federation import Federation
 from interlock.federation.identity import Identity, is_statement, parse_identity
-from interlock.federation.issuer import Issuer, parse_issuer
+from interlock.federation.issuer import FieldError, Issuer, parse_issuer
 
-__all__ = ["Federation", "Identity", "Issuer", "is_statement", "parse_identity", "parse_issuer"]
+__all__ = [
+    "Federation",
+    "FieldError",
+    "Identity",
+    "Issuer",
+    "is_statement",
+    "parse_identity",
+    "parse_issuer",
+]

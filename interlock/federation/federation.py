@@ -1,9 +1,11 @@
 """Proves agents and people by what systems outside say: the one way from such a proof to a name."""
 
 import asyncio
+import logging
 import sqlite3
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from interlock.errors import RegistryError
@@ -26,11 +28,20 @@ from interlock.federation.issuer import Issuer
 from interlock.federation.issuers import Issuers
 from interlock.federation.keyset import PublicJwk
 from interlock.federation.keysets import Keysets
-from interlock.federation.statement import Statement, StatementError, Unverified, look, verify
+from interlock.federation.statement import (
+    INSTALL,
+    Statement,
+    StatementError,
+    Unverified,
+    look,
+    verify,
+)
 from interlock.model import Agent, Entity, Trust
-from interlock.registry import Profile, Registry, enlist, require_name
+from interlock.registry import Profile, Registry, enlist, require_name, unjudged
 from interlock.registry.keys import digest
 from interlock.store import Audit, Database
+
+log = logging.getLogger(__name__)
 
 # So many proofs are remembered as verified; the others are verified again.
 MOST_REMEMBERED = 4096
@@ -66,8 +77,13 @@ class Federation:
         self._chains: OrderedDict[Chain, tuple[Authorities, Proven]] = OrderedDict()
 
     def require_sound(self) -> None:
-        """Read the files of client authorities; raises SettingsError for one that is no good."""
+        """Read the files of client authorities; raises SettingsError for one that is no good.
+
+        What else is missing is told: without it tokens prove nobody, and keys go on to.
+        """
         self._files.load()
+        if self.issuers.all() and find_spec("joserfc") is None:
+            log.warning("tokens prove nobody, whatever their issuer: joserfc %s", INSTALL)
 
     @property
     def asks_for_certificates(self) -> bool:
@@ -90,7 +106,8 @@ class Federation:
         """Do what a token needs, and has to be waited for, before `prove` can look at it.
 
         That is: have the keys of its issuer, and register its agent where the issuer may.
-        Raises StoreError; a token that is no good is passed over, to be refused by `prove`.
+        Raises StoreError, and StatementError where it has registered all that it may; any other
+        token that is no good is passed over, to be refused by `prove`.
         """
         try:
             said = look(text)
@@ -98,10 +115,11 @@ class Federation:
             if issuer is None:
                 return
             await self._keysets.have(issuer, said.kid)
-            if issuer.auto_register:
-                await self._register(issuer, self.verify(text, now), now)
+            newcomer = self._newcomer(text, now) if issuer.auto_register else None
         except (StatementError, RegistryError):
             return
+        if newcomer:
+            await self._register(issuer, newcomer, now)
 
     def verify(self, text: str, now: float) -> Statement:
         """Answer what a token says; raises StatementError, also while its keys are not at hand."""
@@ -201,16 +219,29 @@ class Federation:
         _remember(self._chains, chain, (authorities, proven))
         return proven
 
+    def _newcomer(self, text: str, now: float) -> Statement | None:
+        """What a token says of an agent that nobody knows yet; None for one that is known.
+
+        Raises StatementError, and RegistryError for what no agent can be called.
+        """
+        statement = self.verify(text, now)
+        if self.identities.holder(statement.identity) or self._registry.has(statement.agent):
+            return None
+        require_name(statement.agent)
+        return statement
+
     async def _register(self, issuer: Issuer, statement: Statement, now: float) -> None:
-        """Register the agent of a token that nobody knows yet: unverified, bound to its subject."""
-        name = statement.agent
-        if self.identities.holder(statement.identity) or self._registry.has(name):
-            return
-        require_name(name)
+        """Register the agent of a token: unverified, bound to its subject.
+
+        Raises StatementError where too many wait for a person to look at them.
+        """
+        name, source = statement.agent, f"issuer:{issuer.url}"
 
         def work(connection: sqlite3.Connection) -> None:
+            if unjudged(connection, source) >= issuer.most_agents:
+                raise StatementError("its issuer has registered too many agents")
             agent = Agent(name, trust=Trust.UNVERIFIED)
-            if enlist(connection, agent, Profile(source=f"issuer:{issuer.url}"), now):
+            if enlist(connection, agent, Profile(source=source), now):
                 details = {"agent": name, "after": {"trust": agent.trust, "source": issuer.url}}
                 self._audit(connection, "agent.add", details)
                 bind(connection, self._audit, statement.identity, Entity("Agent", name))

@@ -2,15 +2,31 @@
 
 import ssl
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from interlock.federation.identity import LONGEST_NAME, parse_spiffe
 
 # Signatures with a public key alone (RFC 7518, RFC 8037): with `none` or a shared secret, whoever
 # can read what we verify with could write what we believe.
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"
+]
+ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
 MAX_AGE_S = 86400.0
+
+
+# So many agents it may register that no person has looked at.
+MOST_AGENTS = 1000
+
+
+class FieldError(ValueError):
+    """A field of an issuer is no good: which, and what to do."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +38,8 @@ class Issuer:
     `agent_claim` names the claim that is the name of an agent; empty: only bound identities
     count. The values of `group_claim` are groups beside those of the registration. `max_age_s`
     is how old a token may be, in seconds; `ca` the authorities for its TLS, in PEM, empty for
-    those of the system. With `auto_register` unknown agents are registered, unverified.
+    those of the system. With `auto_register` unknown agents are registered, unverified, while
+    there are fewer than `most_agents` of its agents that nobody has vouched for or cut off.
     """
 
     url: str
@@ -34,6 +51,7 @@ class Issuer:
     max_age_s: float = MAX_AGE_S
     auto_register: bool = False
     ca: str = ""
+    most_agents: int = MOST_AGENTS
 
     @property
     def is_spiffe(self) -> bool:
@@ -46,37 +64,50 @@ class Issuer:
         names = ("url", "audience", "jwks", "agent_claim", "group_claim")
         found: dict[str, Any] = {name: getattr(self, name) for name in names}
         found |= {"algorithms": list(self.algorithms), "max_age_s": self.max_age_s}
-        return found | {"auto_register": self.auto_register, "ca": bool(self.ca)}
+        found |= {"auto_register": self.auto_register, "most_agents": self.most_agents}
+        return found | {"ca": bool(self.ca)}
 
 
 def parse_issuer(issuer: Issuer) -> Issuer:
-    """Answer an issuer that can be used; raises ValueError that names the field."""
+    """Answer an issuer that can be used; raises FieldError."""
     if issuer.is_spiffe:
-        parse_spiffe(f"{issuer.url}/any")
-        if not issuer.jwks or issuer.agent_claim or issuer.auto_register:
-            raise ValueError(
-                "a trust domain needs --jwks, and its agents are bound by `interlock identity add`"
-            )
+        _require_domain(issuer)
     else:
-        _require_https("URL", issuer.url)
+        _require_https("url", issuer.url)
     if issuer.jwks:
-        _require_https("--jwks", issuer.jwks)
+        _require_https("jwks", issuer.jwks)
     if not issuer.audience:
-        raise ValueError("--audience: say for whom its tokens have to be")
+        raise FieldError("audience", "say for whom its tokens have to be")
     if issuer.auto_register and not issuer.agent_claim:
-        raise ValueError("--auto-register needs --agent-claim, the claim that names an agent")
+        raise FieldError("agent_claim", "to register agents, name the claim that is their name")
     if unknown := set(issuer.algorithms) - set(ALGORITHMS):
-        raise ValueError(f"--algorithm {min(unknown)[:20]!r}: use {', '.join(ALGORITHMS)}")
+        raise FieldError("algorithm", f"{min(unknown)[:20]!r}: use {', '.join(ALGORITHMS)}")
     if issuer.ca:
         try:
             ssl.create_default_context(cadata=issuer.ca)
         except (ssl.SSLError, ValueError):
-            raise ValueError("--ca: the file holds no certificate in PEM") from None
+            raise FieldError("ca", "it holds no certificate in PEM") from None
     return issuer
 
 
-def _require_https(name: str, url: str) -> None:
-    parts = urlsplit(url)
-    odd = parts.fragment or "#" in url or parts.username is not None or not url.isprintable()
-    if parts.scheme != "https" or not parts.hostname or odd or len(url) > LONGEST_NAME:
-        raise ValueError(f"{name} {url[:80]!r}: use https://HOST/PATH, without user or fragment")
+def _require_domain(issuer: Issuer) -> None:
+    try:
+        parse_spiffe(f"{issuer.url}/any")
+    except ValueError as e:
+        raise FieldError("url", str(e)) from None
+    if not issuer.jwks:
+        raise FieldError("jwks", "say where the keys of a trust domain are")
+    if issuer.agent_claim or issuer.auto_register:
+        why = "the agents of a trust domain are bound, by `interlock identity add`"
+        raise FieldError("agent_claim", why)
+
+
+def _require_https(field: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme == "https" and parts.hostname and parts.port != 0
+        odd = "@" in parts.netloc or "#" in url or not url.isprintable()
+    except ValueError:  # half an IPv6 address, or a port that is none
+        sound, odd = False, True
+    if not sound or odd or len(url) > LONGEST_NAME:
+        raise FieldError(field, f"{url[:80]!r}: use https://HOST/PATH, without user or fragment")

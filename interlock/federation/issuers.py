@@ -27,7 +27,7 @@ class Issuers:
 
         def work(connection: sqlite3.Connection) -> None:
             added = connection.execute(
-                "insert or ignore into issuers values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert or ignore into issuers values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     issuer.url,
                     issuer.audience,
@@ -39,6 +39,7 @@ class Issuers:
                     issuer.auto_register,
                     issuer.ca,
                     time.time(),
+                    issuer.most_agents,
                 ],
             )
             if added.rowcount != 1:
@@ -77,4 +78,5 @@ def _issuer(row: sqlite3.Row) -> Issuer:
         row["max_age_s"],
         bool(row["auto_register"]),
         row["ca"],
+        row["most_agents"],
     )

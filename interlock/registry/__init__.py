@@ -1,7 +1,7 @@
 """Who and what is there: agents, the keys that prove them, and servers, as far as is known."""
 
 from interlock.registry.addresses import Addresses, Holder, Whence
-from interlock.registry.enlistment import enlist
+from interlock.registry.enlistment import enlist, unjudged
 from interlock.registry.leases import Lease
 from interlock.registry.pins import Pins
 from interlock.registry.profile import Profile
@@ -25,4 +25,5 @@ __all__ = [
     "Whence",
     "enlist",
     "require_name",
+    "unjudged",
 ]

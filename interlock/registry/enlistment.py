@@ -3,7 +3,7 @@
 import json
 import sqlite3
 
-from interlock.model import Agent
+from interlock.model import Agent, Trust
 from interlock.registry.profile import Profile, write_profile
 
 
@@ -21,3 +21,13 @@ def enlist(connection: sqlite3.Connection, agent: Agent, profile: Profile, now: 
     )
     write_profile(connection, "agent", agent.name, profile, now)
     return added.rowcount == 1
+
+
+def unjudged(connection: sqlite3.Connection, source: str) -> int:
+    """How many agents a source has told of that nobody has vouched for or cut off."""
+    row = connection.execute(
+        "select count(*) from profiles join agents on agents.name = profiles.name "
+        "where kind = 'agent' and trust = ? and json_extract(body, '$.source') = ?",
+        [Trust.UNVERIFIED, source],
+    ).fetchone()
+    return int(row[0])

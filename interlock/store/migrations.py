@@ -27,6 +27,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     credentials.minting,
     actors.discovery,
     federation.federation,
+    federation.crowds,
 )
 
 

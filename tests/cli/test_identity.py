@@ -1,10 +1,17 @@
 """`interlock issuer`, `interlock identity`, and a grant that a person's token roots."""
 
+import asyncio
+import time
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from interlock.installation import Installation
+from interlock.settings import Settings
 from tests.cli.terminal import Terminal
+from tests.federation.authority import Authority
 from tests.federation.provider import AUDIENCE, Provider
 
 AGENT = "research-agent"
@@ -49,3 +56,54 @@ def test_a_person_grants_by_a_token(lived_in: Terminal, provider: Provider) -> N
     assert "--from and --as-me" in lived_in.fails(2, *grant, "--from", "user:ada")
     lived_in.does("issuer", "rm", provider.url)
     assert "proves no person here" in lived_in.fails(2, *grant, stdin=token)
+
+
+def test_the_doctor_asks_for_the_keys_of_issuers(lived_in: Terminal, provider: Provider) -> None:
+    """They can be had, or not; and somebody has to look at who was registered."""
+    ca = ("--ca", str(provider.certificates.ca))
+    crowd = ("--agent-claim", "sub", "--auto-register", "--most-agents", "1")
+    lived_in.does("issuer", "add", provider.url, "--audience", AUDIENCE, *ca, *crowd)
+
+    def told() -> list[tuple[str, str]]:
+        found = lived_in.run("doctor", "--json").objects
+        return [(c["status"], c["found"]) for c in found if c["subject"] == "issuers"]
+
+    assert told() == [("ok", f"{provider.url}: keys: 1")]
+    with Installation(Settings.load(home=lived_in.home)) as home:
+        text = provider.token(sub="newcomer")
+        asyncio.run(home.federation.prepare(text, time.time()))
+    provider.answers["/keys"] = (500, {}, b"{}")
+    failure, warning = told()
+    provider.answers.clear()
+    assert failure == ("failure", f"{provider.url}: {provider.url}/keys answered 500")
+    assert warning == ("warning", f"{provider.url} has registered 1 of 1 agents")
+
+
+def test_the_doctor_reads_the_authorities_of_clients(lived_in: Terminal, tmp_path: Path) -> None:
+    """And says when nobody can be proven by them any more."""
+    authority = Authority(tmp_path / "clients")
+    files = {"INTERLOCK_CLIENT_CA": str(authority.ca), "INTERLOCK_CLIENT_CRL": str(authority.crl)}
+
+    def told() -> list[tuple[str, str]]:
+        found = lived_in.run("doctor", "--json", **files).objects
+        return [(c["status"], c["found"]) for c in found if c["subject"] == "certificates"]
+
+    assert told() == [("ok", "authorities: 1, revocation lists: 1")]
+    authority.publish(ends=-timedelta(hours=1))
+    ((status, found),) = told()
+    assert (status, found[:28]) == ("failure", "the revocation list ended on")
+    authority.crl.write_text("broken")
+    ((status, found),) = told()
+    assert status == "failure"
+    assert found.endswith("holds no revocation list in PEM")
+
+
+def test_an_issuer_is_refused_by_the_option_that_is_wrong(lived_in: Terminal) -> None:
+    """One line, and nothing is stored."""
+    for words, said in (
+        (("https://idp.example", "--audience", "a", "--auto-register"), "--agent-claim: "),
+        (("http://idp.example", "--audience", "a"), "URL: "),
+        (("spiffe://td.example", "--audience", "a"), "--jwks: "),
+    ):
+        assert said in lived_in.fails(2, "issuer", "add", *words)
+    assert lived_in.does("issuer", "list", "--json").objects == []

@@ -4,22 +4,30 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from broker import Secret
 from interlock.demo.front_door import FrontDoor
 from interlock.federation import parse_identity
 from interlock.model import Agent, Entity, Mode, Trust
 from tests.door.test_cutoff import AT_MOST_S, read_until
-from tests.door.world import CHAT, OPENAI_KEY, World
+from tests.door.world import CHAT, DEFAULT_POLICIES, OPENAI_KEY, READS_ANYTHING, World
 from tests.federation.authority import Authority
 from tests.federation.provider import Provider
 
 BOT = "spiffe://td.example/bot"
 WHO = Entity("Agent", "svid-bot")
+# Nobody vouches for it: what it may, its groups may.
+TEMP = "temp-bot"
+NIGHT_SHIFT = """
+@id("night-shift") @description("Who is on duty reads.")
+permit (principal in Group::"night-shift", action, resource);
+"""
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +47,21 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def door(_world: World, provider: Provider, authority: Authority) -> Iterator[FrontDoor]:
     """A front door that enforces, and takes the word of both."""
     _world.change(lambda i: i.registry.add(Agent(WHO.id, trust=Trust.TRUSTED)))
-    issuer = provider.issuer(agent_claim="sub")
-    _world.change(lambda i: i.federation.issuers.add(issuer))
+    _world.change(lambda i: i.registry.add(Agent(TEMP)))
+    issuer = provider.issuer(agent_claim="sub", group_claim="groups")
+    domain = replace(provider.issuer(), url="spiffe://td.example", jwks=f"{provider.url}/keys")
+    _world.change(lambda i: [i.federation.issuers.add(each) for each in (issuer, domain)])
     bind(_world)
-    files = (f"interlock_client_ca={authority.ca}", f"interlock_client_crl={authority.crl}")
-    options = [word for file in files for word in ("--set", file)]
-    with _world.reading(Mode.ENFORCE, *options) as door:
+    policies = authority.folder / "policies"
+    policies.mkdir()
+    text = DEFAULT_POLICIES.read_text() + READS_ANYTHING + NIGHT_SHIFT
+    (policies / "default.cedar").write_text(text)
+    files = {"client_ca": authority.ca, "client_crl": authority.crl, "policies": policies}
+    options = [word for name, at in files.items() for word in ("--set", f"interlock_{name}={at}")]
+    with _world.door(Mode.ENFORCE, *options) as door:
         yield door
-    _world.change(lambda i: i.federation.issuers.remove(provider.url))
-    _world.change(lambda i: i.registry.remove(WHO.id))
+    _world.change(lambda i: [i.federation.issuers.remove(each.url) for each in (issuer, domain)])
+    _world.change(lambda i: [i.registry.remove(name) for name in (WHO.id, TEMP)])
 
 
 def bind(world: World) -> None:
@@ -58,6 +72,14 @@ def bind(world: World) -> None:
 def unbind(world: World) -> None:
     """Let it stand for nobody."""
     world.change(lambda i: i.federation.identities.remove(parse_identity("spiffe", BOT)))
+
+
+def assert_told(world: World, cause: str) -> None:
+    """Wait until the ledger tells why a proof was refused."""
+    deadline = time.monotonic() + 10
+    while cause not in [row["body"]["cause"] for row in world.rows("proof_refused")]:
+        assert time.monotonic() < deadline, f"nobody was told: {cause}"
+        time.sleep(0.05)
 
 
 @contextmanager
@@ -125,6 +147,102 @@ def test_a_token_stands_where_a_key_could(
     with httpx.Client(verify=trust, trust_env=False, timeout=20, headers=headers) as client:
         assert client.get(f"{base(world, door, 'base URL')}/v1/models").status_code == 200
     world.carried(OPENAI_KEY)
+
+
+def test_groups_of_a_token_count_for_policies(
+    world: World, door: FrontDoor, provider: Provider
+) -> None:
+    """For the calls of that token, and no others; the decision says so."""
+    url = f"{world.openai}/echo"
+    for groups, status in ((["night-shift"], 200), (["day-shift"], 403), (None, 403)):
+        with bearer(door, provider.token(sub=TEMP, groups=groups)) as client:
+            answer = client.get(url)
+        assert answer.status_code == status
+        decision = world.events(answer.headers["interlock-decision-id"])[0]
+        assert decision["agent"] == TEMP
+        assert decision["body"]["facts"].get("groups") == groups
+    assert len(world.received()) == 1
+
+
+def test_a_token_of_a_trust_domain_proves_its_workload(
+    world: World, door: FrontDoor, provider: Provider
+) -> None:
+    """A JWT-SVID has no issuer; that of an ID which nobody bound proves nobody."""
+    svid = {"iss": None, "iat": None}
+    with bearer(door, provider.token(sub=BOT, **svid)) as client:
+        answer = client.get(f"{world.openai}/v1/models")
+    assert answer.status_code == 200
+    world.carried(OPENAI_KEY)
+    decision = world.events(answer.headers["interlock-decision-id"])[0]
+    assert (decision["agent"], decision["body"]["proof"]) == (WHO.id, f"spiffe {BOT}")
+    other = provider.token(sub="spiffe://td.example/other", **svid)
+    with bearer(door, other) as client, pytest.raises(httpx.ProxyError, match="407"):
+        client.get(f"{world.openai}/v1/models")
+
+
+def test_an_issuer_registers_agents_until_a_person_has_to_look(
+    world: World, door: FrontDoor, tmp_path: Path
+) -> None:
+    """Each enters by its first call, unverified and theirs; one too many is refused and told."""
+    with Provider(tmp_path) as staff:
+        issuer = staff.issuer(agent_claim="name", auto_register=True, most_agents=1)
+        world.change(lambda i: i.federation.issuers.add(issuer))
+        url = f"{world.openai}/echo"
+
+        def calls(sub: str, name: str) -> int:
+            with bearer(door, staff.token(sub=sub, name=name)) as client:
+                return client.get(url).status_code
+
+        assert calls("1", "newcomer") == 403
+        assert world.change(lambda i: i.registry.get("newcomer")).trust is Trust.UNVERIFIED
+        with pytest.raises(httpx.ProxyError, match="407"):
+            calls("2", "newcomer")
+        with pytest.raises(httpx.ProxyError, match="407"):
+            calls("3", "another")
+        assert not world.change(lambda i: i.registry.has("another"))
+        assert_told(world, "its issuer has registered too many agents")
+        world.change(lambda i: i.registry.set_trust("newcomer", Trust.TRUSTED))
+        assert calls("1", "newcomer") == 200
+        assert calls("3", "another") == 403
+        world.change(lambda i: i.federation.issuers.remove(staff.url))
+    sources = world.change(lambda i: [i.registry.seen(n).profile.source for n in ("newcomer",)])
+    assert sources == [f"issuer:{staff.url}"]
+    world.change(lambda i: [i.registry.remove(name) for name in ("newcomer", "another")])
+
+
+def test_an_agent_with_a_token_that_uses_a_planted_key_is_cut_off(
+    world: World, door: FrontDoor, provider: Provider
+) -> None:
+    """The agent that the token proves, whatever its token says from then on."""
+    planted, name = "sk-proj-" + "Kp4rW8sYbN2cVh6Z" * 4, "token-thief"
+    world.change(lambda i: i.honeytokens.plant("token-file", Secret(planted)))
+    world.change(lambda i: i.registry.add(Agent(name, trust=Trust.TRUSTED)))
+    with bearer(door, provider.token(sub=name)) as client:
+        assert client.get(f"{world.openai}/echo", headers={"X-Key": planted}).status_code == 403
+    assert world.change(lambda i: i.registry.get(name)).trust is Trust.QUARANTINED
+    assert world.rows("alert")[-1]["agent"] == name
+    with bearer(door, provider.token(sub=name)) as client:
+        assert client.get(f"{world.openai}/echo").status_code == 403
+    assert world.received() == []
+    world.change(lambda i: i.honeytokens.remove("token-file"))
+    world.change(lambda i: i.registry.remove(name))
+
+
+def test_without_the_extra_a_token_proves_nobody_and_the_log_says_why(
+    world: World, door: FrontDoor, provider: Provider, tmp_path: Path
+) -> None:
+    """One line at the start that says what to install; the ledger has it too. Keys go on."""
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['joserfc'] = None\n")
+    bare = {"PYTHONPATH": str(tmp_path)}
+    what = "joserfc is not installed: pip install 'interlock[oauth]'"
+    with world.door(Mode.ENFORCE, environ=bare) as without:
+        assert [line for line in without.log.splitlines() if what in line]
+        token = provider.token(sub=WHO.id)
+        with bearer(without, token) as client, pytest.raises(httpx.ProxyError, match="407"):
+            client.get(f"{world.openai}/v1/models")
+        with world.through(without) as client:
+            assert client.get(f"{world.openai}/v1/models").status_code == 200
+    assert_told(world, what)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """An identity provider on a real socket: discovery, keys that rotate, and hostile answers."""
 
+import contextlib
 import json
 import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, OKPKey, RSAKey
@@ -29,6 +30,8 @@ class Provider:
         self.keys = {"first": self.first}
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.asked: list[str] = []
+        # Between two bytes of a body; 0 for at once.
+        self.pause_s = 0.0
 
     def __enter__(self) -> Self:
         provider = self
@@ -45,7 +48,7 @@ class Provider:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                provider.send(self.wfile, body)
 
             def log_message(self, *_: object) -> None:
                 """Nothing."""
@@ -64,6 +67,16 @@ class Provider:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+    def send(self, file: BinaryIO, body: bytes) -> None:
+        """Write a body, byte by byte where there is a pause between them."""
+        if not self.pause_s:
+            file.write(body)
+            return
+        with contextlib.suppress(OSError):
+            for byte in body:
+                file.write(bytes([byte]))
+                time.sleep(self.pause_s)
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
         """What a path answers."""

@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from interlock.federation import Identity, Issuer, is_statement, parse_identity, parse_issuer
+from interlock.federation import (
+    FieldError,
+    Identity,
+    Issuer,
+    is_statement,
+    parse_identity,
+    parse_issuer,
+)
 
 SOUND = Issuer("https://idp.example/realms/ai", "interlock")
 DOMAIN = Issuer("spiffe://td.example", "interlock", jwks="https://idp.example/keys")
@@ -56,27 +63,25 @@ def test_what_is_no_name_is_refused(kind: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("issuer", "said"),
     [
-        pytest.param(replace(SOUND, url="http://idp.example"), "URL", id="without TLS"),
-        pytest.param(replace(SOUND, url="https://u:p@idp.example"), "URL", id="with a user"),
-        pytest.param(replace(SOUND, url="https://idp.example#"), "URL", id="with a fragment"),
-        pytest.param(replace(SOUND, jwks="file:///etc/keys"), "--jwks", id="keys in a file"),
-        pytest.param(replace(SOUND, audience=""), "--audience", id="for nobody"),
-        pytest.param(replace(SOUND, algorithms=("HS256",)), "--algorithm", id="a shared secret"),
-        pytest.param(replace(SOUND, algorithms=("none",)), "--algorithm", id="no signature"),
-        pytest.param(replace(SOUND, ca="x"), "--ca", id="an authority that is none"),
-        pytest.param(
-            replace(SOUND, auto_register=True), "--agent-claim", id="registers the unnamed"
-        ),
-        pytest.param(replace(DOMAIN, jwks=""), "--jwks", id="a trust domain without keys"),
+        pytest.param(replace(SOUND, url="http://idp.example"), "url", id="without TLS"),
+        pytest.param(replace(SOUND, url="https://u:p@idp.example"), "url", id="with a user"),
+        pytest.param(replace(SOUND, url="https://idp.example#"), "url", id="with a fragment"),
+        pytest.param(replace(SOUND, jwks="file:///etc/keys"), "jwks", id="keys in a file"),
+        pytest.param(replace(SOUND, audience=""), "audience", id="for nobody"),
+        pytest.param(replace(SOUND, algorithms=("HS256",)), "algorithm", id="a shared secret"),
+        pytest.param(replace(SOUND, algorithms=("none",)), "algorithm", id="no signature"),
+        pytest.param(replace(SOUND, ca="x"), "ca", id="an authority that is none"),
+        pytest.param(replace(SOUND, auto_register=True), "agent_claim", id="registers the unnamed"),
+        pytest.param(replace(DOMAIN, jwks=""), "jwks", id="a trust domain without keys"),
         pytest.param(replace(DOMAIN, agent_claim="sub"), "bound", id="a trust domain that names"),
         pytest.param(replace(DOMAIN, url="spiffe://TD"), "spiffe", id="a domain in upper case"),
     ],
 )
 def test_an_issuer_that_is_not_sound_is_refused(issuer: Issuer, said: str) -> None:
-    """By the name of the option that is wrong."""
+    """By the name of the field that is wrong."""
     assert parse_issuer(SOUND) == SOUND
     assert parse_issuer(DOMAIN) == DOMAIN
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(FieldError, match=said):
         parse_issuer(issuer)
 
 

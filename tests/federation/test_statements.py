@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey
 
 from interlock.errors import IdentityError
@@ -326,6 +327,61 @@ async def test_unknown_agents_are_registered_where_the_issuer_may(
             await prove(home.federation, provider.token(**claims))
     home.registry.remove("newcomer")
     assert parse_identity("oidc", f"{provider.url}#1") not in home.federation.identities.all()
+
+
+async def test_an_issuer_registers_no_more_than_it_may(
+    home: Installation, provider: Provider
+) -> None:
+    """Agents that nobody has looked at count, those that somebody judged do not."""
+    home.federation.issuers.remove(provider.url)
+    issuer = provider.issuer(agent_claim="name", auto_register=True, most_agents=2)
+    home.federation.issuers.add(issuer)
+
+    async def enters(name: str) -> str:
+        try:
+            await prove(home.federation, provider.token(sub=name, name=name))
+        except IdentityError as e:
+            return e.cause
+        return name
+
+    too_many = "its issuer has registered too many agents"
+    assert [await enters(name) for name in ("a", "b", "c", "a")] == ["a", "b", too_many, "a"]
+    assert not home.registry.has("c")
+    home.registry.set_trust("a", Trust.QUARANTINED)
+    assert [await enters(name) for name in ("c", "d")] == ["c", too_many]
+
+
+async def test_keys_that_come_with_a_token_are_not_looked_at(
+    believer: Installation, provider: Provider
+) -> None:
+    """Neither a key in its header nor a place that it names: nothing is fetched there."""
+    await prove(believer.federation, provider.token())
+    mine = ECKey.generate_key("P-256")
+    places = dict.fromkeys(("jku", "x5u"), f"{provider.url}/mine")
+    own = {"jwk": mine.as_dict(private=False), "x5c": ["MA=="], "alg": "ES256", "kid": "first"}
+    provider.asked.clear()
+    for more in (places, {"jwk": own["jwk"]}, {"x5c": own["x5c"]}, places | own):
+        header = {"alg": "ES256", "kid": "first"} | more
+        token = jwt.encode(header, provider.claims(), mine, ["ES256"])
+        with pytest.raises(IdentityError) as e:
+            await prove(believer.federation, token)
+        assert e.value.cause == "bad signature"
+    assert provider.asked == []
+
+
+async def test_an_issuer_that_trickles_is_not_waited_for(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole of an answer has to be there in time, not each part of it."""
+    monkeypatch.setattr("interlock.federation.fetch.TIMEOUT_S", 0.3)
+    provider.pause_s = 0.05
+    began = time.monotonic()
+    try:
+        with pytest.raises(FetchError, match="did not answer in"):
+            await fetch_keyset(provider.issuer())
+    finally:
+        provider.pause_s = 0.0
+    assert time.monotonic() - began < 5
 
 
 async def test_an_issuer_that_is_gone_proves_nobody(home: Installation, provider: Provider) -> None:

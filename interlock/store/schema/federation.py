@@ -35,3 +35,9 @@ def federation(tables: Tables) -> None:
         "create trigger if not exists identities_gone after delete on agents begin "
         "delete from identities where type = 'Agent' and holder = old.name; end"
     )
+
+
+def crowds(tables: Tables) -> None:
+    """How many agents an issuer may register before a person looks at them."""
+    if "most_agents" not in tables.table("issuers").columns_dict:
+        tables.table("issuers").add_column("most_agents", int, not_null_default=1000)
