@@ -86,8 +86,9 @@ class Minting(Passage):
 
     def _complete(self, stream_id: int) -> list[HttpEvent]:
         self._read(self._decode.flush())
-        body = self._taken(bytes(self._body))
         head, *rest = self._held
+        says = head.response.headers if isinstance(head, ResponseHeaders) else http.Headers()
+        body = self._taken(bytes(self._body), says.get("content-type", ""))
         if not body or not isinstance(head, ResponseHeaders):
             return self._held
         response = head.response.copy()
@@ -95,12 +96,12 @@ class Minting(Passage):
         head = ResponseHeaders(stream_id, response, head.end_stream)
         return [head, ResponseData(stream_id, body), *rest]
 
-    def _taken(self, body: bytes) -> bytes:
+    def _taken(self, body: bytes, content_type: str) -> bytes:
         """The body without its tokens, which are on their way to the disk; raises ValueError."""
         governor = self._door.governor
         if governor is None:
             raise ValueError("the governor is closed")
-        taken = governor.mint(self._verdict, body)
+        taken = governor.mint(self._verdict, body, content_type)
         self._inner.hide(taken.mask)
         if taken.kept:
             self._door.mints[self._flow_id] = taken.kept

@@ -337,12 +337,12 @@ class Governor:
             return str(e)
         return ""
 
-    def mint(self, verdict: Verdict, body: bytes) -> Taken:
+    def mint(self, verdict: Verdict, body: bytes, content_type: str) -> Taken:
         """Take what an answer hands out; raises ValueError for an answer that cannot be read."""
         if verdict.route is None:
             raise ValueError("nothing is handed out on this route")
         return self.installation.minting.take(
-            verdict.agent, verdict.route, verdict.decision.id, body, time.time()
+            verdict.agent, verdict.route, verdict.decision.id, body, time.time(), content_type
         )
 
     async def _described(self, request: Request, provider: Provider | None, now: float) -> Call:

@@ -59,4 +59,6 @@ def parse_recipe(text: str) -> Recipe:
             return GitHubApp()
         case ("client_certificate", "", ""):
             return ClientCertificate()
+        case ("client_certificate", ":", beside):
+            return ClientCertificate(parse_recipe(beside))
     raise ValueError(f"unknown recipe {text!r}, known are: {', '.join(KNOWN_RECIPES)}")

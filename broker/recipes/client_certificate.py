@@ -21,26 +21,50 @@ CERTIFICATE_SLOT = "interlock-certificate"
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate(Recipe):
-    """Show a certificate, and prove its key, when the connection is set up (mutual TLS)."""
+    """Show a certificate, and prove its key, when the connection is set up (mutual TLS); raises
+    ValueError for a recipe that cannot stand beside it.
+    """
 
     usage: ClassVar[str] = "client_certificate"
     holds: ClassVar[str] = "PEM, the chain with the client's own certificate first"
     fields: ClassVar[tuple[str, ...]] = ("certificate", "private_key")
+    # How the field `secret` of the same secret goes on the request, where an upstream wants both.
+    beside: Recipe | None = None
+
+    def __post_init__(self) -> None:
+        if self.beside and self.beside.fields:
+            raise ValueError(f"recipe {self.usage}: {self.beside.text} cannot stand beside it")
+
+    @property
+    def text(self) -> str:
+        return f"{self.usage}:{self.beside.text}" if self.beside else self.usage
 
     @property
     def slot(self) -> str:
-        return CERTIFICATE_SLOT
+        return self.beside.slot if self.beside else CERTIFICATE_SLOT
 
     def check(self, secret: Secret) -> None:
         self.identity(secret)
+        if self.beside:
+            self.beside.check(self._text_of(secret))
 
     def apply(self, outgoing: Outgoing, secret: Secret, now: float) -> Outgoing:
-        """Leave the request as it is: whoever lets it out sees to the connection."""
-        return outgoing
+        """Leave the connection to whoever lets the request out."""
+        if self.beside is None:
+            return outgoing
+        return self.beside.apply(outgoing, self._text_of(secret), now)
 
     def forms(self, secret: Secret) -> tuple[bytes, ...]:
-        """Nothing: a certificate is public, and its key goes nowhere."""
-        return ()
+        """Nothing of the certificate, which is public, nor of its key, which goes nowhere."""
+        return self.beside.forms(self._text_of(secret)) if self.beside else ()
+
+    def _text_of(self, secret: Secret) -> Secret:
+        """What goes on the request; raises RecipeError that says nothing of it."""
+        text = fields_of(self.text, secret, ("secret",))["secret"]
+        try:
+            return Secret(text)
+        except ValueError as e:
+            raise RecipeError(self.text, f"its field secret: {e}") from None
 
     def identity(self, secret: Secret) -> "tuple[list[Certificate], PrivateKeyTypes]":
         """The chain and the key; raises RecipeError that says nothing of the key."""

@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote_plus, urlencode
 
 from broker import Secret
 from interlock.calls.body import parse_json
@@ -15,7 +17,11 @@ MOST_BYTES = 64 << 10
 MOST_TOKENS = 8
 # What says nothing of its end, such as a refresh token, is kept for so long, and nothing longer.
 LONGEST_S = 90 * 24 * 3600.0
+FORM = "application/x-www-form-urlencoded"
 _REFRESH = "refresh"
+# Of a form: neither blank nor control character, nor another sign at which servers cut one.
+_FORM_PART = re.compile(r"[!-%'-:<-~]+")
+_FORM_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +42,54 @@ class Captured:
     tokens: tuple[Token, ...]
 
 
-def capture(body: bytes, fields: Iterable[str], now: float, make: Callable[[], str]) -> Captured:
-    """Replace every token in a JSON answer; raises ValueError, which quotes nothing of it.
+def capture(
+    body: bytes,
+    fields: Iterable[str],
+    now: float,
+    make: Callable[[], str],
+    content_type: str = "",
+) -> Captured:
+    """Replace every token in an answer; raises ValueError, which quotes nothing of it.
 
-    A field counts wherever it stands in the document. What comes back is written anew from what
-    was read, so nothing that another parser might find in the answer is left in it.
+    It is JSON, or a form where `content_type` says so. A field counts wherever it stands in the
+    document. What comes back is written anew from what was read, so nothing that another parser
+    might find in the answer is left in it.
     """
     if not body.strip():
         return Captured(body, ())
     if len(body) > MOST_BYTES:
         raise ValueError(f"it is larger than {MOST_BYTES >> 10} KiB")
     taken = _Taking({name.casefold(): name for name in fields}, now, make)
+    if content_type.partition(";")[0].strip().lower() == FORM:
+        shown = urlencode(taken.walk(parse_form(body))).encode()
+        return Captured(shown, tuple(taken.tokens)) if taken.tokens else Captured(body, ())
     try:
         document = taken.walk(parse_json(body))
         shown = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return Captured(shown, tuple(taken.tokens)) if taken.tokens else Captured(body, ())
+
+
+def parse_form(body: bytes) -> dict[str, str]:
+    """Read a form that no two parsers read differently; raises ValueError.
+
+    Its names are those of fields, so JSON, or a form cut at other signs, is none.
+    """
+    form: dict[str, str] = {}
+    count = 0
+    try:
+        for part in body.decode("ascii").rstrip("\r\n").split("&"):
+            name, mark, value = (unquote_plus(x, errors="strict") for x in part.partition("="))
+            if not (mark and _FORM_NAME.fullmatch(name) and _FORM_PART.fullmatch(part)):
+                raise ValueError("it is not a form of plain names and values")
+            form[name] = value
+            count += 1
+    except UnicodeDecodeError:
+        raise ValueError("it is not a form in UTF-8") from None
+    if len({name.casefold() for name in form}) != count:
+        raise ValueError("it has a field twice")
+    return form
 
 
 class _Taking:

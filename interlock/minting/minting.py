@@ -15,7 +15,7 @@ from broker import Mask, Secret
 from broker.recipes.standin import Place, StandIn
 from interlock.calls.hosts import parse_destination
 from interlock.errors import MintError
-from interlock.minting.capture import Token, capture
+from interlock.minting.capture import FORM, Token, capture
 from interlock.minting.placeholder import digest, new_placeholder, placeholders_in
 from interlock.minting.route import Route
 from interlock.model import Agent, Authority, Call, Request
@@ -24,7 +24,6 @@ from interlock.store.minted import Minted, forget_route, keep, rows
 
 log = logging.getLogger(__name__)
 
-_FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 
 
@@ -198,14 +197,22 @@ class Minting:
         query = request.path.partition("?")[2].encode("utf-8", "surrogateescape")
         found: list[tuple[str, Place]] = [(text, "query") for text in placeholders_in(query)]
         kind = request.content_type.partition(";")[0].strip().lower()
-        places: dict[str, Place] = {_FORM: "form", _JSON: "json"}
+        places: dict[str, Place] = {FORM: "form", _JSON: "json"}
         if request.content_encoding in ("", "identity") and kind in places:
             found += [(text, places[kind]) for text in placeholders_in(request.body)]
         return found
 
-    def take(self, agent: Agent, route: Route, decision_id: str, body: bytes, now: float) -> Taken:
+    def take(
+        self,
+        agent: Agent,
+        route: Route,
+        decision_id: str,
+        body: bytes,
+        now: float,
+        content_type: str = "",
+    ) -> Taken:
         """Take the tokens out of an answer; raises ValueError for one that cannot be read."""
-        captured = capture(body, route.fields, now, new_placeholder)
+        captured = capture(body, route.fields, now, new_placeholder, content_type)
         mask = Mask(each.value.reveal() for each in captured.tokens)
         if not captured.tokens:
             return Taken(captured.body, mask)

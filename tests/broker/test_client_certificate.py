@@ -27,6 +27,34 @@ def test_the_request_stays_as_it_is() -> None:
     assert recipe.forms(secret()) == ()
 
 
+def test_a_key_goes_beside_it() -> None:
+    """In place of what the agent sent there, and masked; the certificate is as it was."""
+    recipe = parse_recipe("client_certificate:header:X-Api-Key")
+    both = secret(secret="sk-0123456789")
+    outgoing = Outgoing("GET", "a.example.com", "/", ((b"x-api-key", b"own"), (b"a", b"b")))
+    recipe.check(both)
+    sent = recipe.apply(outgoing, both, 0.0)
+    assert sent.headers == ((b"a", b"b"), (b"x-api-key", b"sk-0123456789"))
+    assert recipe.forms(both) == (b"sk-0123456789",)
+    assert (recipe.slot, recipe.text) == ("x-api-key", "client_certificate:header:X-Api-Key")
+    assert isinstance(recipe, ClientCertificate)
+    assert recipe.identity(both)
+
+
+@pytest.mark.parametrize("text", ["client_certificate", "sigv4:s3/eu", "oauth2:refresh_token", "x"])
+def test_what_cannot_stand_beside_it(text: str) -> None:
+    """A recipe whose secret is JSON too, or that is none."""
+    with pytest.raises(ValueError, match=r"beside it|unknown recipe"):
+        parse_recipe(f"client_certificate:{text}")
+
+
+@pytest.mark.parametrize("fields", [{}, {"secret": ""}, {"secret": "a\nb"}, {"secret": " a"}])
+def test_a_key_that_cannot_travel_is_refused(fields: dict[str, str]) -> None:
+    """When it is stored, in a line that does not quote it."""
+    with pytest.raises(RecipeError, match="secret"):
+        parse_recipe("client_certificate:bearer").check(secret(**fields))
+
+
 def test_a_chain_is_read_whole() -> None:
     """The client's own comes first."""
     chain, _ = ClientCertificate().identity(secret(certificate=CHAIN + CHAIN))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +17,9 @@ import trustme
 from broker import Secret
 from interlock.demo.front_door import FrontDoor
 from interlock.model import Authority, Binding, Mode
-from tests.door.world import TRUSTED, World
+from tests.door.world import TRUSTED, Http2Upstream, World, trusting
+
+BESIDE = "sk-beside-REAL-0123456789abcdef"
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,11 @@ class Stage:
     required: Upstream
     keys: list[str]
 
-    def client(self, mode: Mode) -> httpx.Client:
+    def client(self, mode: Mode, **more: Any) -> httpx.Client:
         door = self.doors[mode]
         proxy = door.proxy(TRUSTED, self.world.keys[TRUSTED])
-        trust = ssl.create_default_context(cafile=door.ca)
-        return httpx.Client(proxy=proxy, verify=trust, trust_env=False, timeout=20)
+        trust = trusting(door.ca, **more)
+        return httpx.Client(proxy=proxy, verify=trust, trust_env=False, timeout=20, **more)
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +120,11 @@ def stage(_world: World) -> Iterator[Stage]:
         yield Stage(_world, doors, optional, required, list(secrets.values()))
 
 
-def bind(world: World, name: str, value: str, port: int, path: str) -> None:
+def bind(
+    world: World, name: str, value: str, port: int, path: str, recipe: str = "client_certificate"
+) -> None:
     authority = Authority("localhost", port)
-    binding = Binding(name, authority, "client_certificate", paths=frozenset({path}))
+    binding = Binding(name, authority, recipe, paths=frozenset({path}))
     world.change(lambda i: i.set_secret(name, Secret(value), [binding]))
 
 
@@ -174,6 +179,29 @@ def test_each_call_spends_a_token_of_its_own(stage: Stage) -> None:
         stage.world.change(lambda i: i.remove_secret("gone"))
         client.get(url)
     assert [each.who for each in stage.optional.seen] == ["ada", ""]
+
+
+def test_over_http2_and_with_a_key_beside_it(stage: Stage, mode: Mode, tmp_path: Path) -> None:
+    """Both of one secret, for the calls that were granted it; others get no connection there."""
+    ours, world = trustme.CA(), stage.world
+    ours.cert_pem.write_to_path(tmp_path / "clients.pem")
+    upstream = Http2Upstream(world.certificates)
+    upstream.clients = tmp_path / "clients.pem"
+    both = json.loads(identity(ours, "dan")) | {"secret": BESIDE}
+    recipe = "client_certificate:header:X-Api-Key"
+    with upstream:
+        bind(world, "both", json.dumps(both), upstream.port, "/echo", recipe)
+        with stage.client(mode, http2=True) as client:
+            url = f"https://localhost:{upstream.port}"
+            first = client.get(f"{url}/echo", headers={"X-Api-Key": "own"})
+            other = client.get(f"{url}/models")
+            again = client.get(f"{url}/echo")
+        world.change(lambda i: i.remove_secret("both"))
+    assert [each.http_version for each in (first, again)] == ["HTTP/2"] * 2
+    assert [each.status_code for each in (first, other, again)] == [200, 502, 200]
+    assert {each.http_version for each in upstream.received} == {"2"}
+    assert BESIDE not in first.text + again.text
+    assert [each.values(b"x-api-key") for each in upstream.received] == [[BESIDE.encode()]] * 2
 
 
 def test_no_key_is_written_anywhere(stage: Stage) -> None:

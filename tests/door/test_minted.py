@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import httpx
 import pytest
@@ -39,6 +39,7 @@ permit (principal is Agent, action, resource) when { principal.trust == "trusted
 @description("Nobody shows who it is.")
 forbid (principal, action == Action::"access_secret", resource == Secret::"minted/oauth/id_token");
 """
+FORM = b"application/x-www-form-urlencoded; charset=utf-8"
 
 ODD: dict[str, Answer] = {
     "in a coding that it is not in": Answer(
@@ -50,7 +51,11 @@ ODD: dict[str, Answer] = {
         headers=((b"content-encoding", b"gzip"),),
     ),
     "with a key twice": Answer(f'{{"access_token": "x", "access_token": "{ACCESS[0]}"}}'.encode()),
-    "as a form": Answer(f"access_token={ACCESS[0]}".encode(), b"application/x-www-form-urlencoded"),
+    "as a form with a field twice": Answer(
+        f"access_token=x&access_token={ACCESS[0]}".encode(), FORM
+    ),
+    "as a form that is JSON": Answer(json.dumps({"access_token": ACCESS[0]}).encode(), FORM),
+    "as a form without saying so": Answer(f"access_token={ACCESS[0]}".encode()),
     "as an event stream": Answer(
         f'data: {{"t": "{ACCESS[0]}"}}\n\n'.encode(), b"text/event-stream"
     ),
@@ -76,6 +81,9 @@ class TokenServer(Upstream):
         if path == "/token/gzip":
             packed = gzip.compress(json.dumps({"access_token": ACCESS[0]}).encode())
             return Answer(packed, headers=((b"content-encoding", b"gzip"),))
+        if path == "/token/form":
+            form = {"access_token": ACCESS[0], "expires_in": "28800", "scope": "repo,gist"}
+            return Answer(urlencode(form).encode(), FORM)
         if path.startswith("/token/odd/"):
             return list(ODD.values())[int(path.rpartition("/")[2])]
         if path.startswith("/token"):
@@ -278,6 +286,20 @@ def test_a_coded_answer_is_decoded_first(stage: Stage, mode: Mode) -> None:
     with stage.client(mode) as client:
         answer = stage.sent(client.post(f"{stage.tokens.url}/token/gzip"))
     assert answer["access_token"].startswith("ilm_")
+
+
+def test_an_answer_that_is_a_form(stage: Stage) -> None:
+    """As GitHub's OAuth endpoint answers whoever does not ask for JSON."""
+    with stage.client(Mode.ENFORCE) as client:
+        answer = client.post(f"{stage.tokens.url}/token/form")
+        stage.shown.append(str(answer.headers).encode() + answer.content)
+        form = {name: value for name, (value,) in parse_qs(answer.text).items()}
+        token = form.pop("access_token")
+        assert token.startswith("ilm_")
+        assert form == {"expires_in": "28800", "scope": "repo,gist"}
+        bearer = {"Authorization": f"token {token}"}
+        stage.sent(client.get(f"{stage.api.url}/user", headers=bearer))
+    assert authorization(stage.api.received[-1]) == f"token {ACCESS[0]}"
 
 
 def test_base_urls(stage: Stage, mode: Mode) -> None:

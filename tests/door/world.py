@@ -5,7 +5,7 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +113,7 @@ class World:
         """The same through any front door over this home."""
         return httpx.Client(
             proxy=door.proxy(agent, self.keys[agent]) if agent else door.proxy(),
-            verify=ssl.create_default_context(cafile=door.ca),
+            verify=trusting(door.ca, **more),
             trust_env=False,
             timeout=20,
             **more,
@@ -218,8 +218,29 @@ class World:
             installation.set_secret(secret, Secret(value), [binding])
 
 
+class _Http2Context(ssl.SSLContext):
+    """Offers HTTP/2 alone: of both, which httpx offers, mitmproxy takes the first."""
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        super().set_alpn_protocols(["h2"])
+
+
+def trusting(ca: Path, http2: bool = False, **_: Any) -> ssl.SSLContext:
+    """What a client of a front door trusts and, with `http2`, insists on."""
+    if not http2:
+        return ssl.create_default_context(cafile=ca)
+    context = _Http2Context(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(ca)
+    return context
+
+
 class Http2Upstream(Upstream):
-    """The same provider where nothing but HTTP/2 is spoken."""
+    """The same provider where nothing but HTTP/2 is spoken.
+
+    With `clients`, an authority in PEM, only to whom has a certificate of it.
+    """
+
+    clients: Path | None = None
 
     def __enter__(self) -> Self:
         (self.port,) = free_ports(1)
@@ -239,6 +260,9 @@ class Http2Upstream(Upstream):
         config.certfile = str(self._certificates.chain)
         config.keyfile = str(self._certificates.key)
         config.alpn_protocols = ["h2"]
+        if self.clients:
+            config.ca_certs = str(self.clients)
+            config.verify_mode = ssl.CERT_REQUIRED
         config.graceful_timeout = 0.1
         config.errorlog = None
         app: Any = self.app

@@ -68,6 +68,42 @@ def test_a_refresh_token_has_an_end_of_its_own(beside: dict[str, object], ends: 
     assert token.ends == ends
 
 
+def form(body: str) -> Captured:
+    kind = "application/x-www-form-urlencoded; charset=utf-8"
+    return capture(body.encode(), FIELDS, NOW, lambda: "ilm_1", kind)
+
+
+def test_a_form_is_taken_apart_too() -> None:
+    """Decoded, with its end; what is in it besides stays what it was."""
+    captured = form("Access_Token=a%2Bb&scope=repo%2Cgist+x&expires_in=60&empty=")
+    assert captured.body == b"Access_Token=ilm_1&scope=repo%2Cgist+x&expires_in=60&empty="
+    (token,) = captured.tokens
+    assert (token.value.reveal(), token.ends) == (b"a+b", 1_060.0)
+    plain = b"error=bad_code&error_description=The+code+is+wrong%3B+try"
+    assert form(plain.decode()) == Captured(plain, ())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param('{"access_token": "a"}', id="JSON"),
+        pytest.param('{"access_token": "a="}', id="JSON with a sign of forms in it"),
+        pytest.param("access_token", id="a name alone"),
+        pytest.param("scope=a;access_token=b", id="cut at another sign"),
+        pytest.param("access_token=a&Access%5Ftoken=b", id="a field twice"),
+        pytest.param("user[access_token]=a", id="nested names"),
+        pytest.param("access_token=%ff", id="bytes that are no text"),
+        pytest.param("access_token=ä", id="what is not ASCII"),
+        pytest.param("access_token=a%0Ab", id="a line break"),
+        pytest.param("a=b\naccess_token=c", id="a line for each"),
+    ],
+)
+def test_a_form_that_parsers_read_differently_is_refused(body: str) -> None:
+    """Rather than that a token passes unseen."""
+    with pytest.raises(ValueError, match=r"^it"):
+        form(body)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
