@@ -36,6 +36,17 @@ Enforce = Annotated[
 ListenHost = Annotated[
     str, typer.Option(metavar="HOST", help="Where modes listen that name no host.")
 ]
+ListenPort = Annotated[
+    int | None,
+    typer.Option(
+        "--listen-port",
+        "-p",
+        min=1,
+        max=65535,
+        metavar="PORT",
+        help="Port of the proxy without --mode (8080).",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Set an option of mitmproxy; repeatable."),
@@ -57,6 +68,7 @@ def run(
         int, typer.Option(min=1, max=256, help="Processes that serve (default: one a core).")
     ] = os.cpu_count() or 1,
     listen_host: ListenHost = "127.0.0.1",
+    listen_port: ListenPort = None,
     options: Set = None,
     script: Script = None,
     save: Save = "",
@@ -78,7 +90,8 @@ def run(
     """
     from addons.supervisor import Supervisor
 
-    plan = plan_of(context, mode, enforce, listen_host, options, script, save, as_json, drain)
+    modes = modes_of(mode, listen_port)
+    plan = plan_of(context, modes, enforce, listen_host, options, script, save, as_json, drain)
 
     async def supervise() -> int:
         return await Supervisor(replace(plan, admin=admin_port), workers).run()
@@ -87,9 +100,18 @@ def run(
         raise typer.Exit(asyncio.run(supervise()))
 
 
+def modes_of(modes: list[str] | None, port: int | None) -> tuple[str, ...]:
+    """What is listened for; raises SettingsError for a port beside modes that have their own."""
+    from addons.plan import DEFAULT_MODE
+
+    if modes and port:
+        raise SettingsError(f"--listen-port: {port}: write it into --mode, as in {modes[0]}@{port}")
+    return tuple(modes or [f"regular@{port}" if port else DEFAULT_MODE])
+
+
 def plan_of(
     context: typer.Context,
-    modes: list[str] | None,
+    modes: tuple[str, ...],
     enforce: bool | None,
     listen_host: str,
     options: list[str] | None,
@@ -99,7 +121,7 @@ def plan_of(
     drain_s: float,
 ) -> "Plan":
     """Put the words of the command line into a plan; raises SettingsError."""
-    from addons.plan import DEFAULT_MODE, Plan
+    from addons.plan import Plan
 
     settings_of(context)  # what is wrong with the settings is said before anything starts
     said = [f"interlock_home={context.obj}"] if context.obj else []
@@ -107,7 +129,7 @@ def plan_of(
     if enforce is not None:
         said.append(f"interlock_mode={Mode.ENFORCE if enforce else Mode.OBSERVE}")
     return Plan(
-        modes=tuple(modes or [DEFAULT_MODE]),
+        modes=modes,
         listen_host=listen_host,
         options=tuple(said),
         scripts=tuple(str(Path(one).absolute()) for one in scripts or []),

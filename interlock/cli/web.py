@@ -9,11 +9,13 @@ from interlock.cli.printing import Json
 from interlock.cli.proxy import (
     Enforce,
     ListenHost,
+    ListenPort,
     ModeOption,
     Save,
     Script,
     Set,
     listening,
+    modes_of,
     plan_of,
 )
 
@@ -23,6 +25,7 @@ def run(
     mode: ModeOption = None,
     enforce: Enforce = None,
     listen_host: ListenHost = "127.0.0.1",
+    listen_port: ListenPort = None,
     options: Set = None,
     script: Script = None,
     save: Save = "",
@@ -38,6 +41,7 @@ def run(
 
     page = [f"web_port={web_port}", f"web_open_browser={str(browser).lower()}"]
     given = [*page, *(options or [])]
-    plan = plan_of(context, mode, enforce, listen_host, given, script, save, as_json, 5.0)
+    modes = modes_of(mode, listen_port)
+    plan = plan_of(context, modes, enforce, listen_host, given, script, save, as_json, 5.0)
     with listening():
         raise typer.Exit(asyncio.run(serve(plan, GovernedWebMaster)))

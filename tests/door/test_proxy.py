@@ -186,12 +186,13 @@ def test_a_hook_of_a_user_that_fails_is_a_refusal(world: World, program: str, wh
         pytest.param(["-s", "nope.py"], "nope.py", id="a script"),
         pytest.param(["--workers", "0"], "--workers", id="no worker"),
         pytest.param(["--mode", "regular@TAKEN"], "cannot listen on 127.0.0.1:TAKEN", id="a port"),
+        pytest.param(["--mode", "regular", "-p", "81"], "--listen-port: 81", id="two ports"),
     ],
 )
 def test_bad_input_is_named_once(words: list[str], said: str, tmp_path: Path) -> None:
     """One line says what is wrong, the exit code is 2, and there is no traceback."""
     (port,) = free_ports(1)
-    default = [] if "--mode" in words else ["--mode", f"regular@{port}"]
+    default = [] if "--mode" in words else ["--listen-port", str(port)]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = str(taken.getsockname()[1])
         given = [word.replace("TAKEN", number) for word in words]
