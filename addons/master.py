@@ -22,7 +22,6 @@ from mitmproxy.addons import (
     tlsconfig,
 )
 from mitmproxy.master import Master
-from mitmproxy.tools.web.master import WebMaster
 
 from addons import governance
 from addons.dispatch import Dispatch
@@ -60,15 +59,6 @@ class ProxyMaster(Master):
         await super().running()
         gc.collect()
         gc.freeze()
-
-
-class GovernedWebMaster(WebMaster):
-    """mitmweb under our dispatch, with governance in it."""
-
-    def __init__(self, opts: options.Options) -> None:
-        super().__init__(opts)
-        Dispatch.take_over(self.addons)
-        self.addons.add(*governance.addons)
 
 
 class JsonLines(log.MitmLogHandler):

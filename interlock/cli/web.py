@@ -37,7 +37,8 @@ def run(
 
     No flow holds a secret, so neither does the page; it shows what agents and upstreams said.
     """
-    from addons.master import GovernedWebMaster, serve
+    from addons.master import serve
+    from addons.web_master import GovernedWebMaster
 
     page = [f"web_port={web_port}", f"web_open_browser={str(browser).lower()}"]
     given = [*page, *(options or [])]
