@@ -3,11 +3,12 @@
 import json
 import os
 import sqlite3
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.cli import typed
 
 INTERLOCK = str(Path(sys.executable).parent / "interlock")
 
@@ -41,15 +42,8 @@ class Terminal:
 
     def run(self, *words: str, stdin: bytes = b"", **environ: str) -> Answer:
         """Type a command and wait for its end."""
-        done = subprocess.run(
-            [INTERLOCK, *words],
-            input=stdin,
-            capture_output=True,
-            env=self.variables() | environ,
-            timeout=60,
-            check=False,
-        )
-        return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+        code, out, err = typed.run(words, stdin, self.variables() | environ)
+        return Answer(code, out.decode(), err.decode())
 
     def does(self, *words: str, stdin: bytes = b"", **environ: str) -> Answer:
         """Type a command that must succeed."""
