@@ -4,7 +4,8 @@ mitmproxy's words would quote the upstream's bytes, and the secret with them, to
 and the ledger.
 """
 
-from mitmproxy.proxy import events
+from h2.errors import ErrorCodes
+from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import HttpStream
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
@@ -13,6 +14,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
     ResponseProtocolError,
 )
+from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from addons import refusals
 from addons.door import Door
@@ -30,6 +32,20 @@ STATUSES = {
 def broken(stream_id: int, why: str) -> ResponseProtocolError:
     """An answer that does not come through."""
     return ResponseProtocolError(stream_id, OURS + why, ErrorCode.GENERIC_SERVER_ERROR)
+
+
+def hang_up(client: layer.Layer, event: ResponseProtocolError) -> layer.CommandGenerator[bool]:
+    """Stop an upload over HTTP/2 whose answer is complete; False where it takes another way.
+
+    NO_ERROR says that the answer stands (RFC 9113, 8.1); mitmproxy would say INTERNAL_ERROR,
+    after which a client of gRPC forgets what it was told.
+    """
+    if not isinstance(client, Http2Server):
+        return False
+    if not client.is_closed(event.stream_id):
+        client.h2_conn.reset_stream(event.stream_id, ErrorCodes.NO_ERROR)
+        yield commands.SendData(client.conn, client.h2_conn.data_to_send())
+    return True
 
 
 def explained(

@@ -38,7 +38,7 @@ from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from mitmproxy.utils import human
 
 from addons.admission import admit
-from addons.broken import broken, explained
+from addons.broken import broken, explained, hang_up
 from addons.clearance import Clearance, Refused
 from addons.client_certificate import granted_to, is_fit
 from addons.conversation import Breach, Conversation
@@ -247,8 +247,11 @@ class BoundaryLayer(HttpLayer):
         elif isinstance(event, RequestProtocolError):
             self.passages.pop(event.stream_id, None)
         elif isinstance(event, ResponseProtocolError):
-            for part in explained(self.door, self.streams.get(event.stream_id), event):
-                yield from super().event_to_child(child, part)
+            parts = explained(self.door, self.streams.get(event.stream_id), event)
+            for part in parts:
+                is_told = part is event and part is not parts[0]
+                if not (is_told and (yield from hang_up(child, event))):
+                    yield from super().event_to_child(child, part)
             return
         yield from super().event_to_child(child, event)
 
