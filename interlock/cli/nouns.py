@@ -8,22 +8,15 @@ import typer
 from typer.main import get_command, get_group
 
 FILES = {"token": "api_token"}  # `token` is a module of the standard library
-NOUNS = (
-    *("version", "init", "doctor", "env", "run", "serve", "demo", "proxy", "web"),
-    *("agent", "secret", "server", "mode", "goal", "session", "approval", "key", "identity"),
-    *(
-        "issuer",
-        "delegation",
-        "policy",
-        "audit",
-        "broker",
-        "honeytoken",
-        "webhook",
-        "mint",
-        "discover",
-        "token",
-    ),
-)
+PANELS = {
+    "Begin": ("version", "init", "doctor", "demo"),
+    "Run": ("proxy", "web", "env", "run", "serve", "token"),
+    "What runs, and who it is": ("discover", "agent", "server", "session", "identity", "issuer"),
+    "What it may do, and why": ("policy", "mode", "goal", "delegation", "approval"),
+    "The keys it never holds": ("secret", "mint", "honeytoken", "key", "broker"),
+    "What happened": ("audit", "webhook"),
+}
+NOUNS = {noun: panel for panel, nouns in PANELS.items() for noun in nouns}
 
 
 class Nouns(Mapping[str, Any]):
@@ -39,7 +32,7 @@ class Nouns(Mapping[str, Any]):
             alone = typer.Typer(add_completion=False)
             alone.command(name)(module.run)
             command = get_command(alone)
-        command.name = name
+        command.name, command.rich_help_panel = name, NOUNS[name]
         return command
 
     def __iter__(self) -> Iterator[str]:
