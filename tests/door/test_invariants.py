@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from interlock.demo.front_door import FrontDoor
 from interlock.demo.upstream import Upstream
 from interlock.model import Authority, Binding, Mode
 from tests.door.raw import Scripted, tunnelled
@@ -32,19 +33,23 @@ def permissive(tmp_path: Path) -> Path:
     return tmp_path / "policies"
 
 
+@pytest.fixture(scope="module")
+def permitting(
+    _world: World, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Mode, FrontDoor]]:
+    """Front doors that permit everything, with an addon behind that changes what was judged."""
+    folder = tmp_path_factory.mktemp("permitting")
+    (folder / "all.cedar").write_text(EVERYTHING)
+    words = ("-s", str(SABOTEURS / "change_request.py"), "--set", f"interlock_policies={folder}")
+    with ExitStack() as stack:
+        yield {mode: stack.enter_context(_world.door(mode, *words, reverse=())) for mode in Mode}
+
+
 @contextmanager
 def sabotaged(world: World, mode: Mode, script: str, *options: str) -> Iterator[httpx.Client]:
     """A client of a front door with one more addon behind ours."""
     door = world.door(mode, "-s", str(SABOTEURS / script), *options, reverse=())
-    with (
-        door,
-        httpx.Client(
-            proxy=door.proxy(TRUSTED, world.keys[TRUSTED]),
-            verify=world.trust(mode),
-            trust_env=False,
-            timeout=20,
-        ) as client,
-    ):
+    with door, world.through(door) as client:
         yield client
 
 
@@ -165,11 +170,7 @@ class TestI2DurableFirst:
 
             def call() -> None:
                 nonlocal sent
-                with httpx.Client(
-                    proxy=door.proxy(TRUSTED, world.keys[TRUSTED]),
-                    verify=world.trust(mode),
-                    trust_env=False,
-                ) as client:
+                with world.through(door) as client:
                     while True:
                         sent += 1
                         client.get(f"{world.openai}/v1/models/m{sent}")
@@ -231,14 +232,7 @@ class TestI4NoSecretShown:
         Broken by writing the secret into `flow.request` in `Gate._clear`.
         """
         door = world.door(mode, "-v", "--set", "flow_detail=4", reverse=())
-        with (
-            door,
-            httpx.Client(
-                proxy=door.proxy(TRUSTED, world.keys[TRUSTED]),
-                verify=world.trust(mode),
-                trust_env=False,
-            ) as client,
-        ):
+        with door, world.through(door) as client:
             client.post(f"{world.openai}/v1/chat/completions", json=CHAT)
             client.get(f"{world.openai}/v1/models")
             log = door.log
@@ -263,14 +257,13 @@ class TestI5FailClosed:
 
     @pytest.mark.parametrize("what", ["path", "method", "body", "host", "scheme"])
     def test_what_is_changed_after_judgement_does_not_leave(
-        self, world: World, mode: Mode, what: str, permissive: Path
+        self, world: World, mode: Mode, what: str, permitting: dict[Mode, FrontDoor]
     ) -> None:
         """An addon behind ours cannot turn an allowed request into another one.
 
         Broken by making `check_unchanged` return early.
         """
-        options = ("--set", f"interlock_policies={permissive}")
-        with sabotaged(world, mode, "change_request.py", *options) as client:
+        with world.through(permitting[mode]) as client:
             answer = client.post(f"{world.openai}/v1/sabotage/{what}", content=b"{}")
         assert answer.status_code == 502
         assert world.received() == []
@@ -283,14 +276,18 @@ class TestI5FailClosed:
         ],
     )
     def test_a_token_that_is_none_is_said_to_be(
-        self, world: World, mode: Mode, what: str, said: str, permissive: Path
+        self,
+        world: World,
+        mode: Mode,
+        what: str,
+        said: str,
+        permitting: dict[Mode, FrontDoor],
     ) -> None:
         """The answer says what is wrong with the token, and nothing leaves.
 
         Broken by taking the token from the clearance in place of the flow.
         """
-        options = ("--set", f"interlock_policies={permissive}")
-        with sabotaged(world, mode, "change_request.py", *options) as client:
+        with world.through(permitting[mode]) as client:
             answer = client.get(f"{world.openai}/v1/sabotage/{what}")
         assert answer.status_code == 502
         assert said in answer.text
@@ -314,14 +311,7 @@ class TestI5FailClosed:
         Broken by setting `current` before the load in PolicyFolder.reload.
         """
         door = world.door(mode, "--set", f"interlock_policies={permissive}", reverse=())
-        with (
-            door,
-            httpx.Client(
-                proxy=door.proxy(UNVERIFIED, world.keys[UNVERIFIED]),
-                verify=world.trust(mode),
-                trust_env=False,
-            ) as client,
-        ):
+        with door, world.through(door, UNVERIFIED) as client:
             (permissive / "all.cedar").write_text("permit (principal, acti")
             wait_for(lambda: "NOT loaded" in door.log)
             still = client.get(f"{world.openai}/v1/models")
@@ -350,17 +340,13 @@ class TestI6NoProofNoCredential:
 
     @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/echo"])
     def test_a_caller_without_proof_gets_no_key(
-        self, world: World, mode: Mode, path: str, permissive: Path
+        self, world: World, mode: Mode, path: str, permitting: dict[Mode, FrontDoor]
     ) -> None:
         """Even where policy permits everyone everything.
 
         Broken by leaving `agent.identified` out of `Bindings.choose`.
         """
-        door = world.door(mode, "--set", f"interlock_policies={permissive}", reverse=())
-        with (
-            door,
-            httpx.Client(proxy=door.proxy(), verify=world.trust(mode), trust_env=False) as client,
-        ):
+        with world.through(permitting[mode], agent="") as client:
             answer = client.get(f"{world.openai}{path}")
         (received,) = world.received()
         assert received.values(b"authorization") == []
