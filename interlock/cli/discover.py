@@ -4,8 +4,10 @@ import logging
 import os
 import signal
 import ssl
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +28,7 @@ from interlock.installation import Installation
 from interlock.inventory import Change, Entry, Inventory
 from interlock.patrol import Patrol
 from interlock.remote_inventory import RemoteInventory
+from interlock.settings import Settings
 
 app = typer.Typer(help="Discovery: find agents and MCP servers, and put them into the registry.")
 
@@ -63,7 +66,7 @@ def scan(
     """
     known = _configuration(config, preset, source)
     scanners = _scanners(known)
-    with changing(settings_of(context), create=not dry_run) as home:
+    with _home(settings_of(context), dry_run=dry_run) as home:
         inventory = _inventory(home, known)
         seen = sweep(scanners)
         entries = inventory.plan(seen)
@@ -101,6 +104,20 @@ def run(
         patrol.run(lambda seen, entries: _report(seen, entries, as_json=as_json))
     if not as_json:
         say("discovery has stopped")
+
+
+@contextmanager
+def _home(settings: Settings, *, dry_run: bool) -> Iterator[Installation]:
+    """The home to compare with; where there is none, a dry run has an empty one for itself."""
+    if not dry_run or settings.database.exists():
+        with changing(settings, create=True) as home:
+            yield home
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="interlock-") as folder,
+        changing(Settings.load(home=Path(folder) / "home", store=""), create=True) as home,
+    ):
+        yield home
 
 
 def _configuration(config: Path | None, preset: str, source: list[str] | None) -> Configuration:

@@ -59,7 +59,8 @@ class Processes:
                 seen.setdefault(found.place, found)
         yield from seen.values()
         if closed:
-            why = f"processes of others that may not be looked into (root may): {closed}"
+            who = " (root may)" if os.geteuid() else ""
+            why = f"processes of others that may not be looked into{who}: {closed}"
             yield Trouble(f"{SOURCE}:others/", why)
 
     def _judge(self, process: Process) -> Sighting | None:

@@ -26,12 +26,15 @@ def terminal(tmp_path: Path) -> Terminal:
 
 
 def test_a_dry_run_says_what_would_change_and_changes_nothing(terminal: Terminal) -> None:
-    """Then the scan does it, and the next one finds nothing new."""
-    terminal.does("init")
-    before = terminal.events()
-    said = terminal.does("discover", "scan", "--dry-run", "--source", "files").out
+    """Also as the first thing that is typed. Then the scan does it, the next finds nothing new."""
+    dry = ("discover", "scan", "--dry-run", "--source", "files")
+    said = terminal.does(*dry).out
     assert "github  new" in said
     assert "1 new, 0 changed, 0 unchanged, 0 stale (dry run" in said
+    assert not terminal.home.exists()
+    terminal.does("init")
+    before = terminal.events()
+    assert terminal.does(*dry).out == said
     assert terminal.events() == before
     (found,) = terminal.does("discover", "scan", "--source", "files", "--json").objects
     assert (found["change"], found["findings"][0]["id"]) == ("new", "plain_secret")
