@@ -5,12 +5,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field, StringConstraints
+from starlette.exceptions import HTTPException
 
 from interlock.api.access import Operator, Viewer
 from interlock.api.errors import responses
-from interlock.api.state import Api, api_of, found
+from interlock.api.state import Api, api_of
 from interlock.api.words import Because, Body, Name, Seconds, Text
 from interlock.delegation import LONGEST
+from interlock.errors import RegistryError
 from interlock.model import Declaration
 from interlock.registry.sessions import Session
 
@@ -70,9 +72,20 @@ def start_session(body: NewSession, _: Operator, api: State) -> StartedSession:
     return StartedSession(**record(session).model_dump(), token=token)
 
 
+@router.get("/{id}", responses=responses(404))
+def show_session(id: str, _: Viewer, api: State) -> SessionRecord:
+    """One session."""
+    return record(_known(api, id))
+
+
 @router.post("/{id}/end", responses=responses(404, 409))
 def end_session(id: str, body: Because, _: Operator, api: State) -> SessionRecord:
     """End a session: its token proves nothing any more, its connections are cut."""
-    known = {session.id: session for session in api.records.sessions.all()}
-    found(known.get(id), "such session")
-    return record(api.records.sessions.end(id, time.time(), body.reason))
+    return record(api.records.sessions.end(_known(api, id).id, time.time(), body.reason))
+
+
+def _known(api: Api, id_: str) -> Session:
+    try:
+        return api.records.sessions.get(id_)
+    except RegistryError as e:
+        raise HTTPException(404, str(e)) from None

@@ -60,6 +60,12 @@ def add_token(body: NewToken, _: Admin, api: State) -> MadeToken:
     return MadeToken(**api.records.tokens.get(body.name).record, token=text)
 
 
+@router.get("/{name}", responses=responses(404))
+def show_token(name: str, _: Admin, api: State) -> TokenRecord:
+    """One token."""
+    return TokenRecord.model_validate(_known(api, name).record)
+
+
 @router.post("/{name}/rotate", responses=responses(404))
 def rotate_token(name: str, body: Life, _: Admin, api: State) -> MadeToken:
     """Replace the text of a token; the old one ends at once."""

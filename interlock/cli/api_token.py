@@ -13,6 +13,7 @@ from interlock.registry.tokens import Token
 
 app = typer.Typer(help="Tokens: who may use the API, and how far.")
 
+COLUMNS = ("name", "role", "made", "ends")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The token's name.")]
 Ttl = Annotated[
     float | None,
@@ -54,7 +55,19 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         for token in tokens:
             say_json(token.record)
         return
-    say_table(("name", "role", "made", "ends"), map(_row, tokens))
+    say_table(COLUMNS, map(_row, tokens))
+
+
+@app.command()
+def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Show one token: its role and when it ends, never what it is proven by."""
+    with reading(settings_of(context)) as records:
+        token = records.tokens.get(name)
+    if as_json:
+        say_json(token.record)
+        return
+    for title, value in zip(COLUMNS, _row(token), strict=True):
+        say(f"{title:<16} {value}")
 
 
 @app.command()

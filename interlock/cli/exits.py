@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from broker import BrokerError
 from interlock.cli.nouns import Nouns
 from interlock.cli.printing import complain, escape_what_the_encoding_lacks
+from interlock.cli.synonyms import instead_of
 from interlock.errors import InterlockError
 
 NO = 1
@@ -52,6 +53,8 @@ class Commands(TyperGroup):
 
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
-    hint = f" (see {context.command_path} --help)" if context else ""
     message = error.format_message().replace("Value error, ", "")  # pydantic's own words
+    hint = f" (see {context.command_path} --help)" if context else ""
+    if context and (better := instead_of(context.command_path, message)):
+        hint = f" Use `{better}`."
     return " ".join(message.split()) + hint

@@ -24,6 +24,7 @@ def _text(words: str, metavar: str = "TEXT") -> Any:
     return typer.Option(metavar=metavar, parser=typed(parse_text), help=words)
 
 
+SessionId = Annotated[str, typer.Argument(metavar="ID", help="The session's id, ses_...")]
 AgentName = Annotated[str, typer.Option(metavar="NAME", help="The agent that will call.")]
 Goal = Annotated[str, _text("The goal that every call is for.", "GOAL")]
 Intent = Annotated[str, _text("What the run is for.")]
@@ -88,9 +89,24 @@ def list_(
 
 
 @app.command()
+def show(context: typer.Context, session_id: SessionId, as_json: Json = False) -> None:
+    """Show one session: what it pins, and until when; never its token."""
+    now = time.time()
+    with reading(settings_of(context)) as records:
+        session = records.sessions.get(session_id)
+    record = session.record | {"state": session.state(now)}
+    if as_json:
+        say_json(record)
+        return
+    times = {name for name in record if name.endswith("_at")}
+    for name, value in record.items():
+        say(f"{name:<16} {moment(value) if name in times and value else value or '-'}")
+
+
+@app.command()
 def end(
     context: typer.Context,
-    session_id: Annotated[str, typer.Argument(metavar="ID", help="The session's id, ses_...")],
+    session_id: SessionId,
     reason: Annotated[
         str, typer.Option(metavar="TEXT", parser=typed(parse_text), help="Why, for the ledger.")
     ] = "",

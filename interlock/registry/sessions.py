@@ -94,6 +94,13 @@ class Sessions:
 
         return self._database.write(work)
 
+    def get(self, id_: str) -> Session:
+        """Answer a session that is kept; raises RegistryError."""
+        rows = self._database.rows("select * from sessions where id = ?", id_)
+        if not rows:
+            raise RegistryError(f"there is no session {id_[:64]!r}")
+        return _session(rows[0])
+
     def all(self) -> list[Session]:
         """Every session that is kept, oldest first."""
         rows = self._database.rows("select * from sessions order by started_at, id")

@@ -44,6 +44,7 @@ ADMINS = {
     ("POST", "/identities"),
     ("DELETE", "/identities"),
     ("GET", "/tokens"),
+    ("GET", "/tokens/{name}"),
     ("POST", "/tokens"),
     ("POST", "/tokens/{name}/rotate"),
     ("DELETE", "/tokens/{name}"),
@@ -134,6 +135,7 @@ def test_a_token_ends_when_it_is_rotated_removed_or_over(service: Service) -> No
     """At the next request, without a restart."""
     old = service.keys["viewer"]
     service.keys["viewer"] = service.post("/tokens/viewer/rotate", {})["token"]
+    assert service.get("/tokens/viewer")["role"] == "viewer"
     assert service.ask("GET", "/agents", "", Authorization=f"Bearer {old}").status_code == 401
     assert service.ask("GET", "/agents", "viewer").status_code == 200
     service.ask("DELETE", "/tokens/viewer")

@@ -95,6 +95,8 @@ def test_a_session_speaks_for_its_agent_with_what_it_pins(service: Service) -> N
     assert service.post("/authorize", said, "session")["decision"] == "allow"
     ended = service.post(f"/sessions/{started['id']}/end", {"reason": "done"}, "operator")
     assert ended["state"] == "ended"
+    assert service.get(f"/sessions/{started['id']}", "viewer") == ended
+    assert service.ask("GET", "/sessions/ses_0").status_code == 404
     assert service.ask("POST", "/authorize", "session", CHAT).status_code == 401
 
 

@@ -16,6 +16,11 @@ def test_a_session_is_started_listed_and_ended(lived_in: Terminal) -> None:
         "sum up",
         "open",
     )
+    assert lived_in.does("session", "show", listed["id"], "--json").object == listed
+    shown = lived_in.does("session", "show", listed["id"]).out
+    assert re.search(r"^intent +sum up$", shown, re.MULTILINE)
+    assert "no session 'ses_0'" in lived_in.fails(2, "session", "show", "ses_0")
+    assert token not in shown
     assert not any(token.encode() in content for content in lived_in.snapshot().values())
     assert lived_in.does("session", "end", listed["id"], "--json").object["state"] == "ended"
     assert lived_in.does("session", "list", "--json").objects == []
@@ -39,6 +44,9 @@ def test_a_token_is_made_rotated_and_ended(terminal: Terminal) -> None:
     assert turned["token"] != made["token"]
     assert turned["expires_at"] > made["created_at"]
     assert "operator" in terminal.does("token", "list").out
+    shown = terminal.does("token", "show", "ops", "--json").object
+    assert shown == {name: value for name, value in turned.items() if name != "token"}
+    assert "operator" in terminal.does("token", "show", "ops").out
     stored = b"".join(terminal.snapshot().values())
     assert made["token"].encode() not in stored
     assert turned["token"].encode() not in stored
