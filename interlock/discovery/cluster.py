@@ -15,6 +15,7 @@ from interlock.discovery.words import clean
 
 PAGE = 500
 PATIENCE_S = 10.0
+TRIES = 5
 # A watch that hears nothing for so long asks anew; servers end theirs after 5 to 10 minutes.
 SILENCE_S = 330.0
 LONGEST_LINE = 8_000_000
@@ -119,15 +120,17 @@ class Cluster:
                 stop.wait(1)
 
     def _list(self, client: Any, held: Collection) -> None:
-        """Read all objects, page by page; from the start when the pages have expired."""
-        while True:
-            try:
+        """Read all objects, page by page; from the start when the pages have expired.
+
+        Raises ScanError, also for an API whose pages always do.
+        """
+        for _ in range(TRIES):
+            with contextlib.suppress(Expired):
                 objects, version = self._pages(client, held.path)
-            except Expired:
-                continue
-            with self._lock:
-                held.objects, held.version = objects, version
-            return
+                with self._lock:
+                    held.objects, held.version = objects, version
+                return
+        raise ScanError(f"kubernetes: {held.path}: its pages expire before they are read")
 
     def _pages(self, client: Any, path: str) -> tuple[dict[str, Object], str]:
         found: dict[str, Object] = {}

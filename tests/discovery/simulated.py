@@ -1,5 +1,6 @@
 """Servers that behave like an engine and a cluster, with as many objects as a test wants."""
 
+import copy
 import json
 import socket
 import threading
@@ -114,8 +115,15 @@ def container(number: int, **more: Any) -> dict[str, Any]:
     } | more
 
 
+RECORDED = Path(__file__).with_name("recorded")
+
+
 class SimulatedCluster(Serving):
-    """Kubernetes' list and watch: pages, chunks, resource versions, bookmarks, 410 Gone, 403."""
+    """Kubernetes' list and watch: pages, chunks, resource versions, bookmarks, 410 Gone, 403.
+
+    What it holds and what it says was recorded of kube-apiserver 1.20 with etcd behind it; the
+    status of pods is what a node would have reported.
+    """
 
     def __init__(self) -> None:
         self.version = 100
@@ -127,6 +135,9 @@ class SimulatedCluster(Serving):
         }
         self.history: list[tuple[int, str, dict[str, Any]]] = []
         self.forbidden: set[str] = set()
+        # So many lists expire after their first page.
+        self.expiring = 0
+        self.said = json.loads((RECORDED / "answers.json").read_text())
         self.asked: list[str] = []
         self.stopped = False
         self._news = threading.Condition()
@@ -200,13 +211,17 @@ class SimulatedCluster(Serving):
         kind = url.path.rpartition("/")[2]
         self.asked.append(f"{'watch' if 'watch' in query else 'list'} {kind}")
         if kind in self.forbidden:
-            handler.whole({"kind": "Status", "code": 403, "message": "forbidden"}, 403)
+            handler.whole(self.said["forbidden"], 403)
         elif "watch" in query:
             self._watch(handler, kind, int(query["resourceVersion"]))
         else:
             self._list(handler, kind, query)
 
     def _list(self, handler: Answers, kind: str, query: dict[str, str]) -> None:
+        if "continue" in query and self.expiring:
+            self.expiring -= 1
+            handler.whole(self.said["pages_expired"], 410)
+            return
         objects = list(self.objects[kind].values())
         start, limit = int(query.get("continue", "0")), int(query.get("limit", "500"))
         meta = {"resourceVersion": str(self.version)}
@@ -217,8 +232,7 @@ class SimulatedCluster(Serving):
     def _watch(self, handler: Answers, kind: str, version: int) -> None:
         handler.begin()
         if version < self.oldest:
-            gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
-            self._send(handler, {"type": "ERROR", "object": gone})
+            self._send(handler, self.said["too_old"])
         else:
             self._follow(handler, kind, version)
         handler.chunk(b"")
@@ -235,8 +249,9 @@ class SimulatedCluster(Serving):
                 version = number
                 if of == kind:
                     self._send(handler, event)
-            mark = {"kind": kind, "metadata": {"resourceVersion": str(version)}}
-            self._send(handler, {"type": "BOOKMARK", "object": mark})
+            mark = copy.deepcopy(self.said["bookmark"])
+            mark["object"]["metadata"]["resourceVersion"] = str(version)
+            self._send(handler, mark)
 
     def _send(self, handler: Answers, event: dict[str, Any]) -> None:
         """An event in two chunks, because the real one cuts wherever it likes."""

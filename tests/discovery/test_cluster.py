@@ -12,9 +12,8 @@ import pytest
 from interlock.discovery.cluster import Cluster
 from interlock.discovery.depth import PRESETS
 from interlock.discovery.sighting import ScanError, Sighting, Trouble
-from tests.discovery.simulated import SimulatedCluster
+from tests.discovery.simulated import RECORDED, SimulatedCluster
 
-RECORDED = Path(__file__).with_name("recorded") / "deployment.json"
 STANDARD = PRESETS["enterprise-standard"]
 
 
@@ -22,7 +21,7 @@ STANDARD = PRESETS["enterprise-standard"]
 def cluster() -> Iterator[SimulatedCluster]:
     """An API server with what was recorded of a real cluster."""
     with SimulatedCluster() as simulated:
-        for kind, objects in json.loads(RECORDED.read_text()).items():
+        for kind, objects in json.loads((RECORDED / "deployment.json").read_text()).items():
             for one in objects:
                 simulated.put(kind, one)
         yield simulated
@@ -123,6 +122,18 @@ def test_many_pods_are_read_in_pages(cluster: SimulatedCluster, scanner: Cluster
         cluster.put("pods", a_pod(f"agent-{number}"))
     assert len(seen(scanner)) == 1_102
     assert cluster.asked.count("list pods") == 3
+
+
+def test_pages_that_expire_are_read_anew(cluster: SimulatedCluster, scanner: Cluster) -> None:
+    """410 between two pages, a few times; an API that never gets to the end is named."""
+    for number in range(600):
+        cluster.put("pods", a_pod(f"agent-{number}"))
+    cluster.expiring = 2
+    assert len(seen(scanner)) == 602
+    cluster.expiring = 1_000
+    with pytest.raises(ScanError, match="/api/v1/pods: its pages expire before they are read"):
+        seen(scanner)
+    assert cluster.expiring > 900
 
 
 def test_a_watch_hears_of_pods_that_come_and_go(
