@@ -201,7 +201,7 @@ def describe_agent(name: str, body: Description, who: Registrar, api: State) -> 
     """Take up what is new of an agent, which is a heartbeat too; who it is and its trust stay."""
     agent = known(api, name)
     registry = api.records.registry
-    if who.role is Role.SCANNER and name not in registry.told_by(who.actor):
+    if who.role is Role.SCANNER and not registry.told_by(who.actor, [name]):
         raise HTTPException(403, f"agent {name!r} was registered by another")
     source = registry.seen(name).profile.source or who.actor
     registry.describe(name, body.profile(source), time.time())
@@ -242,9 +242,8 @@ def hear_of_agents(body: Heartbeat, who: Living, api: State) -> Heard:
         names = [who.name]
     else:
         registry = api.records.registry
-        registered = {agent.name for agent in registry.all()}
+        names = [name for name in body.names if registry.has(name)]
         if who.role is Role.SCANNER:
-            registered &= registry.told_by(who.actor)
-        names = [name for name in body.names if name in registered]
+            names = sorted(registry.told_by(who.actor, names))
     api.beat("agent", names)
     return Heard(count=len(names))

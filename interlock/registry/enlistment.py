@@ -1,9 +1,9 @@
 """Agents that were found enter the registry: without a key, and vouched for by nobody."""
 
-import json
 import sqlite3
 
 from interlock.model import Agent, Trust
+from interlock.registry.agents import insert_agent
 from interlock.registry.profile import Profile, write_profile
 
 
@@ -13,14 +13,9 @@ def enlist(connection: sqlite3.Connection, agent: Agent, profile: Profile, now: 
     What is known of it is written in any case; who it is, and how far it is trusted, stays as it
     was. Its first key is made by `Registry.rotate_key`. `now` is in epoch seconds.
     """
-    added = connection.execute(
-        "insert or ignore into agents "
-        "(name, owner, groups, trust, intent, intent_category, goal, created_at) "
-        "values (?, ?, ?, ?, '', '', '', ?)",
-        [agent.name, agent.owner, json.dumps(list(agent.groups)), agent.trust, now],
-    )
+    added = insert_agent(connection, agent, now)
     write_profile(connection, "agent", agent.name, profile, now)
-    return added.rowcount == 1
+    return added
 
 
 def unjudged(connection: sqlite3.Connection, source: str) -> int:

@@ -4,6 +4,9 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from interlock.registry.profile import touch
+from interlock.store import Audit
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -41,7 +44,21 @@ def insert_lease(connection: sqlite3.Connection, agent: str, seconds: float, now
     connection.execute("insert into leases values (?, ?, ?)", [agent, seconds, now])
 
 
-def lapsed_among(
+def hear(connection: sqlite3.Connection, audit: Audit, beats: Mapping[str, float]) -> None:
+    """Begin the leases of these agents anew, who were heard of at these times.
+
+    Works in the caller's transaction. That one comes back after it had lapsed is recorded.
+    """
+    for name, lease in _lapsed_among(connection, beats):
+        audit(connection, "agent.back", {"agent": name, "lapsed_at": lease.ends_at})
+    connection.executemany(
+        "update leases set renewed_at = max(renewed_at, ?) where agent = ?",
+        ((now, agent) for agent, now in beats.items()),
+    )
+    touch(connection, "agent", beats)
+
+
+def _lapsed_among(
     connection: sqlite3.Connection, beats: Mapping[str, float]
 ) -> Iterator[tuple[str, Lease]]:
     """The agents whose lease was over at the time that they were heard of again."""
@@ -50,11 +67,3 @@ def lapsed_among(
         lease = Lease(row["seconds"], row["renewed_at"])
         if lease.over(beats.get(row["agent"], 0.0)):
             yield row["agent"], lease
-
-
-def renew(connection: sqlite3.Connection, beats: Mapping[str, float]) -> None:
-    """Begin the leases of these agents anew, in the caller's transaction."""
-    connection.executemany(
-        "update leases set renewed_at = max(renewed_at, ?) where agent = ?",
-        ((now, agent) for agent, now in beats.items()),
-    )

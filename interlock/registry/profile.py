@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -49,6 +49,11 @@ class Profile:
         """The fields in which another one differs, whoever wrote it."""
         mine, theirs = self.record, other.record
         return [name for name in mine if name != "source" and mine[name] != theirs[name]]
+
+    def told(self, fields: Iterable[str]) -> dict[str, str]:
+        """What it says in these fields, as the ledger tells it: no lists, which may be long."""
+        record = self.record
+        return {field: record[field] for field in fields if isinstance(record[field], str)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +133,14 @@ def read_profiles(connection: sqlite3.Connection, kind: str) -> dict[str, Seen]:
     return {row["name"]: _seen(row) for row in rows}
 
 
-def names_told_by(connection: sqlite3.Connection, kind: str, source: str) -> set[str]:
-    """The holders whose profile comes from a source."""
+def names_told_by(
+    connection: sqlite3.Connection, kind: str, source: str, among: Iterable[str]
+) -> set[str]:
+    """Those of these holders whose profile comes from a source."""
     rows = connection.execute(
-        "select name from profiles where kind = ? and json_extract(body, '$.source') = ?",
-        [kind, source],
+        "select name from profiles where kind = ? and name in (select value from json_each(?)) "
+        "and json_extract(body, '$.source') = ?",
+        [kind, json.dumps(list(among)), source],
     )
     return {row["name"] for row in rows}
 

@@ -1,53 +1,29 @@
 """The agents: register, prove, vouch for, cut off."""
 
-import json
-import re
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import replace
 from typing import Any
 
-from interlock.errors import IdentityError, RegistryError
-from interlock.model import UNIDENTIFIED, Agent, Binding, Trust
-from interlock.registry.keys import digest, new_key, well_formed
-from interlock.registry.leases import Lease, insert_lease, lapsed_among, lease_of, renew
-from interlock.registry.profile import (
-    Profile,
-    Seen,
-    forget,
-    names_told_by,
-    read_profile,
-    touch,
-    write_profile,
+from interlock.errors import RegistryError
+from interlock.model import Agent, Binding, Trust
+from interlock.registry.agents import (
+    KIND,
+    find_trust,
+    insert_agent,
+    insert_key,
+    remove_agent,
+    require_name,
+    require_trust,
+    revoke_keys,
 )
-from interlock.registry.sessions import Session, end_all, forget_sessions, open_sessions
+from interlock.registry.keys import new_key
+from interlock.registry.known import read_known
+from interlock.registry.leases import Lease, hear, insert_lease, lease_of
+from interlock.registry.profile import Profile, Seen, names_told_by, read_profile, write_profile
 from interlock.registry.trust import FORGETTABLE, TRANSITIONS, require_move
 from interlock.store import Audit, Database, Snapshot
-from interlock.store.bindings import release
-from interlock.store.minted import forget_agent
-
-KIND = "agent"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    agent: str
-    expires_at: float | None
-    revoked_at: float | None
-
-    def holds(self, now: float) -> bool:
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    agents: Mapping[str, Agent]
-    keys: Mapping[bytes, _Key]
-    sessions: Mapping[bytes, Session]
-    leased: frozenset[str]
 
 
 class Registry:
@@ -56,27 +32,16 @@ class Registry:
     def __init__(self, database: Database, audit: Audit) -> None:
         self._database = database
         self._audit = audit
-        self._known = Snapshot(database, _load)
+        self._known = Snapshot(database, read_known)
 
     def prove(self, key: str, now: float, name: str | None = None) -> Agent:
         """Answer the agent whose key this is, and whose name it is too when one is given.
 
         The token of a session is such a key; the agent then has what the session pins. Raises
-        IdentityError with the same words whatever is wrong, so that a guesser learns nothing.
-        Keys are looked up by digest: the time it takes tells nothing about them.
+        IdentityError with the same words whatever is wrong.
         """
-        known = self._known.value
-        session = known.sessions.get(digest(key))
-        found = session or known.keys.get(digest(key))
-        proven = found is not None and found.holds(now) and well_formed(key)
-        if found is None or not proven or name not in (None, found.agent):
-            meant = found.agent if found else name if name in known.agents else None
-            raise IdentityError(
-                "the agent name or key is not valid, or the key has expired",
-                _flaw(found, now) if found else "unknown key",
-                meant or "",
-            )
-        agent = self._at(known.agents[found.agent], now)
+        agent, session = self._known.value.prove(key, now, name)
+        agent = self._at(agent, now)
         return replace(agent, session=session.id, pinned=session.pinned) if session else agent
 
     def get(self, name: str, now: float | None = None) -> Agent:
@@ -84,10 +49,7 @@ class Registry:
 
         Without `now` it is as it was registered, and its lease is not looked at.
         """
-        try:
-            agent = self._known.value.agents[name]
-        except KeyError:
-            raise RegistryError(f"there is no agent named {name!r}") from None
+        agent = self._known.value.agent(name)
         return agent if now is None else self._at(agent, now)
 
     def has(self, name: str) -> bool:
@@ -107,9 +69,7 @@ class Registry:
     def lapsed_since(self, since: float, now: float) -> bool:
         """Say whether any lease, key or session ended in between by the time that it had."""
         known = self._known.value
-        keys = (key.expires_at for key in known.keys.values())
-        sessions = (session.expires_at for session in known.sessions.values())
-        if any(end is not None and since <= end <= now for end in chain(keys, sessions)):
+        if known.ends_between(since, now):
             return True
         sql = "select 1 from leases where renewed_at + seconds between ? and ? limit 1"
         return bool(known.leased) and self._database.one(sql, since, now) is not None
@@ -121,11 +81,11 @@ class Registry:
         """
 
         def work(connection: sqlite3.Connection) -> Lease:
-            self._trust_of(connection, name)
+            require_trust(connection, name)
             lease = lease_of(connection, name)
             if lease is None:
                 raise RegistryError(f"agent {name!r} has no lease and never lapses")
-            self._hear(connection, {name: now})
+            hear(connection, self._audit, {name: now})
             return Lease(lease.seconds, now)
 
         return self._database.write(work)
@@ -135,7 +95,7 @@ class Registry:
 
         A name that is not registered, or has no lease, is passed over.
         """
-        self._database.write(lambda connection: self._hear(connection, beats))
+        self._database.write(lambda connection: hear(connection, self._audit, beats))
 
     def sweep(self, now: float, keep_s: float) -> list[str]:
         """Forget the agents whose lease ended so long ago; those that were judged stay."""
@@ -150,17 +110,11 @@ class Registry:
 
     def drop(self, connection: sqlite3.Connection, names: Iterable[str]) -> list[str]:
         """Forget those of these agents that nobody judged, in the caller's transaction."""
-        trusts = {name: _find_trust(connection, name) for name in names}
+        trusts = {name: find_trust(connection, name) for name in names}
         gone = [name for name, trust in trusts.items() if trust in FORGETTABLE]
         for name in gone:
-            self._remove(connection, name)
+            remove_agent(connection, self._audit, name)
         return gone
-
-    def _hear(self, connection: sqlite3.Connection, beats: Mapping[str, float]) -> None:
-        for name, lease in lapsed_among(connection, beats):
-            self._audit(connection, "agent.back", {"agent": name, "lapsed_at": lease.ends_at})
-        renew(connection, beats)
-        touch(connection, KIND, beats)
 
     def _at(self, agent: Agent, now: float) -> Agent:
         """The agent with what its lease says; only those that have one cost a look."""
@@ -175,17 +129,15 @@ class Registry:
 
     def key_expires_at(self, name: str) -> float | None:
         """When the agent's current key ends, in epoch seconds; None for one that never does."""
-        keys = self._known.value.keys.values()
-        current = (key for key in keys if key.agent == name and key.revoked_at is None)
-        return next((key.expires_at for key in current), None)
+        return self._known.value.key_expires_at(name)
 
     def seen(self, name: str) -> Seen:
         """What is known of an agent beside who it is; little when nobody described it."""
         return self._database.read(lambda connection: read_profile(connection, KIND, name))
 
-    def told_by(self, source: str) -> set[str]:
-        """The names of the agents that were last described by a source; raises StoreError."""
-        return self._database.read(lambda connection: names_told_by(connection, KIND, source))
+    def told_by(self, source: str, among: Iterable[str]) -> set[str]:
+        """Those of these agents that were last described by a source; raises StoreError."""
+        return self._database.read(lambda c: names_told_by(c, KIND, source, among))
 
     def describe(self, name: str, profile: Profile, now: float) -> list[str]:
         """Replace what is known of an agent, and name the fields that changed.
@@ -194,12 +146,12 @@ class Registry:
         """
 
         def work(connection: sqlite3.Connection) -> list[str]:
-            self._trust_of(connection, name)
+            require_trust(connection, name)
             known = read_profile(connection, KIND, name).profile
             changed = known.changes(profile)
             write_profile(connection, KIND, name, profile, now)
             if changed:
-                change = {"before": _said(known, changed), "after": _said(profile, changed)}
+                change = {"before": known.told(changed), "after": profile.told(changed)}
                 details = {"agent": name, "source": profile.source, "changed": changed}
                 self._audit(connection, "agent.change", details | change)
             return changed
@@ -223,22 +175,9 @@ class Registry:
         key = new_key()
 
         def work(connection: sqlite3.Connection) -> None:
-            added = connection.execute(
-                "insert or ignore into agents values (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    agent.name,
-                    agent.owner,
-                    json.dumps(list(agent.groups)),
-                    agent.trust,
-                    agent.intent,
-                    agent.intent_category,
-                    agent.goal,
-                    time.time(),
-                ],
-            )
-            if added.rowcount != 1:
+            if not insert_agent(connection, agent, time.time()):
                 raise RegistryError(f"agent {agent.name!r} is registered already")
-            _insert_key(connection, agent.name, key, ttl)
+            insert_key(connection, agent.name, key, ttl)
             after: dict[str, Any] = {
                 "owner": agent.owner,
                 "groups": list(agent.groups),
@@ -262,7 +201,7 @@ class Registry:
         """
 
         def work(connection: sqlite3.Connection) -> None:
-            before = self._trust_of(connection, name)
+            before = require_trust(connection, name)
             require_move(f"agent {name!r}", before, trust)
             connection.execute("update agents set trust = ? where name = ?", [trust, name])
             details = {"agent": name, "before": before, "after": trust, "reason": reason}
@@ -277,7 +216,7 @@ class Registry:
 
         Raises nothing: what else stands in that transaction is too important to be undone.
         """
-        before = _find_trust(connection, name)
+        before = find_trust(connection, name)
         if before is None or Trust.QUARANTINED not in TRANSITIONS[before]:
             return False
         connection.execute("update agents set trust = ? where name = ?", [Trust.QUARANTINED, name])
@@ -290,14 +229,10 @@ class Registry:
         key = new_key()
 
         def work(connection: sqlite3.Connection) -> None:
-            self._trust_of(connection, name)
-            ended = connection.execute(
-                "update agent_keys set revoked_at = ? where agent = ? and revoked_at is null",
-                [time.time(), name],
-            )
-            end_all(connection, name, time.time())
-            _insert_key(connection, name, key, ttl)
-            change = {"before": {"keys": ended.rowcount}, "after": {"keys": 1, "ttl_s": ttl}}
+            require_trust(connection, name)
+            ended = revoke_keys(connection, name)
+            insert_key(connection, name, key, ttl)
+            change = {"before": {"keys": ended}, "after": {"keys": 1, "ttl_s": ttl}}
             self._audit(connection, "agent.rotate", {"agent": name} | change)
 
         self._database.write(work)
@@ -309,81 +244,4 @@ class Registry:
         Its name leaves every binding too. Answers the bindings that ended with it, because they
         meant nobody else.
         """
-        return self._database.write(lambda connection: self._remove(connection, name))
-
-    def _remove(self, connection: sqlite3.Connection, name: str) -> list[Binding]:
-        before = self._trust_of(connection, name)
-        forget_sessions(connection, name)
-        forget(connection, KIND, name)
-        connection.execute("delete from leases where agent = ?", [name])
-        connection.execute("delete from agent_keys where agent = ?", [name])
-        connection.execute("delete from agents where name = ?", [name])
-        ended = release(connection, name)
-        forget_agent(connection, name)
-        unbound = {"unbound": list(map(str, ended))} if ended else {}
-        details = {"agent": name, "before": {"trust": before}} | unbound
-        self._audit(connection, "agent.rm", details)
-        return ended
-
-    def _trust_of(self, connection: sqlite3.Connection, name: str) -> Trust:
-        trust = _find_trust(connection, name)
-        if trust is None:
-            raise RegistryError(f"there is no agent named {name!r}")
-        return trust
-
-
-def _find_trust(connection: sqlite3.Connection, name: str) -> Trust | None:
-    row = connection.execute("select trust from agents where name = ?", [name]).fetchone()
-    return Trust(row["trust"]) if row else None
-
-
-def require_name(name: str) -> None:
-    """Raise RegistryError for what no agent can be called."""
-    if not _NAME.fullmatch(name) or name == UNIDENTIFIED.name:
-        raise RegistryError(
-            f"agent name {name[:64]!r}: use letters, digits, '.', '_' and '-', "
-            f"128 at most, and not {UNIDENTIFIED.name!r}"
-        )
-
-
-def _flaw(key: _Key | Session, now: float) -> str:
-    """Why a key that is known proves nothing, in words for the ledger."""
-    if key.holds(now):
-        return "key of another agent"
-    return "expired key" if key.expires_at is not None and now >= key.expires_at else "revoked key"
-
-
-def _said(profile: Profile, fields: Iterable[str]) -> dict[str, str]:
-    """What a profile says in these fields, as the ledger tells it: no lists, which may be long."""
-    record = profile.record
-    return {field: record[field] for field in fields if isinstance(record[field], str)}
-
-
-def _insert_key(connection: sqlite3.Connection, agent: str, key: str, ttl: float | None) -> None:
-    now = time.time()
-    expires_at = None if ttl is None else now + ttl
-    connection.execute(
-        "insert into agent_keys values (?, ?, ?, ?, null)", [digest(key), agent, now, expires_at]
-    )
-
-
-def _load(database: Database) -> _Known:
-    agents = {row["name"]: _agent(row) for row in database.rows("select * from agents")}
-    keys = {
-        bytes(row["digest"]): _Key(row["agent"], row["expires_at"], row["revoked_at"])
-        for row in database.rows("select * from agent_keys")
-    }
-    leased = frozenset(row["agent"] for row in database.rows("select agent from leases"))
-    return _Known(agents, keys, open_sessions(database), leased)
-
-
-def _agent(row: sqlite3.Row) -> Agent:
-    return Agent(
-        name=row["name"],
-        owner=row["owner"],
-        groups=tuple(json.loads(row["groups"])),
-        trust=Trust(row["trust"]),
-        intent=row["intent"],
-        intent_category=row["intent_category"],
-        goal=row["goal"],
-    )
+        return self._database.write(lambda connection: remove_agent(connection, self._audit, name))

@@ -57,6 +57,26 @@ def test_what_was_registered_is_known_in_every_process(installation: Installatio
     assert (record["first_seen"], record["lapses_at"]) == (NOW, NOW + 90)
 
 
+def test_no_server_is_called_like_the_id_of_another(installation: Installation) -> None:
+    """Else who trusts the one that was meant would trust the other."""
+    meant, _ = installation.servers.register(FILES, PROFILE, NOW)
+    other = Server(meant.id, "https://evil.example.com/mcp")
+    with pytest.raises(RegistryError, match="not srv_"):
+        installation.servers.register(other, PROFILE, NOW)
+
+
+def test_what_a_person_said_of_a_server_outlives_the_next_scan(installation: Installation) -> None:
+    """Owner and groups stay, the scan is no refusal, and what it saw is taken up."""
+    servers = installation.servers
+    servers.register(FILES, PROFILE, NOW, scanner="s1")
+    said = replace(FILES, owner="ada", groups=("finance",))
+    servers.register(said, PROFILE, NOW, vouched=True)
+    servers.set_trust("files", Trust.TRUSTED)
+    found, changed = servers.register(FILES, replace(PROFILE, version="2"), NOW, scanner="s1")
+    assert changed == ["version"]
+    assert (found.server.owner, found.server.groups) == ("ada", ("finance",))
+
+
 def test_registering_again_takes_up_what_is_new_and_leaves_trust(
     installation: Installation,
 ) -> None:
