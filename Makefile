@@ -45,14 +45,15 @@ check: $(READY) ## lint, format, types, architecture and documentation
 faults: $(READY) ## kill, fill, lock and break the ledger for minutes, more often than the tests do
 	@INTERLOCK_FAULT_ROUNDS=25 INTERLOCK_FAULT_SECONDS=30 $(IN_ENV) pytest tests/faults $(ARGS)
 
-soak: $(READY) ## memory over 50,000 calls and 10,000 connections, and an agent beside a greedy one
+soak: $(READY) ## memory over many calls, an agent beside a greedy one (ARGS="--minutes 30": and over time)
 	@$(IN_ENV) python -m benchmarks.soak $(ARGS)
 
-bench: $(READY) ## what a decision, a token and a governed call cost, as ratios within one run
-	@$(IN_ENV) python benchmarks/decision.py $(ARGS)
-	@$(IN_ENV) python benchmarks/capability.py
-	@$(IN_ENV) python -m benchmarks.throughput $(ARGS)
-	@$(IN_ENV) python -m benchmarks.ledger --rows 100000
+OUT ?= .bench
+bench: $(READY) ## what a governed call costs, as ratios within one run: tables, JSON and charts in OUT (.bench)
+	@missed=0; for each in decision capability throughput "ledger --rows 100000" growth peers; do \
+		set -- $$each; name=$$1; shift; \
+		$(IN_ENV) python -m benchmarks.$$name "$$@" --out "$(OUT)/$$name.json" || missed=1; \
+	done; $(IN_ENV) python -m benchmarks.page "$(OUT)" && exit $$missed
 
 run: $(READY) ## start the front door, state in ~/.interlock (ARGS="--set interlock_mode=enforce")
 	@$(IN_ENV) mitmdump -s addons/governance.py $(ARGS)

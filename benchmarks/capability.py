@@ -6,17 +6,14 @@ Ratios within one run, as in decision.py.
 import argparse
 import hashlib
 import itertools
-import json
-import statistics
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
-from decision import Aim, Variant, measure, ratio, show
 from nacl.signing import SigningKey
 
+from benchmarks.decision import Aim, Variant, report
 from broker import Broker, Grant, Keyring, Secret, Wire
 
 AIMS = [Aim("issue and redeem / sign and verify", "issue and redeem", "sign and verify", 1.6)]
@@ -69,14 +66,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=100, help="how often both take turns")
     parser.add_argument("--out", type=Path, help="write the figures as JSON to this file")
     chosen = parser.parse_args()
-    measured = measure(variants(), chosen.rounds)
-    micros = {name: statistics.median(one[name] for one in measured) for name in measured[0]}
-    ratios = {aim: ratio(measured, aim) for aim in AIMS}
-    show(micros, ratios)
-    if chosen.out:
-        aims = [asdict(aim) | {"ratio": value} for aim, value in ratios.items()]
-        chosen.out.write_text(json.dumps({"micros": micros, "aims": aims}, indent=2) + "\n")
-    return 0 if all(ratios[aim] <= aim.most for aim in AIMS) else 1
+    return report("One token", variants(), chosen.rounds, AIMS, chosen.out)
 
 
 if __name__ == "__main__":

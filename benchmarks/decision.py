@@ -6,21 +6,21 @@ Absolute times depend on the machine and on who else uses it; the ratios hold.
 import argparse
 import itertools
 import json
-import platform
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cedarpy
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.machine import about
+from benchmarks.report import Goal as Reached
+from benchmarks.report import Grid, finish
 from interlock.apdp import (
     DecisionPoint,
     Policies,
@@ -47,6 +47,8 @@ from interlock.store.goals import Goal
 
 MANY = 10_000
 APPLICABLE = 10
+# More than any call that is made here asks for.
+MUCH = 1_000_000_000
 NOON = 1_700_000_000.0
 SECRET = "openai-api-key"  # noqa: S105 - the name of one
 AGENT = Agent("research-agent", "ann", groups=("research",), trust=Trust.TRUSTED)
@@ -55,6 +57,7 @@ CALL = Call("openai", "chat", Entity("Model", "gpt-4o"), REQUEST, b"", model="gp
 SAID = Declaration("report the sales figures of March", "DataAnalysis", "sales-report")
 STANDING = Standing(Goal("sales-report", max_actions=100, expires_at=NOON + 3600))
 
+_numbers = itertools.count()
 type Variant = Callable[[], object]
 
 
@@ -91,14 +94,21 @@ def texts(number: int) -> Iterator[str]:
     for n in range(APPLICABLE // 2):
         yield (
             f'@id("call-{n}") permit(principal in Group::"research", action == Action::"chat", '
-            f'resource is Model) when {{ context.trust == "trusted" && context.hour > {n * 6} }};'
+            f'resource is Model) when {{ context.trust == "trusted" && '
+            f"context.max_tokens < {n * MUCH} }};"
         )
         yield (
             f'@id("key-{n}") permit(principal == Agent::"{AGENT.name}", '
             f'action == Action::"access_secret", resource == Secret::"{SECRET}") '
-            f'when {{ context.intent_category == "DataAnalysis" && context.hour > {n * 6} }};'
+            f'when {{ context.intent_category == "DataAnalysis" && '
+            f"context.max_tokens < {n * MUCH} }};"
         )
-    for n in range(number - APPLICABLE):
+    yield from others(number - APPLICABLE)
+
+
+def others(number: int) -> Iterator[str]:
+    """So many policies about other agents."""
+    for n in range(number):
         yield (
             f'@id("other-{n}") permit(principal == Agent::"agent-{n}", action in '
             f'Action::"execute", resource == Model::"m-{n % 50}") when {{ context.hour > 8 }};'
@@ -114,10 +124,15 @@ def load(folder: Path, number: int) -> Policies:
     return load_policies(folder)
 
 
-def decide(point: DecisionPoint) -> Decision:
-    """Decide on the call and on its secret, all stages."""
+def decide(point: DecisionPoint, call: Call | None = None) -> Decision:
+    """Decide on a call and on its secret, all stages.
+
+    Without `call` on one that differs, in what policies look at, from all before: an answer that
+    is known is not asked for again.
+    """
+    call = call or replace(CALL, max_tokens=next(_numbers))
     return point.decide(
-        "d", AGENT, CALL, SAID, secret=SECRET, mode=Mode.ENFORCE, now=NOON, standing=STANDING
+        "d", AGENT, call, SAID, secret=SECRET, mode=Mode.ENFORCE, now=NOON, standing=STANDING
     )
 
 
@@ -177,6 +192,7 @@ def variants(folder: Path) -> dict[str, Variant]:
         "bare engine": bare(few),
         "all 10": partial(decide, unselected(few)),
         "selected 10": selected(few),
+        "selected 10, asked before": partial(decide, point_of(few), CALL),
         "selected 10,000": selected(many),
         "all 10,000": partial(decide, unselected(many)),
         "look-up, known shape": partial(many.select, *shape()),
@@ -203,6 +219,28 @@ def ratio(measured: list[dict[str, float]], aim: Aim) -> float:
     return statistics.median(one[aim.variant] / one[aim.than] for one in measured)
 
 
+def goals(measured: list[dict[str, float]], aims: Sequence[Aim]) -> list[Reached]:
+    """What was aimed at, and what came out."""
+    return [Reached(aim.name, ratio(measured, aim), aim.most) for aim in aims]
+
+
+def grids(found: dict[str, Any]) -> list[Grid]:
+    """The tables of a report."""
+    rows = [(name, f"{value:,.1f}") for name, value in found["micros"].items()]
+    return [Grid(found["title"], ("variant", "median us"), rows)]
+
+
+def report(
+    title: str, run: dict[str, Variant], rounds: int, aims: Sequence[Aim], out: Path | None
+) -> int:
+    """Measure, print, write JSON; 0 when every aim is met, else 1."""
+    began = about()
+    measured = measure(run, rounds)
+    micros = {name: statistics.median(one[name] for one in measured) for name in measured[0]}
+    found = {"machine": began, "title": title, "micros": micros}
+    return finish(grids(found), found, goals(measured, aims), out)
+
+
 def main() -> int:
     """Measure, print, and write JSON; 0 when every aim is met, else 1."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -210,34 +248,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="write the figures as JSON to this file")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measured = measure(variants(Path(folder)), chosen.rounds)
-    micros = {name: statistics.median(one[name] for one in measured) for name in measured[0]}
-    ratios = {aim: ratio(measured, aim) for aim in AIMS}
-    show(micros, ratios)
-    if chosen.out:
-        chosen.out.write_text(json.dumps(_report(micros, ratios), indent=2) + "\n")
-    return 0 if all(ratios[aim] <= aim.most for aim in AIMS) else 1
-
-
-def _report(micros: dict[str, float], ratios: dict[Aim, float]) -> dict[str, object]:
-    return {
-        "python": platform.python_version(),
-        "cedarpy": version("cedarpy"),
-        "micros": micros,
-        "aims": [asdict(aim) | {"ratio": value} for aim, value in ratios.items()],
-    }
-
-
-def show(micros: dict[str, float], ratios: dict[Aim, float]) -> None:
-    """Print the times, and whether the aims are met."""
-    times = Table("variant", "median us")
-    for name, value in micros.items():
-        times.add_row(name, f"{value:,.1f}")
-    aims = Table("aim", "at most", "measured", "")
-    for aim, value in ratios.items():
-        met = "met" if value <= aim.most else "missed"
-        aims.add_row(aim.name, f"{aim.most:.3g}", f"{value:.3g}", met)
-    Console().print(times, aims)
+        run = variants(Path(folder))
+        return report("One decision", run, chosen.rounds, AIMS, chosen.out)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ import argparse
 import asyncio
 import contextlib
 import itertools
-import json
-import os
 import statistics
 import subprocess
 import sys
@@ -20,17 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import about, cpu_of
+from benchmarks.report import Goal, Grid, finish
 from interlock.demo.front_door import free_ports
 from interlock.ledger import Event, Ledger, Question, Span
 from interlock.ledger.chain import GENESIS, canonical, row_hash
 from interlock.ledger.ledger import new_id
+from interlock.model import Mode
 from interlock.store import Database
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from interlock.model import Mode  # noqa: E402
-from tests.door.world import CHAT, World  # noqa: E402
+from tests.door.world import CHAT, World
 
 SECONDS = 5.0
 FEW = 1_000
@@ -115,7 +111,7 @@ def stock() -> Iterator[tuple[int, int]]:
     upstream, proxy = free_ports(2)
     command = [str(Path(sys.executable).parent / "mitmdump"), "-q"]
     command += ["--mode", f"reverse:http://127.0.0.1:{upstream}@127.0.0.1:{proxy}"]
-    server = [sys.executable, __file__, "--upstream", str(upstream)]
+    server = [sys.executable, "-m", "benchmarks.ledger", "--upstream", str(upstream)]
     with (
         subprocess.Popen(server) as one,  # noqa: S603 - both are our own
         subprocess.Popen(command) as other,  # noqa: S603
@@ -181,16 +177,10 @@ def governed(folder: Path, calls: int) -> float:
         url = f"{world.openai}/v1/chat/completions"
         for _ in range(20):
             client.post(url, json=CHAT)
-        before = cpu_of(pid)
+        before = cpu_of([pid])
         for _ in range(calls):
             client.post(url, json=CHAT)
-        return (cpu_of(pid) - before) / calls * 1e6
-
-
-def cpu_of(pid: int) -> float:
-    """Seconds of CPU time that a process has used (proc(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return (cpu_of([pid]) - before) / calls * 1e6
 
 
 def fill(database: Database, rows: int) -> None:
@@ -291,14 +281,51 @@ def main() -> int:
     if chosen.upstream:
         asyncio.run(upstream(chosen.upstream))
         return 0
+    began = about()
     with tempfile.TemporaryDirectory() as name:
         found = measure(Path(name), chosen.rows, chosen.calls, chosen.ledger)
-    text = json.dumps(found, indent=2)
-    sys.stdout.write(text + "\n")
-    if chosen.out:
-        chosen.out.write_text(text + "\n")
-    aims = found["aims"]
-    return 0 if aims["8 in flight / stock"] >= 5 and aims["one more: many / few"] <= 1.2 else 1
+    found["machine"] = began
+    return finish(grids(found), found, goals(found), chosen.out)
+
+
+def goals(found: dict[str, Any]) -> list[Goal]:
+    """What was aimed at, and what came out."""
+    at_eight = found["rates"]["8"]["per_second"] / found["stock_per_second"]
+    more = found["one_more_micros"]
+    return [
+        Goal("decisions a second, 8 in flight / stock's requests", at_eight, 5, at_least=True),
+        Goal(
+            "one more decision among many rows / among a thousand", more["many"] / more["few"], 1.2
+        ),
+    ]
+
+
+def grids(found: dict[str, Any]) -> list[Grid]:
+    """The tables of a report."""
+    rates = [
+        [
+            n,
+            f"{one['per_second']:,.0f}",
+            *(f"{one[name] / 1000:.2f}" for name in ("p50", "p99", "cpu")),
+        ]
+        for n, one in found["rates"].items()
+    ]
+    more, rows = found["one_more_micros"], found["rows"]
+    share = found["rates"]["1"]["cpu"] / found["governed_call_cpu_micros"]
+    told = [
+        ("stock mitmdump, requests a second", f"{found['stock_per_second']:,.0f}"),
+        ("CPU ms of a governed call", f"{found['governed_call_cpu_micros'] / 1000:.2f}"),
+        ("of that, the ledger", f"{share:.0%}"),
+        ("one more decision among a thousand rows, us", f"{more['few']:.0f}"),
+        (f"one more decision among {rows:,} rows, us", f"{more['many']:.0f}"),
+        ("size of the file, MB", f"{found['bytes'] / 1e6:,.0f}"),
+        *((name, f"{took * 1000:.1f} ms") for name, took in found["question_seconds"].items()),
+    ]
+    columns = ("in flight", "decisions/s", "p50 ms", "p99 ms", "CPU ms")
+    return [
+        Grid("Ledger: durable decisions", columns, rates),
+        Grid(f"Ledger of {rows:,} rows", ("", "measured"), told),
+    ]
 
 
 def measure(folder: Path, rows: int, calls: int, kept: Path | None) -> dict[str, Any]:
@@ -306,7 +333,7 @@ def measure(folder: Path, rows: int, calls: int, kept: Path | None) -> dict[str,
     file = kept or folder / "many.db"
     with Database(folder / "few.db") as few, Database(file) as many:
         small, large = Ledger(few), Ledger(many)
-        rates = {n: asyncio.run(rate(small, n, SECONDS)) for n in (1, 8, 64)}
+        rates = {str(n): asyncio.run(rate(small, n, SECONDS)) for n in (1, 8, 64)}
         with stock() as ports:
             through = asyncio.run(forwarded(ports, SECONDS))
         call = governed(folder / "world", calls)
@@ -323,11 +350,6 @@ def measure(folder: Path, rows: int, calls: int, kept: Path | None) -> dict[str,
             "bytes": file.stat().st_size,
             "one_more_micros": {"few": thousand, "many": more},
             "question_seconds": questions(large, rows),
-            "aims": {
-                "8 in flight / stock": rates[8]["per_second"] / through,
-                "one more: many / few": more / thousand,
-                "ledger's share of the CPU time of a governed call": rates[1]["cpu"] / call,
-            },
         }
 
 

@@ -10,11 +10,13 @@ import selectors
 import socket
 import ssl
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 HEAD_END = b"\r\n\r\n"
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
+READ = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Target:
     """Where a load goes: through a proxy by CONNECT, or straight when `proxy` is 0.
 
     `host` is what is asked for, `port` where; `ca` is the file to trust; `credentials` are
-    `name:key` for the proxy.
+    `name:key` for the proxy; `crowd` are those of further connections, taken in turn.
     """
 
     host: str
@@ -31,6 +33,13 @@ class Target:
     request: bytes
     proxy: int = 0
     credentials: str = ""
+    crowd: tuple[str, ...] = ()
+
+    def of(self, number: int) -> Self:
+        """The same for one of several connections."""
+        if not self.crowd:
+            return self
+        return replace(self, credentials=self.crowd[number % len(self.crowd)])
 
 
 @dataclass(slots=True)
@@ -54,7 +63,9 @@ def post(host: str, path: str, body: bytes, **headers: str) -> bytes:
 def keep_alive(target: Target, clients: int, seconds: float) -> Measured:
     """Run `clients` connections side by side, each with one call at a time."""
     trust = ssl.create_default_context(cafile=target.ca)
-    connections = [_Connection(connect(target, trust), target.request) for _ in range(clients)]
+    connections = [
+        _Connection(connect(target.of(number), trust), target.request) for number in range(clients)
+    ]
     measured = Measured()
     try:
         _run(connections, seconds, measured)
@@ -71,10 +82,7 @@ def anew(target: Target, clients: int, seconds: float) -> Measured:
     began, cpu = time.perf_counter(), time.process_time()
     while (at := time.perf_counter()) - began < seconds:
         with contextlib.closing(connect(target, trust)) as sock:
-            sock.sendall(target.request)
-            reading = _Connection(sock, b"")
-            while not reading.take(sock.recv(65536)):
-                pass
+            exchange(sock, target.request)
         measured.latencies.append(time.perf_counter() - at)
         measured.calls += 1
     measured.seconds, measured.cpu = time.perf_counter() - began, time.process_time() - cpu
@@ -90,7 +98,7 @@ def connect(target: Target, trust: ssl.SSLContext) -> ssl.SSLSocket:
         proof = base64.b64encode(target.credentials.encode()).decode()
         line = f"Proxy-Authorization: Basic {proof}\r\n" if target.credentials else ""
         sock.sendall(f"CONNECT {there} HTTP/1.1\r\nHost: {there}\r\n{line}\r\n".encode())
-        said = sock.recv(65536)
+        said = sock.recv(READ)
         if b" 200 " not in said.partition(b"\r\n")[0]:
             raise OSError(f"CONNECT was answered with {said[:200]!r}")
     return trust.wrap_socket(sock, server_hostname=target.host)
@@ -105,13 +113,33 @@ def in_turn(target: Target, times: int, every: float = 0.0) -> Iterator[float]:
     with contextlib.closing(connect(target, trust)) as sock:
         for _ in range(times):
             at = time.perf_counter()
-            sock.sendall(target.request)
-            reading = _Connection(sock, b"")
-            while not reading.take(sock.recv(65536)):
-                pass
+            exchange(sock, target.request)
             took = time.perf_counter() - at
             yield took
             time.sleep(max(0.0, every - took))
+
+
+def exchange(sock: ssl.SSLSocket, request: bytes) -> int:
+    """One call; answers how many bytes came back. Raises OSError for any status but 200."""
+    sock.sendall(request)
+    reading, taken = _Connection(sock, b""), 0
+    while True:
+        data = sock.recv(READ)
+        taken += len(data)
+        if reading.take(data):
+            return taken
+
+
+def so_many(times: int) -> Callable[[Target, int, float], Measured]:
+    """A way that makes this many calls, one after the other; how long it takes does not matter."""
+
+    def way(target: Target, _clients: int, _seconds: float) -> Measured:
+        began, cpu = time.perf_counter(), time.process_time()
+        latencies = list(in_turn(target, times))
+        took = time.perf_counter() - began
+        return Measured(took, times, time.process_time() - cpu, latencies)
+
+    return way
 
 
 class _Connection:
@@ -163,7 +191,7 @@ def _run(connections: list[_Connection], seconds: float, measured: Measured) -> 
             one = key.data
             while True:
                 try:
-                    complete = one.take(one.sock.recv(65536))
+                    complete = one.take(one.sock.recv(READ))
                 except ssl.SSLWantReadError:
                     break
                 if complete:

@@ -5,7 +5,6 @@ Each figure is a ratio within one run; the exit code is 1 when an aim is missed.
 
 import argparse
 import contextlib
-import json
 import multiprocessing
 import ssl
 import statistics
@@ -14,15 +13,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from benchmarks.load import Target, connect, in_turn, post
-from benchmarks.machine import about, memory_of, tree
-from benchmarks.throughput import AGENT, CHAT, furnish
-from benchmarks.upstream import Upstream
-from interlock.demo.certificates import Certificates
-from interlock.demo.front_door import FrontDoor
+from benchmarks.bench import ENFORCE, EVENTS_PATH, Bench
+from benchmarks.chart import Panel
+from benchmarks.load import Target, connect, in_turn
+from benchmarks.machine import about, listens, memory_of
+from benchmarks.report import Goal, Grid, finish
+from benchmarks.watch import MOST_GROWTH, Sample, panels, watch
+from benchmarks.watch import goals as goals_over_time
+from benchmarks.watch import grid as grid_over_time
+from interlock.demo.front_door import free_ports
 from interlock.installation import Installation
 from interlock.model import Agent, Trust
 from interlock.settings import Settings
@@ -30,7 +33,6 @@ from interlock.settings import Settings
 GREEDY = "greedy-agent"
 # Of all calls, those that fill caches and pools before anything is compared.
 WARM = 0.2
-MOST_GROWTH = 1.2
 MOST_SLOWER = 2.0
 # What an agent may ask for a second while another, which calls at a steady pace, is measured.
 FULL_RATE = 50
@@ -41,30 +43,37 @@ POLITE_CALLS = 200
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A front door in enforce mode: where two agents send calls, and its processes."""
+    """A front door in enforce mode: where two agents send calls, and its processes.
+
+    `events` is the polite agent's call that a stream answers; `admin` is the port of /metrics.
+    """
 
     polite: Target
     greedy: Target
+    events: Target
     pids: tuple[int, ...]
+    admin: int
 
 
 @contextmanager
 def running(folder: Path, rate: int = UNBOUNDED) -> Iterator[Running]:
     """Everything that is needed, on this machine; `rate` is what an agent may ask for a second."""
-    certificates = Certificates.create(folder / "tls", "localhost")
-    with Upstream(certificates.chain, certificates.key) as upstream:
-        home = folder / "home"
-        key = furnish(home, upstream.port)
-        with Installation(Settings.load(home=home)) as installation:
+    with Bench(folder) as bench:
+        home = bench.home("home")
+        with Installation(Settings.load(home=home.folder)) as installation:
             other = installation.registry.add(Agent(GREEDY, owner="ada", trust=Trust.TRUSTED))
-        words = [f"--set=ssl_verify_upstream_trusted_ca={certificates.ca}", "--enforce"]
-        words += ["--set=interlock_allow_private=localhost", f"--set=interlock_max_rate={rate}"]
-        with FrontDoor(home, *words, program="interlock") as door:
-            request = post(f"localhost:{upstream.port}", "/v1/chat/completions", CHAT)
-            proxy, ca = door.ports[0], str(door.ca)
-            polite = Target("localhost", upstream.port, ca, request, proxy, f"{AGENT}:{key}")
-            greedy = replace(polite, credentials=f"{GREEDY}:{other}")
-            yield Running(polite, greedy, tree(door.process.pid))
+        (admin,) = free_ports(1)
+        words = [*ENFORCE, "--set", f"interlock_max_rate={rate}", "--admin-port", str(admin)]
+        door = bench.door("soak", home, *words)
+        while not listens(admin):
+            time.sleep(0.05)
+        yield Running(
+            polite=door.target,
+            greedy=replace(door.target, credentials=f"{GREEDY}:{other}"),
+            events=door.asking(bench.ask(EVENTS_PATH)).target,
+            pids=door.pids,
+            admin=admin,
+        )
 
 
 def growth(found: Running, run: Callable[[Target, int], None], times: int) -> float:
@@ -120,36 +129,66 @@ def ask_on(target: Target) -> None:
             sock.recv(65536)
 
 
-def measure(folder: Path, calls: int, connections: int, rounds: int) -> dict[str, float]:
-    """All figures, by what they are."""
-    with running(folder / "memory") as found:
-        on_one = growth(found, call, calls)
-        on_many = growth(found, call_anew, connections)
-    with running(folder / "fair", FULL_RATE) as found:
+def measure(folder: Path, calls: int, connections: int, rounds: int) -> list[Goal]:
+    """All figures that are about a number of calls."""
+    folder.mkdir()
+    with running(folder) as found:
+        grown = {
+            "memory over calls on one connection, end / first fifth": growth(found, call, calls),
+            "memory over connections, end / first fifth": growth(found, call_anew, connections),
+        }
+    with tempfile.TemporaryDirectory() as other, running(Path(other), FULL_RATE) as found:
         waited = slower(found, rounds)
-    return {
-        "memory over calls on one connection": on_one,
-        "memory over connections": on_many,
-        "p99 beside an agent at full rate": waited,
-    }
+    return [
+        *(Goal(name, value, MOST_GROWTH) for name, value in grown.items()),
+        Goal("p99 beside an agent at full rate / alone", waited, MOST_SLOWER),
+    ]
+
+
+def over_time(folder: Path, minutes: float) -> list[Sample]:
+    """What is found while it is called for so long."""
+    folder.mkdir()
+    samples = []
+    with running(folder) as found:
+        looks = watch(found.polite, found.events, found.pids, found.admin, minutes * 60)
+        for sample in looks:
+            samples.append(sample)
+            # Half an hour without a word would look like a program that hangs.
+            sys.stderr.write(f"{sample}\n")
+    return samples
+
+
+def grids(found: dict[str, Any]) -> list[Grid]:
+    """The tables of a report."""
+    samples = [Sample(**one) for one in found["samples"]]
+    return [grid_over_time(samples)] if samples else []
+
+
+def charts(found: dict[str, Any]) -> dict[str, list[Panel]]:
+    """What was found over time, drawn."""
+    samples = [Sample(**one) for one in found["samples"]]
+    return {"soak": panels(samples)} if samples else {}
 
 
 def main() -> int:
-    """Measure, print, and answer 1 when an aim is missed."""
+    """Measure, print, and answer 1 when a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=50_000)
+    parser.add_argument("--calls", type=int, default=50_000, help="0: leave this part out")
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=0.0, help="look on for so long, too")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
-    chosen = parser.parse_args()
+    said = parser.parse_args()
+    found: dict[str, Any] = {"machine": about(), "samples": []}
+    goals: list[Goal] = []
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), chosen.calls, chosen.connections, chosen.rounds)
-    for name, figure in figures.items():
-        sys.stdout.write(f"{name}: {figure:.2f} times\n")
-    if chosen.out:
-        chosen.out.write_text(json.dumps({"machine": about(), **figures}, indent=2) + "\n")
-    *grown, waited = figures.values()
-    return int(max(grown) > MOST_GROWTH or waited > MOST_SLOWER)
+        if said.calls:
+            goals += measure(Path(folder) / "calls", said.calls, said.connections, said.rounds)
+        if said.minutes:
+            samples = over_time(Path(folder) / "time", said.minutes)
+            found["samples"] = [asdict(one) for one in samples]
+            goals += goals_over_time(samples)
+    return finish(grids(found), found, goals, said.out)
 
 
 if __name__ == "__main__":
