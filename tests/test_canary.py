@@ -1,5 +1,6 @@
 """A canary run: one secret goes through everything, and is then looked for everywhere (I4)."""
 
+import base64
 import copy
 import gc
 import json
@@ -23,12 +24,16 @@ from broker import (
     Outgoing,
     RecipeError,
     Secret,
+    SecretUnavailableError,
     TokenScopeError,
     forms_of,
     parse_recipe,
 )
+from broker.remote import Address, Client, serve
+from interlock.custody import RemoteCustody
+from interlock.verdict import Credential, grant_for
 from tests.cli.terminal import INTERLOCK, Terminal
-from tests.custody.stage import KEY, NAME, OPENAI, WIRE, staged
+from tests.custody.stage import BOUND, KEY, NAME, OPENAI, WIRE, staged
 
 FORMS = forms_of(KEY.encode())
 NEW = "sk-ROTATED-9a8b7c6d5e4f3a2b"
@@ -99,6 +104,23 @@ async def test_no_error_shows_it(tmp_path: Path) -> None:
                 fails()
             told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
             assert found(*told.format(), repr(caught.value), str(caught.value.args)) == [], kind
+
+
+async def test_no_error_about_a_broker_s_answer_shows_it(tmp_path: Path) -> None:
+    """It came in base64, and what is wrong with the rest of the answer is told without it."""
+
+    async def bad(question: object, who: str) -> dict[str, object]:
+        return {"value": base64.b64encode(KEY.encode()).decode(), "recipe": "none of ours"}
+
+    async with staged("local", tmp_path) as stage, serve(Address(tmp_path / "bad"), bad):
+        verdict = await stage.call()
+        grant = grant_for(verdict, Credential(BOUND, parse_recipe(BOUND.recipe), None), 30)
+        custody = RemoteCustody(stage.door, Client(Address(tmp_path / "bad")), lambda _: None)
+        with pytest.raises(SecretUnavailableError) as caught:
+            await custody.release(grant, BOUND)
+        custody.close()
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert found(*told.format(), repr(caught.value)) == []
 
 
 def test_a_mask_or_secret_cannot_be_written_by_mistake() -> None:

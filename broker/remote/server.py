@@ -52,9 +52,11 @@ async def serve(
     port = 0 if address.path else server.sockets[0].getsockname()[1]
     try:
         async with server:
-            yield port
-            server.close()
-            lines.hang_up()
+            try:
+                yield port
+            finally:
+                server.close()
+                lines.hang_up()  # or the end would wait for whoever does not
     finally:
         if address.path:
             address.path.unlink(missing_ok=True)

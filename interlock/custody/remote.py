@@ -8,7 +8,7 @@ import base64
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,19 +69,19 @@ class RemoteCustody:
         The secret stays where it is.
         """
         answer = await self._ask(binding.secret, "ready", **said_of(binding))
-        return parse_recipe(answer["recipe"]), None
+        with _readable(binding.secret):
+            return parse_recipe(answer["recipe"]), None
 
     async def release(self, grant: Grant, binding: Binding) -> Secret:
         """The secret of a grant whose decision is on disk; raises SecretUnavailableError."""
         asked = said_of(binding) | {"grant": said_of_grant(grant)}
         answer = await self._ask(binding.secret, "release", **asked)
-        secret = Secret(base64.b64decode(answer["value"]))
-        recipe = parse_recipe(answer["recipe"])
         source = (binding.secret, binding.recipe)
-        try:
-            self._traces.note(binding.authority, source, secret, recipe.forms, time.monotonic())
-        except ValueError as e:
-            raise SecretUnavailableError(binding.secret, str(e)) from None
+        with _readable(binding.secret):
+            # Taken out, so that whatever fails from here on has it in no variable.
+            secret = Secret(base64.b64decode(answer.pop("value"), validate=True))
+            forms = parse_recipe(answer["recipe"]).forms
+            self._traces.note(binding.authority, source, secret, forms, time.monotonic())
         return secret
 
     async def know(self, authority: Authority) -> None:
@@ -96,8 +96,11 @@ class RemoteCustody:
         if not bound or (known and known.change == self._change and now < known.asked_at + MASK_S):
             return
         answer = await self._ask(bound[0].secret, "mask", authority=str(authority))
-        forms = answer["forms"].items()
-        mask = Mask.of({base64.b64decode(form): name for form, name in forms})
+        with _readable(bound[0].secret):
+            forms = answer["forms"].items()
+            mask = Mask.of(
+                {base64.b64decode(form, validate=True): str(name) for form, name in forms}
+            )
         self._former = [one for one in self._former if now < one[1]]
         if known and known.mask.forms != mask.forms:
             self._former.append((authority, now + KEPT_S, known.mask))
@@ -153,6 +156,16 @@ class RemoteCustody:
             return await self._client.ask(what, **said)
         except StoreRefusalError as e:
             raise SecretUnavailableError(name, e.why) from None
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Refuse an answer of another shape than a broker's; quotes nothing of it."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        why = str(e) if isinstance(e, ValueError) else "the answer of the broker cannot be read"
+        raise SecretUnavailableError(name, why) from None
 
 
 def _bindings_in(answer: Mapping[str, Any]) -> tuple[list[Binding] | None, int]:

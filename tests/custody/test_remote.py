@@ -1,6 +1,7 @@
 """A broker that is down, hangs, or is asked by a stranger: refused, soon, and nobody waits."""
 
 import asyncio
+import base64
 import os
 import socket
 import stat
@@ -21,7 +22,7 @@ from interlock.governor import Governor
 from interlock.installation import Installation
 from interlock.model import Authority, Mode
 from interlock.settings import Settings
-from tests.custody.stage import BOUND, CLIENT, Stage, door, listening, prove, staged
+from tests.custody.stage import BOUND, CLIENT, KEY, Stage, door, listening, prove, staged
 
 PATIENT_S = 0.5
 NOBODY = 65534
@@ -126,6 +127,38 @@ async def test_bindings_that_are_unsound_do_not_come_into_force(
                 await stage.look()
             stage.governor.custody.close()
         assert stage.door.bindings.all() == before
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        pytest.param({"recipe": "x"}, id="a recipe that is none"),
+        pytest.param({"value": "%%%"}, id="no base64"),
+        pytest.param({"value": "Cg=="}, id="a line break"),
+        pytest.param({"value": None}, id="no value"),
+        pytest.param({"forms": 7}, id="no forms"),
+        pytest.param({"forms": {"%": 7}}, id="forms that are none"),
+    ],
+)
+async def test_what_a_broker_says_is_read_or_refused(
+    tmp_path: Path, bent: dict[str, object]
+) -> None:
+    """The call is refused, and no variable of what failed shows what came."""
+    value = base64.b64encode(KEY.encode()).decode()
+    said = {"recipe": "bearer", "value": value, "forms": {}, "change": 1} | bent
+
+    async def bad(question: object, who: str) -> dict[str, object]:
+        return {"change": 1, "bindings": [SAID]} if "change" in dict(question) else said  # type: ignore[call-overload]
+
+    async with staged("socket", tmp_path) as stage:
+        (tmp_path / "broker.sock").rename(tmp_path / "away")
+        stage.governor.custody.close()
+        async with serve(Address(tmp_path / "broker.sock"), bad):
+            verdict = await stage.call()
+            stage.governor.custody.close()
+        assert verdict.decision.refused
+        assert verdict.decision.reasons[0].policy_id == "secret_unavailable"
+        assert KEY not in verdict.decision.why
 
 
 async def test_the_socket_is_its_owner_s_and_a_stranger_is_not_let_in(
