@@ -62,8 +62,9 @@ def verify(
         raise typer.Exit(0 if result.intact else 1)
     if not result.intact:
         raise NoError(f"the ledger was tampered with: {result.problem}")
-    read = f"{result.events} events, every hash fits"
-    say(f"The ledger is intact: {read}, and {result.checkpoints} checkpoints agree.")
+    read, marks = _many(result.events, "event"), _many(result.checkpoints, "checkpoint")
+    agree = "agrees" if result.checkpoints == 1 else "agree"
+    say(f"The ledger is intact: {read}, every hash fits, and {marks} {agree}.")
 
 
 def checkpoint(context: typer.Context, as_json: Json = False) -> None:
@@ -83,3 +84,7 @@ def checkpoints_of(settings: Settings, folder: Path | None) -> Iterator[Checkpoi
     if folder and not trail.exists:
         raise SettingsError(f"--checkpoints: there are no checkpoints in {folder}")
     return trail.read()
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from interlock.cli.printing import moment, say_styled
@@ -79,7 +80,8 @@ def _outcome(event: Event) -> Iterator[Field]:
     forms = f" ({', '.join(body['scrubbed_forms'])})" if body.get("scrubbed_forms") else ""
     yield "", f"the secret {used}, {body.get('scrubbed') or 0} times removed from the answer{forms}"
     if steps := body.get("micros"):
-        yield "steps", ", ".join(f"{step} {micros / 1000:.1f}" for step, micros in steps.items())
+        in_turn = sorted(steps.items(), key=itemgetter(1))
+        yield "steps", ", ".join(f"{step} {micros / 1000:.1f}" for step, micros in in_turn) + " ms"
     yield "", f"dialled {body.get('dialled') or '-'} {body.get('tls') or 'without TLS'}"
     if "tokens_in" in body:
         yield "", f"used {_used(body)}"
@@ -152,6 +154,12 @@ def _discovered(event: Event) -> str:
     return f"{what}, seen by {sources} [{', '.join(told) or 'no risk'}]"
 
 
+def _checkpoint(event: Event) -> str:
+    """How far it reaches; its line is for programs."""
+    body = event["body"]
+    return "up to " + ", ".join(f"{n} seq {seq}" for n, seq in (body.get("heads") or {}).items())
+
+
 def _anything(event: Event) -> str:
     return " ".join(f"{name}={json.dumps(value)}" for name, value in event["body"].items())
 
@@ -162,6 +170,7 @@ _SUMMARIES: Mapping[str, Callable[[Event], str]] = {
     "outcome": _ended,
     "discovery": _discovered,
     "alert": _alert,
+    "checkpoint": _checkpoint,
 }
 _STORIES: Mapping[str, Callable[[Event], Iterator[Field]]] = {
     "decision": _decision,

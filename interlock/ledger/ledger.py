@@ -29,8 +29,9 @@ ANYTHING = Question()
 _acting: ContextVar[str] = ContextVar("acting", default="")
 # A decision waits this long for the disk before its call is refused.
 DEADLINE_S = 5.0
-# An event and its id are made at the same moment, but for what lies between two lines of code.
-NEAR_S = 5.0
+# An event and its id are made at the same moment, but for what lies between two lines of code; a
+# busy machine, or a clock that is set there, may put more between them.
+NEAR_S = (5.0, 3600.0)
 _STAMPED = re.compile("[0-9a-f]{32}")
 
 # Called with the open transaction and each event in it.
@@ -148,26 +149,22 @@ class Ledger:
 
     def of(self, reference: str) -> list[dict[str, Any]]:
         """Every event of one decision id, or the one event with that id, oldest first."""
-        rows = (
-            self._database.rows(
-                "select * from events where decision_id = ? order by ts, seq", reference
-            )
-            or self._near(reference)
-            or self._database.rows("select * from events where id = ?", reference)
+        rows = self._database.rows(
+            "select * from events where decision_id = ? order by ts, seq", reference
         )
-        return [event_of(row) for row in rows]
+        return [event_of(row) for row in rows or self._near(reference)]
 
     def _near(self, id_: str) -> list[Any]:
         """The event with an id, found by the moment that the id tells: ids have no index.
 
-        Each event would pay for one. An id that tells nothing, or whose clock was set in between,
-        is looked for in the whole ledger.
+        Each event would pay for one. An id that tells no moment is none of ours.
         """
+        sql = "select * from events where ts between ? and ? and id = ?"
         moment = moment_of(id_)
-        return self._database.rows(
-            "select * from events where ts between ? and ? and id = ?",
-            *(moment - NEAR_S, moment + NEAR_S, id_),
-        )
+        for near in NEAR_S if moment else ():
+            if rows := self._database.rows(sql, moment - near, moment + near, id_):
+                return rows
+        return []
 
     def query(self, question: Question = ANYTHING) -> Iterator[dict[str, Any]]:
         """The decisions that a question asks for, oldest first; raises StoreError."""

@@ -12,6 +12,7 @@ from broker import Secret
 from interlock.governor import Governor, Verdict
 from interlock.installation import Installation
 from interlock.ledger import Event
+from interlock.ledger.ledger import new_id
 from interlock.model import Agent, Authority, Binding, Request, Trust
 from interlock.settings import Settings
 from tests.cli.terminal import Terminal
@@ -60,6 +61,7 @@ def _chat() -> Request:
 def _end(installation: Installation, verdict: Verdict) -> None:
     body = {"status": 200, "millis": 12.5, "bytes_up": 35, "bytes_down": 99, "redeemed": True}
     body |= {"scrubbed": 1, "dialled": "192.0.2.1:443", "tls": "TLSv1.3", "certificate": "ab12"}
+    body["micros"] = {"decide": 200, "end": 12_500, "first_byte": 9_000}
     decision_id = verdict.decision.id
-    event = Event("evt_end", time.time(), "outcome", verdict.agent.name, decision_id, body)
+    event = Event(new_id("evt"), time.time(), "outcome", verdict.agent.name, decision_id, body)
     installation.ledger.note(event).result(5)

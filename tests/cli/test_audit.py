@@ -39,6 +39,13 @@ def decision(terminal: Terminal, agent: str) -> dict[str, Any]:
     return terminal.does("audit", "query", "--agent", agent, "--json").object
 
 
+def ended(terminal: Terminal) -> str:
+    """The id of the one outcome."""
+    events = terminal.does("audit", "tail", "--json").objects
+    (found,) = [event["id"] for event in events if event["kind"] == "outcome"]
+    return str(found)
+
+
 def test_tail_prints_the_newest_last(lived_in: Terminal) -> None:
     """Each line opens with an id that `show` takes, whole, however narrow the pipe."""
     lines = lived_in.does("audit", "tail", "-n", "3", COLUMNS="20").out.splitlines()
@@ -63,7 +70,7 @@ def test_show_tells_the_whole_story(lived_in: Terminal) -> None:
     allowed = decision(lived_in, "research-agent")
     by_decision = lived_in.does("audit", "show", allowed["decision_id"]).out
     assert lived_in.does("audit", "show", allowed["id"]).out == by_decision
-    assert lived_in.does("audit", "show", "evt_end").out == by_decision
+    assert lived_in.does("audit", "show", ended(lived_in)).out == by_decision
     for part in (
         f"allow  {allowed['decision_id']}",
         "research-agent (trusted)",
@@ -75,6 +82,7 @@ def test_show_tells_the_whole_story(lived_in: Terminal) -> None:
         "trusted-agents-use-models: An agent that a person vouched for",
         "openai-api-key for api.openai.com:443, token sct_",
         "200 in 12.5 ms",
+        "decide 0.2, first_byte 9.0, end 12.5 ms",
         "dialled 192.0.2.1:443 TLSv1.3",
     ):
         assert part in by_decision
@@ -261,9 +269,14 @@ def test_verify_needs_the_checkpoints_that_were_named(lived_in: Terminal, tmp_pa
 
 
 def test_checkpoint_is_made_once_for_what_happened(lived_in: Terminal) -> None:
-    """A second one would say nothing new."""
+    """A second one would say nothing new. In a list it says how far it reaches, and no more."""
     assert lived_in.does("audit", "checkpoint", "--json").object["made"]
     assert not lived_in.does("audit", "checkpoint", "--json").object["made"]
+    line = lived_in.does("audit", "tail", "-n", "1").out
+    assert " checkpoint " in line
+    assert " up to " in line
+    assert len(line) < 120
+    assert lived_in.does("audit", "verify").out.endswith(" and 1 checkpoint agrees.\n")
 
 
 def test_query_asks_by_host_goal_and_user(lived_in: Terminal) -> None:
