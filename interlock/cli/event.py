@@ -78,7 +78,8 @@ def _outcome(event: Event) -> Iterator[Field]:
     yield "outcome", _result(event)
     used = "was put on the wire" if body.get("redeemed") else "was not used"
     forms = f" ({', '.join(body['scrubbed_forms'])})" if body.get("scrubbed_forms") else ""
-    yield "", f"the secret {used}, {body.get('scrubbed') or 0} times removed from the answer{forms}"
+    times = "once" if body.get("scrubbed") == 1 else f"{body.get('scrubbed') or 0} times"
+    yield "", f"the secret {used}, and {times} removed from the answer{forms}"
     if steps := body.get("micros"):
         in_turn = sorted(steps.items(), key=itemgetter(1))
         yield "steps", ", ".join(f"{step} {micros / 1000:.1f}" for step, micros in in_turn) + " ms"
@@ -111,7 +112,7 @@ def _other(event: Event) -> Iterator[Field]:
 def _call(event: Event) -> str:
     body = event["body"]
     what = f"{body.get('action')} {body.get('resource')}"
-    because = ", ".join(str(policy_id) for policy_id, _ in body.get("reasons", ()))
+    because = ", ".join(dict.fromkeys(str(policy_id) for policy_id, _ in body.get("reasons", ())))
     return f"{event['agent']} {what} at {body.get('authority')} [{because or 'no policy'}]"
 
 

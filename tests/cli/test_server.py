@@ -5,7 +5,7 @@ import json
 import pytest
 
 from interlock.installation import Installation
-from interlock.registry.pins import see, written
+from interlock.registry.pins import digest, see, written
 from interlock.settings import Settings
 from tests.cli.terminal import Terminal
 
@@ -86,6 +86,10 @@ def test_a_changed_tool_shows_until_it_is_pinned_anew(terminal: Terminal) -> Non
     assert (one["tool"], one["pin"], one["after"]) == ("read", "changed", EVIL)
     assert "no tool 'write'" in terminal.fails(2, "server", "pin", "files", "write")
     assert terminal.does("server", "pin", "files", "read", "--json").object["tools"] == ["read"]
+    pinned = terminal.does("audit", "tail", "-n", "1", "--json").object["body"]
+    assert (pinned["action"], pinned["tools"]) == ("server.pin", ["read"])
+    assert pinned["before"] == {"read": digest(written(READ))}
+    assert pinned["after"] == {"read": digest(written(EVIL))}
     assert terminal.does("server", "diff", "files").out == ""
     for definition in (READ, EVIL):
         shows(terminal, definition)

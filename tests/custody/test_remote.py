@@ -6,13 +6,14 @@ import os
 import socket
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
-from broker import KeyFileError, StoreRefusalError
+from broker import KeyFileError, Secret, StoreRefusalError
 from broker.remote import Address, Client, parse_address, serve
 from broker.remote.peer import name_on, require_owner
 from interlock.custody import RemoteCustody
@@ -22,7 +23,7 @@ from interlock.governor import Governor
 from interlock.installation import Installation
 from interlock.model import Authority, Mode
 from interlock.settings import Settings
-from tests.custody.stage import BOUND, CLIENT, KEY, Stage, door, listening, prove, staged
+from tests.custody.stage import BOUND, CLIENT, KEY, NAME, Stage, door, listening, prove, staged
 
 PATIENT_S = 0.5
 NOBODY = 65534
@@ -159,6 +160,21 @@ async def test_what_a_broker_says_is_read_or_refused(
         assert verdict.decision.refused
         assert verdict.decision.reasons[0].policy_id == "secret_unavailable"
         assert KEY not in verdict.decision.why
+
+
+async def test_a_change_of_the_broker_s_bindings_is_in_the_front_door_s_ledger(
+    tmp_path: Path,
+) -> None:
+    """With before and after; a look that finds nothing new leaves no row."""
+    async with staged("socket", tmp_path) as stage:
+        elsewhere = replace(BOUND, authority=Authority("elsewhere.example", 443))
+        stage.broker.set_secret(NAME, Secret(KEY), [elsewhere])
+        for _ in range(2):
+            await stage.look()
+        rows = [e["body"] for e in stage.door.ledger.tail(20) if e["kind"] == "admin"]
+        told = [row for row in rows if row["action"] == "broker.bindings"]
+    here, there = ([f"{NAME} {b} bearer"] for b in (BOUND, elsewhere))
+    assert [(row["before"], row["after"]) for row in told] == [([], here), (here, there)]
 
 
 async def test_the_socket_is_its_owner_s_and_a_stranger_is_not_let_in(
