@@ -1,7 +1,6 @@
 """The hash chain finds what was done to the rows, and names the place."""
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from interlock.errors import LedgerUnavailableError
 from interlock.ledger import Event, Ledger
 from interlock.ledger.chain import canonical
-from interlock.ledger.ledger import new_id
 from interlock.store import Database
 
 ROWS = 20
@@ -99,24 +97,6 @@ async def test_a_spent_token_takes_the_decision_with_it(ledger: Ledger) -> None:
         await ledger.decide([Event("e2", 2.0, "decision")], tokens=["t"], expires_at=1e12)
     assert [event["id"] for event in ledger.tail(1)] == ["e1"]
     assert ledger.verify().intact
-
-
-def test_an_event_is_found_by_its_id_without_a_walk_through_all(
-    ledger: Ledger, database: Database
-) -> None:
-    """Ids have no index but tell when they were made; one that nobody made is not looked for."""
-    made = {gap: Event(new_id("evt"), time.time() - gap, "admin") for gap in (0, 600, 7200)}
-    for event in made.values():
-        ledger.note(event)
-    ledger.flush()
-    asked: list[str] = []
-    database._reader.set_trace_callback(asked.append)
-    found = {gap: bool(ledger.of(event.id)) for gap, event in made.items()}
-    assert ledger.of("evt_1") == ledger.of(new_id("evt")) == []
-    database._reader.set_trace_callback(None)
-    assert found == {0: True, 600: True, 7200: False}
-    plans = {row["detail"] for sql in asked for row in database.rows(f"explain query plan {sql}")}
-    assert [plan for plan in plans if plan.startswith("SCAN")] == []
 
 
 async def test_two_writers_share_one_chain(ledger: Ledger, database: Database) -> None:

@@ -93,7 +93,7 @@ def test_no_question_walks_through_the_table(database: Database, question: Quest
     assert all(plan.startswith("SEARCH events USING INDEX") for plan in plans)
 
 
-@pytest.mark.parametrize("late_s", [0.0, 4.0, 86_400.0], ids=["at once", "soon", "a clock set"])
+@pytest.mark.parametrize("late_s", [0.0, 4.0, 600.0], ids=["at once", "soon", "a clock set"])
 def test_an_event_is_found_by_its_id(database: Database, late_s: float) -> None:
     """Whatever lies between the moment that the id tells and that of the event."""
     found = Event(new_id("evt"), time.time() + late_s, "admin")
@@ -102,12 +102,16 @@ def test_an_event_is_found_by_its_id(database: Database, late_s: float) -> None:
 
 
 def test_an_id_leads_to_its_event_through_the_index_of_time(database: Database) -> None:
-    """So it is found as fast among ten million; no index of ids is paid for by each event."""
+    """So it is found as fast among ten million; no index of ids is paid for by each event.
+
+    One that nobody made, though it looks like one of ours, is not looked for everywhere either.
+    """
     found = Event(new_id("evt"), time.time(), "admin")
     Ledger(database).note(found).result(10)
     asked: list[str] = []
     database.read(lambda connection: connection.set_trace_callback(asked.append))
     Ledger(database).of(found.id)
+    assert Ledger(database).of(new_id("evt")) == Ledger(database).of("evt_1") == []
     database.read(lambda connection: connection.set_trace_callback(None))
     plans = [row["detail"] for sql in asked for row in database.rows(f"explain query plan {sql}")]
     assert "SEARCH events USING INDEX idx_events_ts (ts>? AND ts<?)" in plans
