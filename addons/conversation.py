@@ -38,6 +38,7 @@ class Conversation:
     ) -> None:
         self._account = account
         self._mask = mask
+        self._limits = limits
         self._agent = _Side(FrameProtocol(client=False, extensions=[]), limits.message_bytes, watch)
         self._server = _Side(FrameProtocol(client=True, extensions=[]), limits.message_bytes)
         self._pace = Pace(limits.message_rate, clock)
@@ -47,7 +48,7 @@ class Conversation:
 
     def from_agent(self, data: bytes) -> bytes:
         """What the server may hear of what the agent sends; raises Breach."""
-        self._account.bytes_up += len(data)
+        require_room(self._account, len(data), self._limits)
         said = bytearray()
         for opcode, content in self._agent.hear(data):
             self._pace.step()
@@ -153,11 +154,17 @@ class Watch:
 
 
 class Pace:
-    """So many steps a second, and as many at once (a token bucket)."""
+    """So many steps a second, and as many at once (a token bucket); `what` names step and limit."""
 
-    def __init__(self, most: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        most: int,
+        clock: Callable[[], float] = time.monotonic,
+        what: str = "messages a second (limit interlock_message_rate)",
+    ) -> None:
         self._most = most
         self._clock = clock
+        self._what = what
         self._left = float(most)
         self._at = clock()
 
@@ -169,9 +176,19 @@ class Pace:
         if self._left < 1:
             raise Breach(
                 CloseReason.POLICY_VIOLATION,
-                f"more than {self._most} messages a second (limit interlock_message_rate)",
+                f"more than {self._most} {self._what}",
             )
         self._left -= 1
+
+
+def require_room(account: Account, more: int, limits: Limits) -> None:
+    """Count what an agent sends over one call; raises Breach when it is too much in all."""
+    account.bytes_up += more
+    if account.bytes_up > limits.stream_bytes:
+        raise Breach(
+            CloseReason.MESSAGE_TOO_BIG,
+            f"more than {limits.stream_bytes} bytes in all (limit interlock_stream_bytes)",
+        )
 
 
 def _told(protocol: FrameProtocol, opcode: Opcode, content: bytes) -> bytes:

@@ -17,32 +17,14 @@ from mitmproxy.proxy.mode_specs import (
     UpstreamMode,
 )
 
-from addons import refusals
-from addons.fail_closed import fail_closed
 from interlock.calls import parse_authority
 from interlock.errors import SettingsError
-from interlock.model import Authority
+from interlock.model import NOWHERE, Authority
 
 # The host of a reverse listener that serves what `interlock_routes` says.
 ROUTES = "routes"
-# Where a request goes that names no destination of ours: nowhere (RFC 6761, 6.4).
-NOWHERE = Authority("nowhere.invalid", 443)
 
 type Routes = Mapping[str, Authority]
-
-
-class Destination:
-    """Refuses what leads nowhere, in both modes and before anybody is asked."""
-
-    @fail_closed
-    async def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """421 (RFC 9110, 15.5.20): this listener does not answer for that name."""
-        if flow.request.host == NOWHERE.host and not flow.response:
-            flow.response = refusals.plain(
-                421,
-                "authority_mismatch: SNI and Host must be one and the same name, and one that "
-                "this listener serves (interlock_routes)",
-            )
 
 
 def knows_proxy(client: connection.Client) -> bool:

@@ -36,16 +36,22 @@ class Dispatch(AddonManager):
         plain._index = {}
 
     async def trigger_event(self, event: hooks.Hook) -> None:
-        """Call every hook of this event; one that raises takes its flow with it."""
+        """Call every hook of this event; one that raises takes its flow with it.
+
+        With AddonHalt a script keeps an event from the addons behind it, but never from ours.
+        """
         hooked = self._hooks(event.name)
         arguments = event.args() if hooked else ()
+        halted = False
         for hook in hooked:
+            if halted and not _is_ours(hook):
+                continue
             try:
                 answer = hook(*arguments)
                 if answer is not None and inspect.isawaitable(answer):
                     await answer
             except exceptions.AddonHalt:
-                return
+                halted = True
             except exceptions.OptionsError:
                 raise
             except Exception:
@@ -92,6 +98,10 @@ class Dispatch(AddonManager):
             found = tuple(hook for hook in hooked if callable(hook))
             self._index[name] = found
         return found
+
+
+def _is_ours(hook: Hook) -> bool:
+    return getattr(hook, "__module__", "").startswith(f"{__package__}.")
 
 
 class FastDispatch:

@@ -137,6 +137,7 @@ class Door:
         self.clearances: dict[str, Clearance] = {}
         self.accounts: dict[str, Account] = {}
         self.refused: WeakKeyDictionary[http.HTTPFlow, http.Response] = WeakKeyDictionary()
+        self.begun: dict[str, float] = {}
         self.dialable: dict[str, set[Authority]] = {}
         self.streams: dict[str, Listening] = {}
         self.mints: dict[str, Future[None]] = {}

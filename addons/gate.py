@@ -17,7 +17,7 @@ from broker.recipes.client_certificate import CERTIFICATE_SLOT
 from broker.recipes.standin import MINTED_SLOT
 from interlock.calls.usage import UsageReader
 from interlock.errors import IdentityError
-from interlock.model import Authority
+from interlock.model import NOWHERE, Authority
 from interlock.steps import Steps
 from interlock.verdict import Capability, Verdict
 
@@ -83,7 +83,8 @@ class Gate:
         log.info("%s", views.show(flow, verdict))
         if verdict.decision.refused:
             unknown = caller.foreign_key and not agent.identified
-            flow.response = refusals.refused(verdict, status=401 if unknown else 403)
+            status = 421 if request.authority == NOWHERE else 401 if unknown else 403
+            flow.response = refusals.refused(verdict, status=status)
             if flow.request.method == "HEAD":
                 flow.response.content = b""
             tell(self._door, flow, verdict)
@@ -138,6 +139,7 @@ def frame(request: http.Request, body: bytes) -> None:
     """
     request.headers.pop("transfer-encoding", None)
     request.headers.pop("content-length", None)
+    request.headers.pop("trailer", None)
     if not request.stream and (body or request.method in ("POST", "PUT", "PATCH")):
         request.headers["content-length"] = str(len(body))
     request.trailers = None

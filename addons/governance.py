@@ -11,7 +11,6 @@ if str(_HERE.parent) not in sys.path:
 
 from addons.attestation import Attestation  # noqa: E402
 from addons.cutoff import Cutoff  # noqa: E402
-from addons.destination import Destination  # noqa: E402
 from addons.dial import Dial  # noqa: E402
 from addons.dispatch import FastDispatch  # noqa: E402
 from addons.door import Door  # noqa: E402
@@ -36,7 +35,6 @@ door = Door()
 addons = [
     FastDispatch(),
     Head(door),
-    Destination(),
     Honeytokens(door),
     Proofs(door),
     Identity(door),

@@ -23,6 +23,8 @@ from interlock.registry import Whence
 
 # Where SDKs put a provider's key, and so where an agent's key arrives in base-URL mode.
 KEY_SLOTS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+# Another slot, of those who can set no header (OpenAI's `openai-insecure-api-key.KEY`).
+SUBPROTOCOLS = "sec-websocket-protocol"
 DECLARATIONS = {
     "interlock-intent": "intent",
     "interlock-intent-category": "intent_category",
@@ -195,7 +197,8 @@ def _slot_key(headers: http.Headers, ours: Ours) -> tuple[str | None, bool]:
             if ours(key):
                 return key, False
             foreign = True
-    return None, foreign
+    keys = (key for word in _spoken(headers) for key in _in_word(word) if ours(key))
+    return next(keys, None), foreign
 
 
 def _take_declarations(headers: http.Headers) -> tuple[dict[str, str], str]:
@@ -221,6 +224,23 @@ def take_proof_off(headers: http.Headers, ours: Ours) -> None:
         kept = [value for value in values if not ours(_bare(slot, value))]
         if len(kept) != len(values):
             headers.set_all(slot, kept)
+    words = _spoken(headers)
+    kept = [word for word in words if not any(map(ours, _in_word(word)))]
+    if len(kept) != len(words):
+        headers.set_all(SUBPROTOCOLS, [", ".join(kept)] if kept else [])
+
+
+def _spoken(headers: http.Headers) -> list[str]:
+    """The subprotocols that a WebSocket offers (RFC 6455, 11.3.4)."""
+    if SUBPROTOCOLS not in headers:
+        return []
+    values = headers.get_all(SUBPROTOCOLS)
+    return [word.strip() for value in values for word in value.split(",")]
+
+
+def _in_word(word: str) -> tuple[str, str, str]:
+    """What may be a key in a subprotocol, where browsers have to put it: `a-name.KEY`."""
+    return word, word.partition(".")[2], word.rpartition(".")[2]
 
 
 def _bare(slot: str, value: str) -> str:

@@ -7,6 +7,7 @@ the real connection is known. Nothing passes here without a clearance from the g
 
 import logging
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -46,7 +47,7 @@ from addons.destination import lead
 from addons.door import Door, Shown
 from addons.ending import BROKE_OFF, OURS
 from addons.handshake import accepts
-from addons.head import too_long
+from addons.head import begun, too_long
 from addons.mcp import Told
 from addons.parent import parent_of, require_tunnel
 from addons.passage import Passage
@@ -88,8 +89,11 @@ class BoundaryLayer(HttpLayer):
             log.exception("the HTTP layer failed; the connection is closed")
             yield commands.CloseConnection(self.context.client)
             return
-        if isinstance(event, events.DataReceived) and self._keeps_too_much(event.connection):
-            yield from self._cut(event.connection)
+        if isinstance(event, events.DataReceived):
+            if event.connection is self.context.client:
+                self._note_begun(event.connection)
+            if self._keeps_too_much(event.connection):
+                yield from self._cut(event.connection)
 
     def _told(self, event: Told) -> layer.CommandGenerator[None]:
         """Add our own words to the answer of a stream, which may be inside one of the tunnels."""
@@ -105,6 +109,8 @@ class BoundaryLayer(HttpLayer):
     ) -> layer.CommandGenerator[None]:
         """Guard every event and every log line; both may quote what a peer sent."""
         is_guarded = isinstance(event, ON_THE_WIRE) or isinstance(child, HttpStream)
+        if isinstance(event, ResponseTrailers) and isinstance(child, Http1Server):
+            return  # it cannot say them, and whoever speaks HTTP/1.1 was never promised any
         hand_over = self._guarded if is_guarded else super().event_to_child
         for command in hand_over(child, event):
             if isinstance(command, commands.Log):
@@ -178,6 +184,15 @@ class BoundaryLayer(HttpLayer):
             and known not in self.waiting_for_establishment
         ]:
             del self.connections[ended]
+
+    def _note_begun(self, client: connection.Connection) -> None:
+        """Remember since when an agent is at the same head."""
+        known = self.connections.get(client)
+        half = begun(known.context.layers[-1]) if known else None
+        if half:
+            self.door.begun.setdefault(client.id, time.monotonic())
+        elif half is False:
+            self.door.begun.pop(client.id, None)
 
     def _keeps_too_much(self, peer: connection.Connection) -> bool:
         """Say whether a peer of HTTP/1 sent more than there may be of what cannot be read yet.

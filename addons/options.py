@@ -112,11 +112,16 @@ HELP = {
     "message_bytes": "The most bytes of one WebSocket or gRPC message (default 16777216).",
     "message_rate": "The most messages a second that an agent may send over one WebSocket or "
     "gRPC stream (default 200).",
+    "stream_bytes": "The most bytes that an agent may send over one WebSocket or gRPC call in all "
+    "(default 1073741824).",
+    "control_rate": "The most frames a second of one HTTP/2 connection that ask for nothing, such "
+    "as resets, pings and settings, after a burst of as many (default 1000).",
     "max_rate": "The most requests a second of one agent, over all workers, after a burst of as "
     "many (default 2000).",
     "max_connections": "The most connections of one agent at once, in each worker (default 1000).",
     "header_timeout": "Seconds within which the first head of a connection and of a tunnel has to "
-    "come (default 60).",
+    "come, and every later one to its end (default 60).",
+    "body_timeout": "Seconds within which the body of a request has to come (default 300).",
     "idle_timeout": "Seconds after which a connection ends on which nothing moves (default 600).",
 }
 

@@ -1,7 +1,6 @@
 """gRPC over HTTP/2: which calls are, how a refusal reads to them, and where messages end."""
 
 import re
-import time
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -9,7 +8,7 @@ from mitmproxy import http
 from wsproto.frame_protocol import CloseReason
 
 from addons import refusals
-from addons.conversation import Breach, Pace, Watch
+from addons.conversation import Breach, Pace, Watch, require_room
 from addons.door import Account
 from addons.stage import Scrub, Unreadable
 from broker import Mask
@@ -125,13 +124,14 @@ class Upload:
 
     def __init__(self, account: Account, limits: Limits, watch: Watch) -> None:
         self._account = account
+        self._limits = limits
         self._envelopes = Envelopes(limits.message_bytes)
-        self._pace = Pace(limits.message_rate, time.monotonic)
+        self._pace = Pace(limits.message_rate)
         self._watch = watch
 
     def take(self, data: bytes) -> bytes:
         """Answer the bytes when they may leave; raises Breach."""
-        self._account.bytes_up += len(data)
+        require_room(self._account, len(data), self._limits)
         for _, _, ends in self._envelopes.feed(data):
             if ends:
                 self._account.messages_up += 1

@@ -40,6 +40,8 @@ class Stream:
         for name, value in ((DECISION_HEADER, decision.label), (DECISION_ID_HEADER, decision.id)):
             response.headers[name.lower() if response.is_http2 else name] = value
         response.headers.pop("alt-svc", None)
+        if not (response.is_http2 and flow.request.is_http2):
+            response.headers.pop("trailer", None)  # HTTP/1.1 has none here (addons/http1.py)
         response.stream = _must_not_wait(response)
 
 

@@ -12,6 +12,7 @@ from addons.cutoff import cut
 from addons.door import Door
 from addons.fail_closed import fail_closed
 from addons.identity import shape_of
+from addons.rpc import is_rpc
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ class Throttle:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._open: dict[str, set[str]] = {}  # who -> connections
-        self._silent: dict[str, float] = {}  # connection -> since when it owes us a head
+        self._silent: dict[str, float] = {}  # connection -> since when it owes us its first head
+        self._bodies: dict[str, tuple[str, float]] = {}  # call -> connection, since when it owes
         self._task: asyncio.Task[None] | None = None
 
     def running(self) -> None:
@@ -47,6 +49,10 @@ class Throttle:
     def client_disconnected(self, client: connection.Client) -> None:
         """Forget the connection."""
         self._silent.pop(client.id, None)
+        self._door.begun.pop(client.id, None)
+        for flow_id, (client_id, _) in list(self._bodies.items()):
+            if client_id == client.id:
+                del self._bodies[flow_id]
         for who, clients in list(self._open.items()):
             clients.discard(client.id)
             if not clients:
@@ -62,8 +68,10 @@ class Throttle:
 
     @fail_closed
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """Count a request."""
+        """Count a request; its body is due."""
         self._silent.pop(flow.client_conn.id, None)
+        if not is_rpc(flow.request):
+            self._bodies[flow.id] = flow.client_conn.id, time.monotonic()
         caller = self._door.callers.get(flow.id)
         if caller is None or flow.response or flow.error:
             return
@@ -77,6 +85,14 @@ class Throttle:
             flow.response = refusals.plain(429, why, shape_of(self._door, flow))
             flow.response.headers["Retry-After"] = str(math.ceil(wait))
             await asyncio.sleep(HELD_S)
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        """The body is there."""
+        self._bodies.pop(flow.id, None)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """It will not come."""
+        self._bodies.pop(flow.id, None)
 
     def _count(self, flow: http.HTTPFlow, who: str) -> None:
         """Have a connection be one of somebody's, or refuse it."""
@@ -93,10 +109,18 @@ class Throttle:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            most = self._door.limits.header_timeout
-            late = time.monotonic() - most
-            for client_id, since in list(self._silent.items()):
-                if since < late:
-                    log.warning("no head within %s s (limit interlock_header_timeout)", most)
-                    self._silent.pop(client_id, None)
-                    cut(client_id)
+            limits, now = self._door.limits, time.monotonic()
+            for waiting in (self._silent, self._door.begun):
+                for client_id, since in list(waiting.items()):
+                    if since < now - limits.header_timeout:
+                        waiting.pop(client_id, None)
+                        _cut_late(client_id, "header", limits.header_timeout)
+            for flow_id, (client_id, since) in list(self._bodies.items()):
+                if since < now - limits.body_timeout:
+                    self._bodies.pop(flow_id, None)
+                    _cut_late(client_id, "body", limits.body_timeout)
+
+
+def _cut_late(client_id: str, what: str, most: int) -> None:
+    log.warning("no %s within %s s (limit interlock_%s_timeout)", what, most, what)
+    cut(client_id)

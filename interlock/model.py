@@ -71,6 +71,10 @@ class Authority:
         return str(self).removesuffix(":443")
 
 
+# Where a request goes that names no destination of ours: nowhere (RFC 6761, 6.4).
+NOWHERE = Authority("nowhere.invalid", 443)
+
+
 @dataclass(frozen=True, slots=True)
 class Declaration:
     """Why the agent says that it calls. A claim: it narrows what is allowed, never widens it."""

@@ -6,7 +6,7 @@ from interlock.errors import BindingError, MintError
 from interlock.installation import Installation
 from interlock.minting.minting import Use
 from interlock.minting.route import Route
-from interlock.model import Agent, Binding, Call, Reason
+from interlock.model import NOWHERE, Agent, Binding, Call, Reason
 
 MINTED_UNAVAILABLE = "minted_unavailable"
 AMBIGUOUS = "ambiguous_binding"
@@ -35,9 +35,17 @@ CHANGED = Plan(
     objection=Reason(AMBIGUOUS, "where the secret may go has changed while the call waited")
 )
 
+MISDIRECTED = Reason(
+    "authority_mismatch",
+    "SNI and Host must be one and the same name, and one that this listener serves "
+    "(interlock_routes)",
+)
+
 
 def plan_for(records: Installation, agent: Agent, call: Call, goal: str, now: float) -> Plan:
     """Say what a call would take along; `goal` is open for this agent and action, or empty."""
+    if call.request.authority == NOWHERE:
+        return Plan(objection=MISDIRECTED)
     try:
         route = records.minting.route_of(agent, call)
         use = records.minting.use(agent, call.request, now)

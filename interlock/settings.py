@@ -33,9 +33,12 @@ class Limits:
     decompression_ratio: int = 100
     message_bytes: int = 16 << 20
     message_rate: int = 200
+    stream_bytes: int = 1 << 30
+    control_rate: int = 1000
     max_rate: int = 2000
     max_connections: int = 1000
     header_timeout: int = 60
+    body_timeout: int = 300
     idle_timeout: int = 600
 
 
@@ -68,9 +71,12 @@ class Settings(BaseSettings):
     decompression_ratio: int = Field(default=_DEFAULT.decompression_ratio, ge=1, le=1100)
     message_bytes: int = Field(default=_DEFAULT.message_bytes, ge=1 << 10, le=1 << 30)
     message_rate: int = Field(default=_DEFAULT.message_rate, ge=1, le=1_000_000)
+    stream_bytes: int = Field(default=_DEFAULT.stream_bytes, ge=1 << 10, le=1 << 50)
+    control_rate: int = Field(default=_DEFAULT.control_rate, ge=10, le=1_000_000)
     max_rate: int = Field(default=_DEFAULT.max_rate, ge=1, le=1_000_000)
     max_connections: int = Field(default=_DEFAULT.max_connections, ge=1, le=1_000_000)
     header_timeout: int = Field(default=_DEFAULT.header_timeout, ge=1, le=3600)
+    body_timeout: int = Field(default=_DEFAULT.body_timeout, ge=1, le=86_400)
     idle_timeout: int = Field(default=_DEFAULT.idle_timeout, ge=1, le=86_400)
 
     @field_validator("home", "policies", "shadow", "broker_tls", "client_ca", "client_crl")

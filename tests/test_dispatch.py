@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from mitmproxy import hooks
+from mitmproxy import exceptions, hooks
 from mitmproxy.master import Master
 from mitmproxy.options import Options
+from mitmproxy.proxy.server_hooks import ServerConnectHook, ServerConnectionHookData
 from mitmproxy.test import tflow
 
+from addons.dial import Dial
 from addons.dispatch import Dispatch
+from addons.door import Door
 
 
 class Heard:
@@ -52,6 +55,27 @@ async def test_hooks_are_called_in_the_order_of_the_chain(master: Master) -> Non
     first, inner, last = (Heard(name, heard) for name in ("first", "inner", "last"))
     master.addons.add(first, Parent(inner), last)
     assert await told(master, heard) == ["first", "inner", "last"]
+
+
+async def test_a_halt_keeps_an_event_from_others_but_never_from_ours(master: Master) -> None:
+    """A script cannot have a server dialled that nobody looked at."""
+    heard: list[str] = []
+
+    class Halting:
+        def server_connect(self, data: ServerConnectionHookData) -> None:
+            raise exceptions.AddonHalt
+
+    class Later:
+        def server_connect(self, data: ServerConnectionHookData) -> None:
+            heard.append("another addon")
+
+    master.addons.add(Halting(), Later(), Dial(Door()))
+    flow = tflow.tflow()
+    flow.server_conn.address, flow.server_conn.error = ("169.254.169.254", 80), None
+    asked = ServerConnectionHookData(flow.server_conn, flow.client_conn)
+    await master.addons.trigger_event(ServerConnectHook(asked))
+    assert "refused to dial" in str(asked.server.error)
+    assert heard == []
 
 
 async def test_who_is_added_or_removed_later_is_noticed(master: Master) -> None:

@@ -10,11 +10,13 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from interlock.calls.body import plain_name, read_json
+from interlock.calls.body import MOST_BYTES, plain_name, read_json
+from interlock.calls.codings import CodingError, Decoder, parse_codings
 from interlock.model import Entity, Message, Request, Server
 
 MOST_MESSAGES = 32
@@ -83,6 +85,8 @@ def read_messages(request: Request, server: Server | None) -> tuple[Asked, ...]:
             return (Asked(NO_TOOL, Entity("McpServer", name), Message(name, request.method)),)
         return ()
     if request.method != "POST" or not (at_home or headers.keys() & TELLING or _sniffed(request)):
+        return ()
+    if not (at_home or headers.keys() & TELLING) and _is_other(request, server):
         return ()
     data = read_json(request)
     if not (at_home or headers.keys() & TELLING or _speaks_mcp(data, answers=server is not None)):
@@ -237,10 +241,42 @@ _JSONRPC = key_pattern("jsonrpc")
 
 
 def _sniffed(request: Request) -> bool:
-    """Say whether a body may be JSON-RPC, in whatever character set a server would guess."""
-    if request.content_encoding not in ("", "identity"):
-        return False
-    body, charset = request.body, json.detect_encoding(request.body)
+    """Say whether a body may be JSON-RPC, in whatever character set a server would guess.
+
+    In a content coding too, which a server may undo; what is too much to look through may be.
+    """
+    body = _uncoded(request)
+    is_cut = body is not request.body and len(body) > MOST_BYTES
+    charset = json.detect_encoding(body)
     if charset not in ("utf-8", "utf-8-sig"):
         body = body.decode(charset, "replace").encode("utf-8", "replace")
-    return _JSONRPC.search(body) is not None
+    return _JSONRPC.search(body) is not None or (is_cut and body.lstrip()[:1] in b"{[")
+
+
+def _is_other(request: Request, server: Server | None) -> bool:
+    """True for a coded body that is for sure no message of MCP; any other is in doubt."""
+    body = _uncoded(request)
+    if body is request.body:
+        return False
+    try:
+        data = read_json(replace(request, body=body, content_encoding=""))
+    except ValueError:
+        return False
+    return not _speaks_mcp(data, answers=server is not None)
+
+
+def _uncoded(request: Request) -> bytes:
+    """The body without its content codings, as much of it as is looked at."""
+    if request.content_encoding in ("", "identity"):
+        return request.body
+    try:
+        decoder = Decoder(parse_codings(request.content_encoding), ratio=MOST_BYTES)
+    except CodingError:
+        return b""  # what nobody can undo is no message to anybody
+    found = bytearray()
+    with suppress(CodingError):
+        for piece in decoder.feed(request.body):
+            found += piece
+            if len(found) > MOST_BYTES:
+                break
+    return bytes(found)

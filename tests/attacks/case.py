@@ -118,7 +118,7 @@ def attempt(field: Field, case: Case, setting: Setting) -> bytes:
 
 def _attempt(field: Field, case: Case, setting: Setting) -> bytes:
     door = field.doors[setting.mode]
-    with suppress(OSError), open_at(door.ports[1 if setting.reverse else 0]) as plain:
+    with suppress(OSError), open_at(door.ports[field.base if setting.reverse else 0]) as plain:
         if not setting.reverse:
             plain.sendall(connect(field, case.connect, proof=case.proof))
             head = read_answer(plain)
@@ -164,7 +164,7 @@ def said_and_heard(one: socket.socket, sent: bytes, mute: bool = False) -> bytes
     """Send, and read one whole answer, and what comes uninvited behind it."""
     with suppress(OSError):  # it may hang up before it has read all
         one.sendall(sent)
-    first = b"" if mute else read_answer(one)
+    first = b"" if mute else read_answer(one, bodiless=sent.startswith(b"HEAD "))
     one.settimeout(SILENCE_S)
     heard = first + read_rest(one)
     hang_up(one)
@@ -183,11 +183,11 @@ def hang_up(one: socket.socket) -> None:
             pass
 
 
-def read_answer(one: socket.socket) -> bytes:
+def read_answer(one: socket.socket, *, bodiless: bool = False) -> bytes:
     """Read until an answer is complete, or the other side closes."""
     received = b""
     with suppress(OSError):
-        while not _complete(received) and (chunk := one.recv(65536)):
+        while not _complete(received, bodiless) and (chunk := one.recv(65536)):
             received += chunk
     return received
 
@@ -201,13 +201,15 @@ def read_rest(one: socket.socket) -> bytes:
     return received
 
 
-def _complete(received: bytes) -> bool:
+def _complete(received: bytes, bodiless: bool = False) -> bool:
     head, end, body = received.partition(b"\r\n\r\n")
     if not end:
         return False
     lower = head.lower()
     if lower.startswith(b"http/1.1 1"):
-        return _complete(body)
+        return _complete(body, bodiless)
+    if bodiless or lower[8:12] in (b" 204", b" 304"):
+        return True
     if b"transfer-encoding: chunked" in lower:
         return body.endswith(b"0\r\n\r\n")
     length = lower.partition(b"content-length:")[2].partition(b"\r\n")[0]
@@ -244,9 +246,11 @@ def http2(secure: socket.socket, fields: list[tuple[bytes, bytes]], body: bytes)
                         received += b"HTTP/2 " + status + b"\r\n" + b"\r\n".join(lines)
                     case h2.events.DataReceived(data=data):
                         received += data
-                    case h2.events.StreamEnded() | h2.events.ConnectionTerminated():
+                    case h2.events.StreamEnded():
                         return received
+                    case h2.events.ConnectionTerminated():
+                        return received + b" broken"
                     case h2.events.StreamReset(error_code=code):
                         return received + b" reset %d" % code
             secure.sendall(talk.data_to_send())
-    return received
+    return received + b" broken"

@@ -30,7 +30,8 @@ def field(_field: Field, record_property: Any) -> Iterator[Field]:
     _field.clear()
     yield _field
     leaks = _field.leaks()
-    record_property(PROPERTY, "leaked" if leaks else "harmless" if _field.reached else "refused")
+    refused = not _field.reached if _field.refused is None else _field.refused
+    record_property(PROPERTY, "leaked" if leaks else "refused" if refused else "harmless")
     assert leaks == []
 
 

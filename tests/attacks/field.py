@@ -7,6 +7,7 @@ import base64
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from broker import Secret
 from interlock.demo.front_door import FrontDoor
 from interlock.installation import Installation
 from interlock.model import Authority, Binding, Mode
+from tests.attacks.hostile import Hostile
 from tests.attacks.listener import Listener
 from tests.door.world import TRUSTED, UNVERIFIED, World
 
@@ -31,7 +33,7 @@ ODD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n|\r\n[ \t
 
 
 class Field(World):
-    """Front doors in both modes, the first listener a proxy, the second the victim's base URL."""
+    """Front doors in both modes: a proxy, the victim's base URL, and that of a hostile victim."""
 
     hosts: ClassVar[tuple[str, ...]] = (
         *("localhost", "127.0.0.1", VICTIM, STRANGER),
@@ -40,7 +42,8 @@ class Field(World):
 
     def door(self, mode: Mode, *options: str, **more: Any) -> FrontDoor:
         """A front door whose names the attacker resolves."""
-        more.setdefault("reverse", (f"https://{self.victim_at}",))
+        hostile_at = f"https://{VICTIM}:{self.hostile.port}"
+        more.setdefault("reverse", (f"https://{self.victim_at}", hostile_at))
         scripts = [word for script in SCRIPTS for word in ("-s", str(script))]
         return super().door(mode, *scripts, "--set", "body_size_limit=2m", *options, **more)
 
@@ -53,13 +56,18 @@ class Field(World):
         self.victim = self._stack.enter_context(Listener(self.certificates))
         self.stranger = self._stack.enter_context(Listener(self.certificates))
         self.plain = self._stack.enter_context(Listener())
-        self.listeners = [self.victim, self.stranger, self.plain]
+        self.listeners: list[Listener] = [self.victim, self.stranger, self.plain]
+        self.hostile = self._stack.enter_context(Hostile(self.certificates))
+        self.listeners.append(self.hostile)
+        self.homes: list[Listener] = [self.victim, self.hostile]
+        self.base = 1  # which listener of a door is the base URL
         self.victim_at = f"{VICTIM}:{self.victim.port}"
         self.stranger_at = f"{STRANGER}:{self.stranger.port}"
         binding = Binding(
             "victim-key", Authority(VICTIM, self.victim.port), "bearer", service="openai"
         )
-        installation.set_secret("victim-key", Secret(CANARY), [binding])
+        again = replace(binding, authority=Authority(VICTIM, self.hostile.port))
+        installation.set_secret("victim-key", Secret(CANARY), [binding, again])
 
     @contextmanager
     def with_listener(self, listener: Listener, *, bind: str = "") -> Iterator[Listener]:
@@ -67,6 +75,7 @@ class Field(World):
         with listener:
             self.listeners.append(listener)
             if bind:
+                self.homes.append(listener)
                 authority = Authority(bind, listener.port)
                 self.also_bind(Binding("victim-key", authority, "bearer", service="openai"))
             try:
@@ -74,9 +83,21 @@ class Field(World):
             finally:
                 self.listeners.remove(listener)
 
+    @contextmanager
+    def of_the_hostile(self) -> Iterator[Hostile]:
+        """Have the hostile upstream stand where the victim does, for a while."""
+        was = self.victim, self.victim_at, self.base
+        self.victim, self.victim_at, self.base = self.hostile, f"{VICTIM}:{self.hostile.port}", 2
+        try:
+            yield self.hostile
+        finally:
+            self.victim, self.victim_at, self.base = was
+
     def clear(self) -> None:
         """Begin a new case."""
         self.answers: list[bytes] = []
+        # Whether an attack was refused that must reach somebody; None where reaching is the attack.
+        self.refused: bool | None = None
         for listener in self.listeners:
             listener.clear()
         self.upstream.clear()
@@ -123,7 +144,7 @@ class Field(World):
         for listener in self.listeners:
             if self.keys[TRUSTED].encode() in listener.received:
                 found.append("an upstream got the agent's own key")
-            if listener is not self.victim and any(f in listener.received for f in SPELLINGS):
+            if listener not in self.homes and any(f in listener.received for f in SPELLINGS):
                 found.append(f"the listener on port {listener.port} got the key")
         for head in self.victim.heads:
             if CANARY.encode() in head and (why := ambiguous(head)):

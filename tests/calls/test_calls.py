@@ -1,7 +1,9 @@
 """A request becomes a call, and what can be read in two ways is said to be in doubt."""
 
+import gzip
 from urllib.parse import unquote
 
+import brotli
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,9 @@ from interlock.pattern import path_fits
 CATALOGUE = Catalogue.shipped()
 
 
-def call(service: str, method: str, path: str, body: bytes = b"", **more: str) -> object:
+def call(
+    service: str, method: str, path: str, body: bytes = b"", **more: str
+) -> tuple[str, str, str]:
     """Describe one request to a provider."""
     provider = CATALOGUE.named(service)
     host = provider.hosts[0] if provider else "example.com"
@@ -28,6 +32,7 @@ def call(service: str, method: str, path: str, body: bytes = b"", **more: str) -
         path,
         body,
         content_type=more.get("content_type", "application/json"),
+        content_encoding=more.get("content_encoding", ""),
     )
     described = describe(request, provider)
     return described.action, str(described.resource), described.doubt
@@ -54,6 +59,33 @@ def test_a_request_has_one_name(
 ) -> None:
     """Service, action and resource follow from the catalogue; the rest is generic HTTP."""
     assert call(service, method, path, b'{"model":"m"}') == (*expected, "")
+
+
+TOOL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}'
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "in_doubt"),
+    [
+        pytest.param(gzip.compress(TOOL), "gzip", True, id="a call of a tool in gzip"),
+        pytest.param(brotli.compress(gzip.compress(TOOL)), "gzip, br", True, id="in two codings"),
+        pytest.param(gzip.compress(TOOL.decode().encode("utf-16")), "gzip", True, id="in UTF-16"),
+        pytest.param(gzip.compress(b" " * (17 << 20) + TOOL), "gzip", True, id="behind 17 MiB"),
+        pytest.param(gzip.compress(TOOL)[:-9], "gzip", True, id="cut off"),
+        pytest.param(gzip.compress(b'{"jsonrpc":"2.0"'), "gzip", True, id="what may be one"),
+        pytest.param(gzip.compress(b'{"resourceSpans":[]}'), "gzip", False, id="other JSON"),
+        pytest.param(
+            gzip.compress(TOOL.replace(b"tools/call", b"eth_call")), "gzip", False, id="other RPC"
+        ),
+        pytest.param(gzip.compress(b"\0" * (17 << 20)), "gzip", False, id="a large file"),
+        pytest.param(b"\x93\x01" + TOOL, "aws-chunked", False, id="a coding nobody undoes"),
+    ],
+)
+def test_a_coding_does_not_hide_a_message_of_mcp(body: bytes, coding: str, in_doubt: bool) -> None:
+    """At a host that nobody registered: what a server may read as one is in doubt, the rest not."""
+    action, _, doubt = call("nobody", "POST", "/any", body, content_encoding=coding)
+    assert (action, bool(doubt)) == ("http_post", in_doubt)
+    assert not in_doubt or doubt == f"ambiguous_body: the body is encoded as {coding!r}"
 
 
 def test_a_provider_lives_at_its_own_hosts_only() -> None:

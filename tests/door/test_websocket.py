@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from mitmproxy.websocket import WebSocketMessage
+from websockets import Subprotocol
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import Server, ServerConnection, serve
@@ -182,6 +183,27 @@ def test_a_conversation_goes_on_unchanged(
     assert (outcome["messages_up"], outcome["messages_down"]) == (6, 6)
     assert outcome["bytes_up"] > 60_000
     assert outcome["bytes_down"] > 60_000
+
+
+def test_a_key_among_the_subprotocols_proves_the_agent_and_stays_here(
+    world: World, doors: dict[Mode, FrontDoor], realtime: Realtime, mode: Mode
+) -> None:
+    """Where browsers put it; the other subprotocols go on."""
+    door = doors[mode]
+    offered = ["echo-v1", f"openai-insecure-api-key.{world.keys[TRUSTED]}", "beta.v1"]
+    with connect(
+        f"wss://127.0.0.1:{door.ports[1]}/v1/realtime?model=echo",
+        ssl=ssl.create_default_context(cafile=door.ca),
+        proxy=None,
+        subprotocols=[Subprotocol(name) for name in offered],
+    ) as agent:
+        assert agent.response
+        assert agent.response.headers["interlock-decision"] == "allow"
+    (sent,) = realtime.handshakes
+    assert [value for name, value in sent if name.lower() == "sec-websocket-protocol"] == [
+        "echo-v1, beta.v1"
+    ]
+    assert not any(world.keys[TRUSTED] in value for _, value in sent)
 
 
 def test_the_handshake_is_a_call(
