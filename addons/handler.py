@@ -6,6 +6,8 @@ peer never reads the rest.
 """
 
 import asyncio
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from mitmproxy.connection import Connection
@@ -17,7 +19,7 @@ from addons.http2 import AgentSide
 MOST_UNREAD = 1 << 20
 LOOK_AGAIN_S = 0.02
 # How long a peer may take to read the rest once its connection ended.
-FAREWELL_S = 5.0
+FAREWELL_S = 2.0
 
 _drain: Any = server.ConnectionHandler.drain_writers
 _handle: Any = server.ConnectionHandler.handle_connection
@@ -41,18 +43,48 @@ async def drain_writers(handler: server.ConnectionHandler) -> None:
 
 async def handle_connection(handler: server.ConnectionHandler, connection: Connection) -> None:
     """Read to the end, then close, however it ended."""
-    writer = handler.transports[connection].writer
+    io = handler.transports[connection]
+    reader, writer = io.reader, io.writer
+    if not isinstance(reader, asyncio.StreamReader) or not isinstance(writer, asyncio.StreamWriter):
+        await _handle(handler, connection)
+        return
+    closing: Any = writer
+    closing.close = partial(close, reader, writer)
     try:
         await _handle(handler, connection)
     finally:
-        if isinstance(writer, asyncio.StreamWriter):
-            _close(writer)
+        writer.close()
 
 
-def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    if writer.transport.get_write_buffer_size():
-        asyncio.get_running_loop().call_later(FAREWELL_S, writer.transport.abort)
+def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say that no more is coming, and let the peer read it: closed at once, it might see a reset.
+
+    What the peer still sends is thrown away (RFC 9112, 9.6); after a while it is over.
+    """
+    transport = writer.transport
+    if transport in _CLOSING or transport.is_closing():
+        return
+    if reader.at_eof() and not transport.get_write_buffer_size():
+        transport.close()
+        return
+    with suppress(OSError, RuntimeError):
+        transport.write_eof()
+    _CLOSING[transport] = asyncio.get_running_loop().create_task(_linger(reader, transport))
+
+
+async def _linger(reader: asyncio.StreamReader, transport: asyncio.WriteTransport) -> None:
+    try:
+        async with asyncio.timeout(FAREWELL_S):
+            while await reader.read(1 << 16) or transport.get_write_buffer_size():  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_AGAIN_S)
+    except (TimeoutError, OSError):
+        pass
+    finally:
+        transport.abort()
+        _CLOSING.pop(transport, None)
+
+
+_CLOSING: dict[asyncio.WriteTransport, asyncio.Task[None]] = {}
 
 
 def _is_unread(handler: server.ConnectionHandler) -> bool:
