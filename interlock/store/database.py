@@ -15,6 +15,8 @@ from interlock.store.migrations import migrate
 from interlock.store.writer import Writer
 
 BUSY_MS = 5_000
+# What stays of a write-ahead log that grew because somebody was reading for long, in bytes.
+MOST_LOG = 16 << 20
 # For so long a call, which asks some thirty times, need not look whether anything has changed.
 FRESH_S = 0.005
 
@@ -124,6 +126,7 @@ class Database:
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = full")
             connection.execute("pragma foreign_keys = on")
+            connection.execute(f"pragma journal_size_limit = {MOST_LOG}")
             prepare(connection)
         except BaseException:
             connection.close()

@@ -10,6 +10,7 @@ import pytest
 
 from interlock.errors import StoreError
 from interlock.store import Database
+from interlock.store.database import MOST_LOG
 from interlock.store.migrations import STEPS
 from interlock.store.snapshot import Snapshot
 from interlock.store.spent import FORGET_EVERY, forget, spend
@@ -99,6 +100,27 @@ def test_a_snapshot_sees_the_next_change_of_another_connection(database: Databas
     database.write(lambda c: c.execute("insert into meta values ('x', '1')"))
     assert snapshot.value == 1
     assert len(loads) == 2
+
+
+def test_a_log_that_grew_under_a_long_read_is_cut_again(database: Database) -> None:
+    """As long as somebody reads, what is written since cannot leave the log; then it does."""
+    log = database.path.with_name(f"{database.path.name}-wal")
+
+    def write(size: int) -> None:
+        database.write(
+            lambda c: c.execute("insert or replace into meta values ('x', ?)", ["x" * size])
+        )
+
+    reader = database._connect()
+    reader.execute("begin")
+    reader.execute("select * from meta").fetchone()
+    for _ in range(3):
+        write(MOST_LOG // 2)
+    assert log.stat().st_size > MOST_LOG
+    reader.close()
+    for size in (1, 2, 3):
+        write(size)
+    assert log.stat().st_size <= MOST_LOG
 
 
 class TestSpending:
