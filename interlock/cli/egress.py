@@ -3,7 +3,6 @@
 import encodings.idna  # noqa: F401 - for names, and found nowhere once we look from elsewhere
 import os
 import secrets
-import select
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,6 +33,9 @@ SOCKETS = (
     *(f"/run/user/{os.getuid()}/{name}" for name in ("bus", "docker.sock", "systemd/private")),
 )
 TRY_S = 2.0
+# How often something without retransmission is sent in that time: the first packet to a router
+# may be lost while its neighbour is looked up.
+SENT = 4
 AT_ONCE = 256
 QUESTION = b"\x07example\x03com\x00\x00\x01\x00\x01"
 # Answers of a resolver that has asked somebody (RFC 1035, 4.1.1): no error, and no such name.
@@ -145,9 +147,8 @@ def _listens(host: str, port: int) -> str:
 def _udp(address: str) -> str:
     """Send a datagram where nobody listens: that somebody says so is an answer."""
     with _datagram(address, UNLIKELY_PORT) as sending:
-        sending.send(b"interlock doctor")
         try:
-            sending.recv(512)
+            _answer(sending, b"interlock doctor")
         except ConnectionRefusedError:
             if _is_ours(address):
                 raise
@@ -158,8 +159,8 @@ def _dns(address: str) -> str:
     """Ask for a name (RFC 1035, 4.1)."""
     asked = secrets.token_bytes(2)
     with _datagram(address, 53) as resolver:
-        resolver.send(asked + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + QUESTION)
-        answer = resolver.recv(512)
+        head = asked + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"
+        answer = _answer(resolver, head + QUESTION)
     code = answer[3] & 0x0F if len(answer) > 3 and answer[:2] == asked else -1
     if code not in TOLD:
         raise Closed(f"the resolver has nobody to ask (code {code})")
@@ -180,10 +181,7 @@ def _icmp(address: str) -> str:
         head = struct.pack("!BBHHH", 128 if v6 else 8, 0, 0, 0x496C, 1)
         # The kernel fills in the checksum for IPv6, and for unprivileged sockets.
         total = sum(struct.unpack("!4H", head))
-        pinging.send(head[:2] + struct.pack("!H", ~total & 0xFFFF) + head[4:])
-        if not select.select([pinging], [], [], TRY_S)[0]:
-            raise Closed("no answer")
-        pinging.recv(512)
+        _answer(pinging, head[:2] + struct.pack("!H", ~total & 0xFFFF) + head[4:])
     return "it answered"
 
 
@@ -194,10 +192,19 @@ def _unix(path: str) -> str:
     return "connected"
 
 
+def _answer(one: socket.socket, question: bytes) -> bytes:
+    """Ask until there is an answer; raises Closed when none comes, OSError for another reason."""
+    one.settimeout(TRY_S / SENT)
+    for _ in range(SENT):
+        with suppress(TimeoutError):
+            one.send(question)
+            return one.recv(512)
+    raise Closed("no answer")
+
+
 def _datagram(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     made = socket.socket(family, socket.SOCK_DGRAM)
-    made.settimeout(TRY_S)
     try:
         made.connect((address, port))
     except OSError:

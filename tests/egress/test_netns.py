@@ -1,10 +1,14 @@
 """The recipe of a network namespace: from inside, nothing but the front door answers."""
 
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from interlock.cli import egress
 from tests.cli.terminal import INTERLOCK
 from tests.egress.lab import DOOR, DOOR_PORT, Lab, needed
 
@@ -37,6 +41,27 @@ def test_the_rules_and_nothing_else_close_every_way(lab: Lab) -> None:
     code, (_, *others) = lab.prove()
     assert code == 1
     assert {one["way"] for one in others if one["open"]} >= set(SHOWN_OPEN)
+
+
+def test_a_question_that_got_lost_is_asked_again() -> None:
+    """One packet may be lost on a way that is open; a way that is closed stays so."""
+    needed()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver:
+        resolver.bind(("127.0.0.153", 53))
+        resolver.settimeout(10)
+
+        def forgetful() -> None:
+            resolver.recv(512)
+            asked, sender = resolver.recvfrom(512)
+            resolver.sendto(asked[:2] + b"\x81\x80" + asked[4:], sender)
+
+        answering = threading.Thread(target=forgetful)
+        answering.start()
+        tried = egress._tried("dns", partial(egress._dns, "127.0.0.153"))
+        answering.join()
+        assert tried.open
+        tried = egress._tried("dns", partial(egress._dns, "127.0.0.153"))
+    assert (tried.open, tried.found) == (False, "no answer")
 
 
 def test_a_command_inside_is_no_root_and_has_no_resolver(lab: Lab) -> None:
