@@ -1,10 +1,12 @@
 """Tries to get out past the front door, by every way that a network may leave open."""
 
 import encodings.idna  # noqa: F401 - for names, and found nowhere once we look from elsewhere
+import errno
 import os
 import secrets
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -196,10 +198,18 @@ def _answer(one: socket.socket, question: bytes) -> bytes:
     """Ask until there is an answer; raises Closed when none comes, OSError for another reason."""
     one.settimeout(TRY_S / SENT)
     for _ in range(SENT):
-        with suppress(TimeoutError):
+        try:
             one.send(question)
             return one.recv(512)
-    raise Closed("no answer")
+        except TimeoutError:
+            why = "no answer"
+        except OSError as e:
+            # So it is told where no neighbour was found, who may be found the next time.
+            if e.errno != errno.EHOSTUNREACH:
+                raise
+            why = str(e.strerror)
+            time.sleep(TRY_S / SENT)
+    raise Closed(why)
 
 
 def _datagram(address: str, port: int) -> socket.socket:

@@ -96,8 +96,16 @@ class Lab:
         self.run(inside, "ip", "-6", "route", "replace", "default", "via", "fd77::1")
 
     def drop_rules(self) -> None:
-        """Take the recipe's rules away, and nothing else."""
+        """Take the recipe's rules away, and nothing else.
+
+        They kept the agent from finding its router (RFC 4861, 7.2), so it finds it now: what is
+        sent meanwhile may be lost.
+        """
         self.run(self.host, "nft", "delete", "table", "inet", f"interlock_{self.agent}")
+        inside = f"interlock-{self.agent}"
+        self.run(inside, "ip", "-6", "neigh", "flush", "dev", "eth0")
+        meet = f"import socket; socket.create_connection(('fd77::1', {DOOR_PORT}), 20)"
+        self.run(inside, sys.executable, "-c", meet)
 
     def prove(self) -> tuple[int, list[dict[str, Any]]]:
         """`interlock doctor --egress` in the agent's network: exit code, and every attempt."""
