@@ -5,6 +5,8 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test attacks fuzz check faults soak bench run clean
 unexport VIRTUAL_ENV
+# Where nothing may be kept, every process compiles all that it imports: seconds for each of hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 export UV_PROJECT_ENVIRONMENT := .venv
 # git, pip and uv trust the same CAs.
 export UV_SYSTEM_CERTS ?= 1

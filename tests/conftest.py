@@ -1,9 +1,14 @@
 """Under CI a skipped test is a failure: what a machine lacks there is installed instead."""
 
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Tests start hundreds of processes, which would each compile all that they import: half their time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Other processes may load the machine: no example has to be fast. `make fuzz` tries many more.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
