@@ -14,7 +14,7 @@ from mitmproxy.addonmanager import AddonManager, traverse
 from mitmproxy.flow import Flow
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from addons import lean, refusals
+from addons import lean, refusals, turn
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +113,7 @@ class FastDispatch:
         if type(chain) is AddonManager:
             Dispatch.take_over(chain)
         lean.trim(chain.has)
+        turn.take_turns()
 
 
 def refuse(name: str, message: Any = None, *_: Any) -> None:

@@ -6,7 +6,6 @@ the real connection is known. Nothing passes here without a clearance from the g
 """
 
 import logging
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -56,10 +55,19 @@ from broker import BrokerError
 
 log = logging.getLogger(__name__)
 
-# Where mitmproxy's log lines begin to quote.
-QUOTES = re.compile(r"[:'\"]")
-# What is looked at before it leaves, on either side.
+# What is looked at before it leaves, and before a stream, the flow's side, gets to see it.
 ON_THE_WIRE = (RequestHeaders, RequestData, RequestProtocolError, ResponseProtocolError)
+INTO_THE_FLOW = (
+    GetHttpConnectionCompleted,
+    RequestHeaders,
+    RequestData,
+    RequestProtocolError,
+    ResponseHeaders,
+    ResponseData,
+    ResponseTrailers,
+    ResponseEndOfMessage,
+    ResponseProtocolError,
+)
 
 
 class BoundaryLayer(HttpLayer):
@@ -67,6 +75,7 @@ class BoundaryLayer(HttpLayer):
 
     door: Door
     passages: dict[int, Passage]
+    tunnel: HttpStream | None
 
     @classmethod
     def guard(cls, plain: Any, door: Door) -> None:
@@ -74,6 +83,7 @@ class BoundaryLayer(HttpLayer):
         plain.__class__ = cls
         plain.door = door
         plain.passages = {}
+        plain.tunnel = None
         if plain.mode is HTTPMode.upstream:
             # mitmproxy's way would tell the parent proxy plain requests, and of every CONNECT.
             plain.mode = HTTPMode.regular
@@ -83,6 +93,9 @@ class BoundaryLayer(HttpLayer):
         try:
             if isinstance(event, Told):
                 yield from self._told(event)
+                return
+            if stream := self._tunnelled(event):
+                yield from self._through(stream, event)
                 return
             yield from super()._handle_event(event)
         except Exception:
@@ -104,22 +117,72 @@ class BoundaryLayer(HttpLayer):
             elif stream.child_layer:
                 yield from self.event_to_child(stream, event)
 
+    def _tunnelled(self, event: events.Event) -> HttpStream | None:
+        """The stream of an established CONNECT, for what can go straight to what is in its tunnel.
+
+        That is all but the end of the agent's side.
+        """
+        if self.tunnel is None:
+            stream = next(iter(self.streams.values()), None)
+            reader = self._reader(self.context.client)
+            if not (
+                stream
+                and stream.child_layer
+                and stream.flow.request.method == "CONNECT"
+                and reader
+                and reader.state == reader.passthrough
+            ):
+                return None
+            self.tunnel = stream
+        if isinstance(event, events.ConnectionEvent):
+            from_agent = event.connection is self.context.client
+            if from_agent and not isinstance(event, events.DataReceived):
+                return None
+            source = self.tunnel if from_agent else self.connections.get(event.connection)
+        elif isinstance(event, events.CommandCompleted):
+            source = self.command_sources.get(event.command)
+        else:
+            return None
+        within = source is self.tunnel and self.tunnel.stream_id in self.streams
+        return self.tunnel if within else None
+
+    def _through(self, stream: HttpStream, event: events.Event) -> layer.CommandGenerator[None]:
+        """Hand an event to what is in a tunnel.
+
+        mitmproxy has every byte of it pass this layer, a reader of HTTP/1 and the stream first, to
+        the same end.
+        """
+        if isinstance(event, events.CommandCompleted):
+            del self.command_sources[event.command]
+        inside: Any = stream.child_layer
+        for command in inside.handle_event(event):
+            if isinstance(command, commands.CloseConnection):
+                if command.connection is self.context.client:
+                    ended = ResponseProtocolError(
+                        stream.stream_id, "EOF", ErrorCode.PASSTHROUGH_CLOSE
+                    )
+                    yield from self.event_to_child(self.connections[command.connection], ended)
+                    continue
+                if isinstance(command, commands.CloseTcpConnection):
+                    command = commands.CloseConnection(command.connection)
+            elif command.blocking or isinstance(command, commands.RequestWakeup):
+                self.command_sources[command] = stream
+                if isinstance(command, commands.OpenConnection):
+                    self.connections[command.connection] = stream
+            yield command
+
     def event_to_child(
         self, child: layer.Layer, event: events.Event
     ) -> layer.CommandGenerator[None]:
-        """Guard every event and every log line; both may quote what a peer sent."""
-        is_guarded = isinstance(event, ON_THE_WIRE) or isinstance(child, HttpStream)
+        """Guard what passes between a stream and a connection."""
         if isinstance(event, ResponseTrailers) and isinstance(child, Http1Server):
-            return  # it cannot say them, and whoever speaks HTTP/1.1 was never promised any
-        hand_over = self._guarded if is_guarded else super().event_to_child
-        for command in hand_over(child, event):
-            if isinstance(command, commands.Log):
-                if command.message.startswith("TLS Error") and isinstance(child, ServerTLSLayer):
-                    # An alert counts as a farewell, after which mitmproxy tells nobody that the
-                    # connection is closed: the call would wait for ever.
-                    child.tls.set_shutdown(0)
-                command.message = QUOTES.split(command.message, maxsplit=1)[0].rstrip()
-            yield command
+            # It cannot say them, and whoever speaks HTTP/1.1 was never promised any.
+            return _nothing()
+        guarded = INTO_THE_FLOW if isinstance(child, HttpStream) else ON_THE_WIRE
+        hand_over = self._guarded if isinstance(event, guarded) else super().event_to_child
+        if isinstance(child, ServerTLSLayer):
+            return _without_farewell(child, hand_over(child, event))
+        return hand_over(child, event)
 
     def get_connection(
         self, event: GetHttpConnection, *, reuse: bool = True
@@ -362,3 +425,21 @@ class BoundaryLayer(HttpLayer):
             log.exception("the wire boundary failed; the call is refused")
             return GetHttpConnectionCompleted(event.command, (None, OURS + "refused"))
         return event
+
+
+def _nothing() -> layer.CommandGenerator[None]:
+    yield from ()
+
+
+def _without_farewell(
+    child: ServerTLSLayer, passed: Iterator[commands.Command]
+) -> layer.CommandGenerator[None]:
+    """Have an upstream's alert count for what it is.
+
+    It counts as a farewell, after which mitmproxy tells nobody that the connection is closed: the
+    call would wait for ever.
+    """
+    for command in passed:
+        if isinstance(command, commands.Log) and command.message.startswith("TLS Error"):
+            child.tls.set_shutdown(0)
+        yield command

@@ -2,10 +2,12 @@
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
-from mitmproxy import http, optmanager
+from mitmproxy import connection, http, optmanager
 from mitmproxy.log import LegacyLogEvents
 from mitmproxy.utils import asyncio_utils
 
@@ -20,10 +22,14 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     checked.__post_init__ = lambda _: None
     headers: Any = http.Headers
     headers.get_all = values_of
+    headers.set_all = put
     headers.__getitem__ = value_of
     headers.__contains__ = holds
     headers.get = get
     headers.pop = pop
+    headers.__init__ = begin
+    connected: Any = connection.Connection
+    connected.__eq__ = same
     option: Any = optmanager._Option
     option.current = current
     named: Any = asyncio_utils
@@ -33,14 +39,41 @@ def trim(is_heard: Callable[[str], bool]) -> None:
             handler.uninstall()
 
 
+def begin(
+    headers: http.Headers, fields: Iterable[tuple[bytes, bytes]] = (), **named: str | bytes
+) -> None:
+    """`Headers()`: the fields, and then what was named."""
+    headers.fields = tuple((name, value) for name, value in fields)
+    b"".join(chain.from_iterable(headers.fields))  # raises TypeError for what is not bytes
+    for name, value in named.items():
+        headers[_raw(name).replace(b"_", b"-")] = value
+
+
+def same(one: connection.Connection, other: object) -> bool:
+    """`Connection.__eq__`: mostly asked of one and the same."""
+    return one is other or (isinstance(other, connection.Connection) and one.id == other.id)
+
+
 def values_of(headers: http.Headers, name: str | bytes) -> list[str]:
-    """`Headers.get_all`: every value of a header, in one pass over the fields."""
-    wanted = _key(name)
+    """`Headers.get_all`: every value of a header."""
     return [
-        value.decode("utf-8", "surrogateescape")
-        for field, value in headers.fields
-        if field.lower() == wanted
+        value.decode("utf-8", "surrogateescape") for value in _index(headers).get(_key(name), ())
     ]
+
+
+def put(headers: http.Headers, name: str | bytes, values: Iterable[str | bytes]) -> None:
+    """`Headers.set_all`: have a header with these values, where it stands or else at the end."""
+    raw, wanted = [_raw(value) for value in values], _key(name)
+    if wanted not in _index(headers):
+        headers.fields = (*headers.fields, *((_raw(name), value) for value in raw))
+        return
+    kept = []
+    for field in headers.fields:
+        if field[0].lower() != wanted:
+            kept.append(field)
+        elif raw:
+            kept.append((field[0], raw.pop(0)))
+    headers.fields = (*kept, *((_raw(name), value) for value in raw))
 
 
 def value_of(headers: http.Headers, name: str | bytes) -> str:
@@ -53,18 +86,19 @@ def value_of(headers: http.Headers, name: str | bytes) -> str:
 
 def get(headers: http.Headers, name: str | bytes, default: Any = None) -> Any:
     """`Headers.get`: the values of a header, folded."""
-    values = values_of(headers, name)
-    return ", ".join(values) if values else default
+    if _key(name) not in _index(headers):
+        return default
+    return ", ".join(values_of(headers, name))
 
 
 def pop(headers: http.Headers, name: str | bytes, *default: Any) -> Any:
     """`Headers.pop`: take every value of a header off and answer them, folded."""
-    values = values_of(headers, name)
-    if not values:
+    wanted = _key(name)
+    if wanted not in _index(headers):
         if default:
             return default[0]
         raise KeyError(name)
-    wanted = _key(name)
+    values = values_of(headers, name)
     headers.fields = tuple(field for field in headers.fields if field[0].lower() != wanted)
     return ", ".join(values)
 
@@ -77,12 +111,25 @@ def current(option: Any) -> Any:
 
 def holds(headers: http.Headers, name: object) -> bool:
     """`Headers.__contains__`: whether a header is there."""
-    if not isinstance(name, (str, bytes)):
-        return False
-    wanted = _key(name)
-    return any(field.lower() == wanted for field, _ in headers.fields)
+    return isinstance(name, (str, bytes)) and _key(name) in _index(headers)
 
 
+def _index(headers: http.Headers) -> Mapping[bytes, list[bytes]]:
+    """The values by name in lower case, kept for as long as the fields, a tuple, are the same."""
+    index: dict[bytes, list[bytes]]
+    fields, index = headers.__dict__.get("_kept") or (None, {})
+    if fields is not headers.fields:
+        index = {}
+        for name, value in headers.fields:
+            index.setdefault(name.lower(), []).append(value)
+        headers.__dict__["_kept"] = (headers.fields, index)
+    return index
+
+
+def _raw(text: str | bytes) -> bytes:
+    return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+
+
+@lru_cache(1024)
 def _key(name: str | bytes) -> bytes:
-    raw = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
-    return raw.lower()
+    return _raw(name).lower()

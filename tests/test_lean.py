@@ -28,6 +28,12 @@ def test_a_header_is_found_as_mitmproxy_finds_it(
     ours, theirs = headers.copy(), headers.copy()
     assert lean.pop(ours, name, 0) == theirs.pop(name, 0)
     assert ours.fields == theirs.fields
+    for values in ([], ["a"], ["a", b"b", "c"]):
+        ours, theirs = headers.copy(), headers.copy()
+        lean.put(ours, name, values)
+        theirs.set_all(name, values)
+        assert ours.fields == theirs.fields
+        assert lean.values_of(ours, name) == theirs.get_all(name)
     if headers.get_all(name):
         assert lean.value_of(headers, name) == MultiDict.__getitem__(headers, name)
     else:

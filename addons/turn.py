@@ -1,0 +1,112 @@
+"""One turn of a connection: what an event sets off and need not wait for is done on the spot.
+
+mitmproxy makes a task and another turn of the loop of every hook, though hardly any waits, and a
+system call of every piece that it sends.
+"""
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from mitmproxy.connection import Connection
+from mitmproxy.proxy import commands, events, mode_servers
+
+# So many hooks in a row are called on the spot; then others have their turn.
+MOST_AT_ONCE = 16
+# Where mitmproxy's log lines begin to quote.
+QUOTES = re.compile(r"[:'\"]")
+
+
+class Turn:
+    """Stands between the layers of a connection and mitmproxy's server, as the topmost layer.
+
+    The server sees only the commands that it is needed for. What is sent over HTTP/1 goes out in
+    one piece, before any of these, and hooks are called when the event is through, as it is with mitmproxy. Log lines are
+    cut where they begin to quote, for they may quote what a peer sent.
+    """
+
+    def __init__(self, handler: Any, layer: Any) -> None:
+        self._handler = handler
+        self._layer = layer
+        self._pieces: dict[Connection, list[bytes]] = {}
+        self._completed: deque[events.HookCompleted] = deque()
+        self._on_the_spot = False
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    def handle_event(self, event: events.Event) -> Iterator[commands.Command]:
+        """Handle an event, and the ends of the hooks that did not wait."""
+        yield from self._handle(event, MOST_AT_ONCE)
+        left = MOST_AT_ONCE
+        while self._completed:
+            left -= 1
+            yield from self._handle(self._completed.popleft(), left)
+
+    def _handle(self, event: events.Event, left: int) -> Iterator[commands.Command]:
+        hooks: list[commands.StartHook] = []
+        eagerly = False
+        try:
+            for command in self._layer.handle_event(event):
+                if isinstance(command, commands.SendData):
+                    self._pieces.setdefault(command.connection, []).append(command.data)
+                    if command.connection.alpn == b"h2":
+                        # A peer that gets an answer and a reset at once may look at the reset only.
+                        self._send()
+                elif isinstance(command, commands.StartHook):
+                    hooks.append(command)
+                else:
+                    if isinstance(command, commands.Log):
+                        command.message = QUOTES.split(command.message, maxsplit=1)[0].rstrip()
+                    self._send()
+                    yield command
+            eagerly = left > 0
+        finally:
+            self._send()
+            for hook in hooks:
+                self._call(hook, eagerly=eagerly)
+
+    def _send(self) -> None:
+        """Send what was said to each peer so far, in one piece."""
+        for connection, pieces in self._pieces.items():
+            transport = self._handler.transports.get(connection)
+            if transport and transport.writer and not transport.writer.is_closing():
+                transport.writer.write(b"".join(pieces))
+        self._pieces.clear()
+
+    def _call(self, hook: commands.StartHook, *, eagerly: bool) -> None:
+        self._on_the_spot = eagerly
+        try:
+            loop = asyncio.get_running_loop()
+            task = asyncio.Task(self._hook(hook), loop=loop, eager_start=eagerly)
+        finally:
+            self._on_the_spot = False
+        if not task.done():
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
+
+    async def _hook(self, hook: commands.StartHook) -> None:
+        await self._handler.handle_hook(hook)
+        if not hook.blocking:
+            return
+        completed = events.HookCompleted(hook)
+        if self._on_the_spot:
+            self._completed.append(completed)
+        else:
+            await self._handler.server_event(completed)
+
+
+class Handler(mode_servers.ProxyConnectionHandler):
+    """mitmproxy's handler of one connection, which takes such turns."""
+
+    async def handle_client(self) -> None:
+        """Serve the connection."""
+        top: Any = Turn(self, self.layer)
+        self.layer = top
+        await super().handle_client()
+
+
+def take_turns() -> None:
+    """Have every connection from now on handled so."""
+    servers: Any = mode_servers
+    servers.ProxyConnectionHandler = Handler
