@@ -23,8 +23,8 @@ class Turn:
     """Stands between the layers of a connection and mitmproxy's server, as the topmost layer.
 
     The server sees only the commands that it is needed for. What is sent over HTTP/1 goes out in
-    one piece, before any of these, and hooks are called when the event is through, as it is with mitmproxy. Log lines are
-    cut where they begin to quote, for they may quote what a peer sent.
+    one piece, before any of these, and hooks are called when the event is through, as it is with
+    mitmproxy. Log lines end where they would begin to quote what a peer sent.
     """
 
     def __init__(self, handler: Any, layer: Any) -> None:
