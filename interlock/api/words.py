@@ -34,7 +34,13 @@ def _require_shallow(value: Any, left: int) -> None:
         _require_shallow(one, left - 1)
 
 
-Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT), AfterValidator(printable)]
+# The document says `line` of what is one printable line, for which no pattern is short enough.
+Text = Annotated[
+    str,
+    StringConstraints(max_length=LONGEST_TEXT),
+    AfterValidator(printable),
+    Field(json_schema_extra={"format": "line"}),
+]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 ServerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9@][A-Za-z0-9._/@-]{0,127}$")]
 Json = Annotated[dict[str, Any], AfterValidator(plain)]
