@@ -1,6 +1,5 @@
 """Serves the application: on loopback, or by TLS."""
 
-import ipaddress
 import ssl
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import uvicorn
 
 from interlock.api.app import create_app
 from interlock.api.patience import PatientProtocol
+from interlock.client.url import is_loopback
 from interlock.errors import SettingsError
 from interlock.installation import Installation
 
@@ -57,14 +57,6 @@ def server_of(
         timeout_graceful_shutdown=GRACE_S,
     )
     return uvicorn.Server(config)
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether a listener there is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _require_pair(certificate: Path, key: Path | None) -> None:

@@ -17,6 +17,7 @@ from interlock.client.channel import Channel
 from interlock.client.errors import ClientError, UnreachableError
 from interlock.client.heartbeat import Heartbeat
 from interlock.client.reason import current
+from interlock.client.url import parse_api_url
 from interlock.delegation import attenuate, read_chain
 from interlock.model import Entity
 
@@ -32,17 +33,29 @@ class Client:
     """
 
     def __init__(
-        self, url: str = "", key: str = "", *, verify: ssl.SSLContext | bool = True
+        self,
+        url: str = "",
+        key: str = "",
+        *,
+        verify: ssl.SSLContext | bool = True,
+        unsafe_plain_http: bool = False,
     ) -> None:
         """`key` is the agent's, or the token of its session.
 
-        What is not given is read from INTERLOCK_API_URL and INTERLOCK_AGENT_KEY.
+        What is not given is read from INTERLOCK_API_URL and INTERLOCK_AGENT_KEY. To another
+        machine it is sent by https alone, unless that is asked for.
         """
-        self.url = (url or os.environ.get("INTERLOCK_API_URL") or DEFAULT_URL).rstrip("/")
+        given = url or os.environ.get("INTERLOCK_API_URL") or DEFAULT_URL
+        try:
+            self.url = parse_api_url(given, unsafe_plain_http=unsafe_plain_http)
+        except ValueError as e:
+            raise ClientError(f"the URL of the API: {e}") from None
         self.key = key or os.environ.get("INTERLOCK_AGENT_KEY", "")
         self._name = ""
         if not self.key:
             raise ClientError("give the agent's key, or set INTERLOCK_AGENT_KEY")
+        if not (self.key.isascii() and self.key.isprintable()):
+            raise ClientError("the agent's key holds what no key holds: was it cut or wrapped?")
         self._channel = Channel(self.url, {"Authorization": f"Bearer {self.key}"}, verify)
 
     def __repr__(self) -> str:
@@ -66,15 +79,17 @@ class Client:
         token: str,
         url: str = "",
         verify: ssl.SSLContext | bool = True,
+        unsafe_plain_http: bool = False,
         **more: Any,
     ) -> "Client":
         """Register an agent with a token that may, and answer its client; keep `client.key`.
 
         `more` are further fields of `POST /api/v1/agents/register`, such as `agent_type`.
         """
-        with cls(url, token, verify=verify) as registrar:
+        how: dict[str, Any] = {"verify": verify, "unsafe_plain_http": unsafe_plain_http}
+        with cls(url, token, **how) as registrar:
             made = registrar._post("/api/v1/agents/register", {"name": name, **more})
-        client = cls(url, made["api_key"], verify=verify)
+        client = cls(url, made["api_key"], **how)
         client._name = name
         return client
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from interlock.client.url import parse_api_url
 from interlock.discovery.cluster import Cluster
 from interlock.discovery.containers import Containers
 from interlock.discovery.depth import DEFAULT_PRESET, PRESETS, Depth
 from interlock.discovery.files import Files, Folders
 from interlock.discovery.network import Network, Ports, parse_range
 from interlock.discovery.processes import Processes
-from interlock.discovery.remote import Remote, parse_api_key, parse_ca, parse_remote_url
+from interlock.discovery.remote import Remote, parse_api_key, parse_ca
 from interlock.discovery.sighting import Scanner
 from interlock.errors import SettingsError
 
@@ -215,7 +216,7 @@ def _remote(section: _Section) -> Remote | None:
         if key not in section.values:
             raise section.error(key, "a registry elsewhere needs url, agent_id and api_key")
     return Remote(
-        section.parsed("url", parse_remote_url),
+        section.parsed("url", parse_api_url),
         section.parsed("api_key", parse_api_key),
         section.parsed("ca", parse_ca),
     )

@@ -1,11 +1,9 @@
 """Where another registry is, and the key that opens it: as a configuration file says it."""
 
-import ipaddress
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -17,21 +15,6 @@ class Remote:
     url: str
     api_key: str = field(repr=False)
     ca: str = ""
-
-
-def parse_remote_url(text: str) -> str:
-    """Read the URL of an API; raises ValueError.
-
-    The key of a scanner goes over it, so it is https, except on this machine.
-    """
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable():
-        raise ValueError(f"{text[:80]!r} is not like https://HOST[:PORT]")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("has to be without user, query and fragment")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise ValueError("use https:// for another machine: the key would be read on the way")
-    return text.rstrip("/")
 
 
 def parse_api_key(text: str) -> str:
@@ -50,10 +33,3 @@ def parse_ca(text: str) -> str:
     if text and not path.is_file():
         raise ValueError(f"there is no file {text[:80]!r}")
     return str(path) if text else ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

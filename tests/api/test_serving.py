@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from interlock.api.serving import is_loopback, server_of
+from interlock.api.serving import server_of
+from interlock.client.url import is_loopback
 from interlock.demo.certificates import Certificates
 from interlock.demo.front_door import free_ports
 from interlock.installation import Installation

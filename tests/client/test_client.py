@@ -43,6 +43,31 @@ def client(served: Service) -> Iterator[Client]:
         yield client
 
 
+@pytest.mark.parametrize(
+    ("url", "key", "said"),
+    [
+        pytest.param("http://registry.example:9080", "ilk_x", "use https", id="in the clear"),
+        pytest.param("registry.example:9080", "ilk_x", "is not like https", id="without a scheme"),
+        pytest.param("https://u:p@registry.example", "ilk_x", "without user", id="with a user"),
+        pytest.param("http://[::1", "ilk_x", "URL of the API", id="half an address"),
+        pytest.param("", "ilk_x\r\nX-Y: z", "what no key holds", id="a key of two lines"),
+        pytest.param("", "schl\u00fcssel", "what no key holds", id="a key that is none"),
+        pytest.param("", "", "INTERLOCK_AGENT_KEY", id="no key"),
+    ],
+)
+def test_a_key_goes_nowhere_that_it_could_be_read(
+    monkeypatch: pytest.MonkeyPatch, url: str, key: str, said: str
+) -> None:
+    """One line, before anything is sent, and without the key; to this machine it may be plain."""
+    monkeypatch.delenv("INTERLOCK_AGENT_KEY", raising=False)
+    monkeypatch.delenv("INTERLOCK_API_URL", raising=False)
+    with pytest.raises(ClientError, match=said) as e:
+        Client(url, key)
+    assert not key or key not in str(e.value)
+    with Client("http://registry.example:9080", "ilk_x", unsafe_plain_http=True) as told:
+        assert told.url == "http://registry.example:9080"
+
+
 def test_an_agent_is_registered_and_lives(served: Service) -> None:
     """A few lines; the lease is renewed in the background."""
     token, name = served.keys["scanner"], f"bot-{time.monotonic_ns()}"
