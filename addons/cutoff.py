@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from mitmproxy import ctx
 
@@ -67,7 +67,7 @@ class Cutoff:
         unchanged = change == self._change and not lapsed
         self._change = change
         for client_id, proofs in list(self._door.proofs.items()):
-            due = filter(is_from_outside, proofs) if unchanged else proofs
+            due = {p: who for p, who in proofs.items() if not unchanged or is_from_outside(p)}
             if why := _ended(governor, due):
                 log.warning("connection cut: %s", why)
                 for account in self._door.accounts.values():
@@ -86,17 +86,19 @@ class Cutoff:
                 cut(account.client)
 
 
-def _ended(governor: Governor, proofs: Iterable[Proof | Origin | Presented]) -> str:
-    """Say why a connection with these proofs must end; empty when it may stay.
+def _ended(governor: Governor, proofs: Mapping[Proof | Origin | Presented, str]) -> str:
+    """Say why a connection must end whose proofs proved these agents; empty when it may stay.
 
     A key that does not hold any more ends it in both modes, as it does at the next request; an
     agent that is cut off ends it where denials bind.
     """
-    for proof in proofs:
+    for proof, name in proofs.items():
         try:
             agent = _proven(governor, proof)
         except IdentityError:
             return f"{_told(proof)} does not hold any more"
+        if agent.name != name:
+            return f"{_told(proof)} stands for another agent than {name} now"
         if agent.cut_off and governor.mode_of(agent) is Mode.ENFORCE:
             return f"{agent.name} is {agent.state}"
     return ""

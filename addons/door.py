@@ -131,7 +131,7 @@ class Door:
         self.parent_secret_name = ""
         self.parent_secret: Secret | None = None
         self.tunnels: dict[str, Tunnel] = {}
-        self.proofs: dict[str, set[Proof | Origin | Presented]] = {}
+        self.proofs: dict[str, dict[Proof | Origin | Presented, str]] = {}
         self.presented: dict[str, Presented] = {}
         self.callers: dict[str, Caller] = {}
         self.clearances: dict[str, Clearance] = {}

@@ -104,7 +104,7 @@ class Identity:
             return f"at {whence.peer}"
         shown = self._door.presented.get(flow.client_conn.id)
         proven = proof or shown or Origin(whence, agent.name)
-        self._door.proofs.setdefault(flow.client_conn.id, set()).add(proven)
+        self._door.proofs.setdefault(flow.client_conn.id, {})[proven] = agent.name
         return agent.name
 
     def _knocked(self, flow: http.HTTPFlow, error: IdentityError) -> None:

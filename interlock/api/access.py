@@ -52,7 +52,7 @@ async def asker_of(
     api_key: Annotated[str | None, Security(_api_key)],
     scanner: Annotated[str | None, Header(alias="X-Scanner-ID")] = None,
 ) -> Asker:
-    """Prove who asks; raises 401, or 429 for an address that fails too often."""
+    """Prove who asks; raises 401, and 429 for who fails, or an agent that asks, too often."""
     offered = {key for key in (bearer and bearer.credentials, api_key) if key}
     try:
         if len(offered) != 1:
@@ -64,6 +64,9 @@ async def asker_of(
             retry = {"Retry-After": str(math.ceil(wait))}
             raise HTTPException(429, "too many proofs that do not hold", retry) from None
         raise HTTPException(401, str(e), BEARER) from None
+    if asker.agent and (wait := api.rate(asker.name)):
+        retry = {"Retry-After": str(math.ceil(wait))}
+        raise HTTPException(429, "the agent asks more often than interlock_max_rate allows", retry)
     act_as(asker.actor)
     return asker
 

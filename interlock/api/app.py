@@ -97,7 +97,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        await asyncio.to_thread(api.flush)
+        await asyncio.to_thread(api.close)
 
 
 async def _tend(api: Api) -> None:

@@ -12,6 +12,7 @@ from interlock.api.throttle import Throttle
 from interlock.coverage import require_coverage
 from interlock.forgetting import Forgetting
 from interlock.installation import Installation
+from interlock.rates import Rates
 
 
 class Api:
@@ -25,6 +26,20 @@ class Api:
         self.folder = PolicyFolder(records.settings.policies)
         self._beats: dict[str, dict[str, float]] = {"agent": {}, "server": {}}
         self._lock = threading.Lock()
+        self._rates = Rates(records.settings.rates)
+
+    def rate(self, agent: str) -> float:
+        """Count one more request of an agent, with those at the front doors of this home.
+
+        Answers for how many seconds to stay away; 0 for not at all. What is asked is recorded:
+        without an end to it an agent could fill the ledger.
+        """
+        return self._rates.take(agent, self.records.settings.max_rate, time.monotonic())
+
+    def close(self) -> None:
+        """Write the heartbeats that wait, and give back what is shared; raises StoreError."""
+        self._rates.close()
+        self.flush()
 
     def policies(self) -> tuple[Policies, Intents]:
         """The policies in force, as the files stand now; a broken set changes nothing."""

@@ -1,5 +1,6 @@
 """`POST /authorize`: the words of the reference, and who is believed."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,3 +126,16 @@ def test_a_bad_question_is_refused_with_its_field(
     answer = shared.ask("POST", "/authorize", who, CHAT | change)
     assert answer.status_code == 400
     assert said in answer.json()["error"]["message"]
+
+
+def test_an_agent_asks_no_more_often_than_it_may_call(tmp_path: Path) -> None:
+    """Each question is a row of the ledger; others, and tokens, are not held up by it."""
+    with Service(tmp_path / "home", {"max_rate": 2}) as service:
+        other = CHAT | {"principal": 'Agent::"two"'}
+        answers = [service.ask("POST", "/authorize", "one", CHAT) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+        assert int(answers[-1].headers["retry-after"]) == 1
+        assert "interlock_max_rate" in answers[-1].json()["error"]["message"]
+        assert service.ask("POST", "/authorize", "two", other).status_code == 200
+        for _ in range(4):
+            service.post("/authorize", CHAT, "service")
