@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from interlock.api.access import Admin, Living, Operator, Registrar, Viewer
+from interlock.api.access import Admin, Asker, Living, Operator, Registrar, Viewer
 from interlock.api.errors import responses
 from interlock.api.state import Api, api_of
 from interlock.api.words import Because, Body, Done, Json, Labels, Name, Names, Seconds, Text, Texts
@@ -15,8 +15,11 @@ from interlock.errors import RegistryError
 from interlock.inventory import GROUP
 from interlock.model import Agent, Trust
 from interlock.registry import Profile, Role
+from interlock.registry.profile import count_told_by
 
 DEFAULT_TTL_S = 90.0
+# So many agents and servers one scanner registers: one that is broken into fills no registry.
+MOST_FOUND = 20_000
 router = APIRouter(tags=["agents"], responses=responses())
 State = Annotated[Api, Depends(api_of)]
 
@@ -159,6 +162,22 @@ def known(api: Api, name: str) -> Agent:
         raise HTTPException(404, str(e)) from None
 
 
+def require_room(api: Api, who: Asker) -> None:
+    """Raise 409 for a scanner that has registered as many as one may."""
+    if who.role is not Role.SCANNER:
+        return
+    sources = (who.actor, scanner_source(who.name))
+    count = api.records.database.read(lambda c: count_told_by(c, *sources))
+    if count >= MOST_FOUND:
+        said = f"{who.actor} has registered {count} agents and servers, and may no more"
+        raise HTTPException(409, said)
+
+
+def scanner_source(name: str) -> str:
+    """The source of the servers that a scanner registers."""
+    return f"scanner:{name}"
+
+
 @router.post("/api/v1/agents/register", status_code=201, responses=responses(409))
 def register(body: NewAgent, who: Registrar, api: State) -> RegisteredAgent:
     """Register an agent; its key is in the answer, this once."""
@@ -166,6 +185,7 @@ def register(body: NewAgent, who: Registrar, api: State) -> RegisteredAgent:
     if who.role is Role.SCANNER and (vouched or body.ttl_s is None):
         said = "a scanner vouches for nobody: leave out trust, owner and groups, and give a ttl_s"
         raise HTTPException(403, said)
+    require_room(api, who)
     agent = Agent(
         body.name,
         body.owner,

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, field_validator
 from starlette.exceptions import HTTPException
 
 from interlock.api.access import Admin, Asker, Operator, Registrar, Viewer
-from interlock.api.agents import Heard, TrustChange
+from interlock.api.agents import Heard, TrustChange, require_room, scanner_source
 from interlock.api.errors import responses
 from interlock.api.state import Api, api_of
 from interlock.api.words import Body, Done, Json, Labels, Name, Seconds, ServerName, Text, Texts
@@ -163,6 +163,8 @@ def put(api: Api, who: Asker, body: NewServer) -> ServerRecord:
     if scanner and (body.groups or body.owner or body.ttl_s is None):
         said = "a scanner vouches for nobody: leave out owner and groups, and give a ttl_s"
         raise HTTPException(403, said)
+    if not api.records.servers.named(body.name):
+        require_room(api, who)
     profile = Profile(
         type="http" if body.url else "stdio",
         description=body.description,
@@ -176,7 +178,7 @@ def put(api: Api, who: Asker, body: NewServer) -> ServerRecord:
         env=tuple(body.env),
         signals=tuple(body.signals),
         evidence=body.evidence,
-        source=f"scanner:{scanner}" if scanner else who.actor,
+        source=scanner_source(scanner) if scanner else who.actor,
     )
     groups = (GROUP,) if scanner else body.groups
     server = Server(body.name, body.url, body.owner, tuple(dict.fromkeys(groups)))

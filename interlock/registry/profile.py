@@ -145,6 +145,16 @@ def names_told_by(
     return {row["name"] for row in rows}
 
 
+def count_told_by(connection: sqlite3.Connection, *sources: str) -> int:
+    """How many holders of any kind have their profile from one of these sources."""
+    row = connection.execute(
+        "select count(*) from profiles "
+        "where json_extract(body, '$.source') in (select value from json_each(?))",
+        [json.dumps(sources)],
+    ).fetchone()
+    return int(row[0])
+
+
 def read_profile(connection: sqlite3.Connection, kind: str, name: str) -> Seen:
     """The profile of one holder; an empty one where nothing is known."""
     row = connection.execute(

@@ -28,6 +28,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     actors.discovery,
     federation.federation,
     federation.crowds,
+    actors.sources,
 )
 
 

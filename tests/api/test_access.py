@@ -131,6 +131,13 @@ def test_a_proof_that_does_not_hold_is_none(shared: Service, headers: dict[str, 
     assert answer.json()["error"]["code"] == "unauthenticated"
 
 
+@pytest.mark.parametrize("name", ["api_key", "token", "X-API-Key", "key"])
+def test_a_proof_in_a_url_is_none(shared: Service, name: str) -> None:
+    """Else it would stand in histories and in the logs of what is on the way."""
+    answer = shared.ask("GET", f"/agents?{name}={shared.keys['admin']}", "")
+    assert answer.status_code == 401
+
+
 def test_a_token_ends_when_it_is_rotated_removed_or_over(service: Service) -> None:
     """At the next request, without a restart."""
     old = service.keys["viewer"]

@@ -56,6 +56,19 @@ def test_a_scanner_vouches_for_nobody(service: Service) -> None:
     assert [agent["name"] for agent in service.get("/agents")] == ["one", "two"]
 
 
+def test_a_scanner_fills_no_registry(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents and servers count together; what it registered already it may tell of as before."""
+    monkeypatch.setattr("interlock.api.agents.MOST_FOUND", 2)
+    service.post("/api/v1/agents/register", {"name": "a"}, "scanner")
+    service.post("/mcp-servers", WEATHER, "scanner")
+    for path, body in (("/api/v1/agents/register", {"name": "b"}), ("/mcp-servers", FILES)):
+        refused = service.ask("POST", path, "scanner", body)
+        assert refused.status_code == 409
+        assert "has registered 2 agents and servers" in refused.json()["error"]["message"]
+    service.post("/mcp-servers", WEATHER | {"version": "2"}, "scanner")
+    service.post("/api/v1/agents/register", {"name": "b"}, "operator")
+
+
 def test_a_scanner_keeps_nobody_alive_but_whom_it_registered(service: Service) -> None:
     """Else one that is taken over would bring back every agent that has lapsed."""
     registry = service.records.registry

@@ -35,7 +35,13 @@ def test_it_serves_by_tls_and_stops_when_told(terminal: Terminal, tmp_path: Path
     (port,) = free_ports(1)
     tls = ("--tls-cert", str(certificates.chain), "--tls-key", str(certificates.key))
     words = [INTERLOCK, "serve", "--port", str(port), *tls, "--json"]
-    served = subprocess.Popen(words, env=terminal.variables(), stdout=subprocess.PIPE, text=True)
+    served = subprocess.Popen(
+        words,
+        env=terminal.variables(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         assert served.stdout
         assert f"https://127.0.0.1:{port}" in served.stdout.readline()
@@ -46,16 +52,16 @@ def test_it_serves_by_tls_and_stops_when_told(terminal: Terminal, tmp_path: Path
             deadline = time.monotonic() + 30
             while True:
                 try:
-                    assert client.get("/status").json()["status"] == "ok"
+                    assert client.get(f"/status?key={token}").json()["status"] == "ok"
                     break
                 except httpx.ConnectError:
                     assert time.monotonic() < deadline
                     time.sleep(0.05)
     finally:
         served.send_signal(signal.SIGTERM)
-        assert served.wait(30) in (0, -signal.SIGTERM)
-        if served.stdout:
-            served.stdout.close()
+        said, _ = served.communicate(timeout=30)
+    assert served.returncode in (0, -signal.SIGTERM)
+    assert token not in said, "what was asked is in no log"
 
 
 @pytest.mark.parametrize(

@@ -177,3 +177,10 @@ def discovery(tables: Tables) -> None:
         if_not_exists=True,
     )
     watch(tables, "addresses", verbs=("insert", "delete"))
+
+
+def sources(tables: Tables) -> None:
+    """By whom agents and servers were told of, so that it is known at once how many."""
+    tables.conn.execute(
+        "create index if not exists profiles_source on profiles (json_extract(body, '$.source'))"
+    )
