@@ -124,7 +124,7 @@ class Library:
         if self._folder.resolve() == shipped().resolve():
             raise PolicyError(
                 "the policies in force are those that come with Interlock: "
-                "set interlock_policies to a folder of your own"
+                f"copy {shipped()} to a folder of your own, and set interlock_policies to it"
             )
         return self._folder / f"{id_}.cedar"
 

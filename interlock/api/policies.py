@@ -34,6 +34,10 @@ class NewPolicy(Body):
     code: Code = Field(description="One policy in Cedar.")
     description: Text = ""
     active: bool = Field(default=True, description='False: observed only, `@effect("observe")`.')
+    created_at: Text = Field(
+        default="", description="As a record has it; when that is, is seen here."
+    )
+    updated_at: Text = Field(default="", description="The same.")
 
 
 class PolicyRecord(BaseModel):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from interlock.apdp.policies import shipped
 from tests.api.service import Service
 
 READS = {
@@ -41,8 +42,14 @@ def test_a_policy_is_in_force_at_once_and_gone_at_once(service: Service) -> None
     assert service.ask("DELETE", "/policies/readers").status_code == 200
     assert service.post("/authorize", ASKED, "service")["decision"] == "deny"
     assert service.ask("GET", "/policies/readers").status_code == 404
+    again = service.post("/policies", made)
+    assert again["code"] == made["code"], "what was answered can be sent"
+    assert service.ask("DELETE", "/policies/readers").status_code == 200
     actions = [e["body"].get("action") for e in service.records.ledger.tail(9)]
-    assert [a for a in actions if a and a.startswith("policy.")] == ["policy.add", "policy.rm"]
+    assert [a for a in actions if a and a.startswith("policy.")] == [
+        *("policy.add", "policy.rm"),
+        *("policy.add", "policy.rm"),
+    ]
 
 
 def test_an_inactive_policy_is_observed_only(service: Service) -> None:
@@ -109,7 +116,8 @@ def test_the_shipped_policies_are_not_written(tmp_path: Path) -> None:
         ):
             answer = service.ask(method, path, "admin", body)
             assert answer.status_code == 409
-            assert "interlock_policies" in answer.json()["error"]["message"]
+            said = answer.json()["error"]["message"]
+            assert f"copy {shipped()} to a folder of your own" in said
 
 
 def test_texts_are_validated_without_being_stored(shared: Service) -> None:

@@ -137,8 +137,11 @@ def test_a_hostile_name_is_made_harmless(serve: Any) -> None:
     assert len(text) < 2_000
 
 
-def test_a_port_that_never_answers_holds_nobody_up(serve: Any) -> None:
+def test_a_port_that_never_answers_holds_nobody_up(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is given up; the others are seen."""
+    monkeypatch.setattr("interlock.discovery.network.TARGET_S", 2.0)
     deaf, port = listening()
     with deaf:
         assert len(seen(port, serve({"/v1/models": {"data": [{"id": "m"}]}}))) == 1
