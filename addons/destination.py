@@ -1,6 +1,6 @@
 """Where a request leads when neither a CONNECT nor the listener says it: by the agent's own words.
 
-In transparent mode the agent does not know that we are there, and on a listener of
+In transparent and local mode the agent does not know that we are there, and on a listener of
 `reverse:https://routes` it means one provider of several. Both times SNI and Host name the
 destination, and have to agree; what is dialled and verified is that name, whatever address the
 agent dialled.
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from mitmproxy import connection, http
 from mitmproxy.proxy.mode_specs import (
+    LocalMode,
     ProxyMode,
     RegularMode,
     ReverseMode,
@@ -45,7 +46,7 @@ def lead(
 ) -> connection.Server:
     """The server, not connected yet, that a request on a client's connection is for."""
     mode = client.proxy_mode
-    if isinstance(mode, TransparentMode):
+    if isinstance(mode, (TransparentMode, LocalMode)):
         found = _transparent(client, server, request)
     elif serves_routes(mode):
         found = routes.get(_named(client, request), NOWHERE)

@@ -98,6 +98,8 @@ async def resolve(authority: Authority, private: AllowPrivate) -> Address:
 
 
 def _authority(data: ServerConnectionHookData) -> Authority:
+    if data.server.transport_protocol != "tcp":
+        raise PermissionError("only TCP is dialled")
     if data.server.via or not data.server.address:
         raise PermissionError("only a parent proxy itself is dialled")
     host, port = data.server.address[:2]

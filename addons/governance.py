@@ -19,6 +19,7 @@ from addons.gate import Gate  # noqa: E402
 from addons.head import Head  # noqa: E402
 from addons.honeytokens import Honeytokens  # noqa: E402
 from addons.identity import Identity  # noqa: E402
+from addons.local import Local  # noqa: E402
 from addons.mint import Mint  # noqa: E402
 from addons.options import Options  # noqa: E402
 from addons.outcome import Outcome  # noqa: E402
@@ -41,6 +42,7 @@ addons = [
     Throttle(door),
     Gate(door),
     Dial(door),
+    Local(),
     Inject(door),
     Stream(door),
     Mint(door),

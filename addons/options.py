@@ -12,6 +12,7 @@ from typing import Any
 from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy.mode_specs import (
+    LocalMode,
     ProxyMode,
     RegularMode,
     ReverseMode,
@@ -22,6 +23,7 @@ from mitmproxy.proxy.mode_specs import (
 from addons.certificate import export_ca
 from addons.destination import ROUTES, parse_routes, serves_routes
 from addons.door import Door
+from addons.local import require_local
 from broker import BrokerError
 from broker.secrecy import leave_nothing
 from interlock.errors import InterlockError, SettingsError
@@ -269,11 +271,17 @@ def check_required() -> None:
                 f"the only value here is {required!r}"
             )
     for text in ctx.options.mode:
-        if not _served(ProxyMode.parse(text)):
+        mode = ProxyMode.parse(text)
+        if not _served(mode):
             raise exceptions.OptionsError(
                 f"mode {text!r} is refused: 'regular', 'reverse:https://HOST' (or http), "
-                "'transparent' and 'upstream:http://PROXY' are governed"
+                "'transparent', 'upstream:http://PROXY' and 'local:PROGRAM' are governed"
             )
+        if isinstance(mode, LocalMode):
+            try:
+                require_local()
+            except ValueError as e:
+                raise exceptions.OptionsError(f"mode {text!r} cannot be served here: {e}") from None
 
 
 def check_modes(settings: Settings) -> None:
@@ -290,7 +298,7 @@ def check_modes(settings: Settings) -> None:
 def _served(mode: ProxyMode) -> bool:
     if isinstance(mode, ReverseMode):
         return mode.scheme == "https" or (mode.scheme == "http" and not serves_routes(mode))
-    return isinstance(mode, (RegularMode, TransparentMode, UpstreamMode))
+    return isinstance(mode, (RegularMode, TransparentMode, UpstreamMode, LocalMode))
 
 
 def _unset(name: str) -> bool:

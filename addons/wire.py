@@ -3,7 +3,7 @@
 import re
 
 from mitmproxy import http
-from mitmproxy.proxy.mode_specs import ReverseMode, TransparentMode
+from mitmproxy.proxy.mode_specs import LocalMode, ReverseMode, TransparentMode
 
 from addons.door import Tunnel
 from addons.handshake import is_handshake
@@ -28,7 +28,7 @@ def is_reverse(flow: http.HTTPFlow) -> bool:
 
 def _wanted(flow: http.HTTPFlow, tunnel: Tunnel | None) -> str:
     """The CONNECT target, or where a connection that was redirected to us was going."""
-    if isinstance(flow.client_conn.proxy_mode, TransparentMode):
+    if isinstance(flow.client_conn.proxy_mode, (TransparentMode, LocalMode)):
         return str(Authority(*flow.client_conn.sockname[:2]))
     return str(tunnel.target) if tunnel and tunnel.target else ""
 

@@ -23,8 +23,8 @@ ModeOption = Annotated[
     typer.Option(
         "--mode",
         metavar="MODE",
-        help="regular@PORT, reverse:https://HOST@PORT, transparent@PORT or "
-        "upstream:http://PROXY:PORT@PORT; repeatable (regular@8080).",
+        help="regular@PORT, reverse:https://HOST@PORT, transparent@PORT, "
+        "upstream:http://PROXY:PORT@PORT or local:PROGRAM; repeatable (regular@8080).",
     ),
 ]
 Enforce = Annotated[
@@ -91,6 +91,8 @@ def run(
     from addons.supervisor import Supervisor
 
     modes = modes_of(mode, listen_port)
+    if workers > 1 and any(name.startswith("local") for name in modes):
+        raise SettingsError("--workers: local capture is taken by one process: give --workers 1")
     plan = plan_of(context, modes, enforce, listen_host, options, script, save, as_json, drain)
 
     async def supervise() -> int:

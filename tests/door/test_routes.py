@@ -167,7 +167,7 @@ def test_bad_routes_are_one_line(routes: str, said: str) -> None:
     [
         pytest.param("reverse:https://routes", "interlock_routes", id="routes, and none is given"),
         pytest.param("socks5", "is refused", id="SOCKS, which is not governed"),
-        pytest.param("local", "is refused", id="local capture, which is not governed"),
+        pytest.param("tun", "is refused", id="a tunnel of IP, which is not governed"),
     ],
 )
 def test_a_mode_that_cannot_be_governed_is_one_line(world: World, mode: str, said: str) -> None:
