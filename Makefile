@@ -45,7 +45,7 @@ check: $(READY) ## lint, format, types, architecture and documentation
 	@$(IN_ENV) pytest tests/test_architecture.py tests/test_docs.py
 
 faults: $(READY) ## kill, fill, lock and break the ledger for minutes, more often than the tests do
-	@INTERLOCK_FAULT_ROUNDS=25 INTERLOCK_FAULT_SECONDS=30 $(IN_ENV) pytest tests/faults $(ARGS)
+	@INTERLOCK_FAULT_ROUNDS=25 INTERLOCK_FAULT_SECONDS=30 $(IN_ENV) pytest -o faulthandler_timeout=900 tests/faults $(ARGS)
 
 soak: $(READY) ## memory over many calls, an agent beside a greedy one (ARGS="--minutes 30": and over time)
 	@$(IN_ENV) python -m benchmarks.soak $(ARGS)
