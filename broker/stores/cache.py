@@ -15,19 +15,20 @@ DEADLINE_S = 10.0  # how long a call waits for a store; a login and a read fit i
 class Flight:
     """One fetch, under way or landed; whoever asks meanwhile waits for the same."""
 
-    __slots__ = ("_began", "ends", "future", "version")
+    __slots__ = ("_began", "_clock", "ends", "future", "version")
 
-    def __init__(self, version: bytes) -> None:
+    def __init__(self, version: bytes, clock: Callable[[], float]) -> None:
         self.version = version
         self.future: Future[Secret] = Future()
         self.future.set_running_or_notify_cancel()  # whoever stops waiting does not stop it
         self.ends = 0.0
-        self._began = time.monotonic()
+        self._clock = clock
+        self._began = clock()
 
     @property
     def patience(self) -> float:
         """How many seconds it is worth waiting still."""
-        return max(0.0, self._began + DEADLINE_S - time.monotonic())
+        return max(0.0, self._began + DEADLINE_S - self._clock())
 
     def stands(self, now: float) -> bool:
         """Say whether it may answer a call that comes now."""
@@ -47,8 +48,9 @@ class Flight:
 class Cache:
     """Keep the value of each name until its time is over or its version is another."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
+        self._clock = clock
         self._lock = threading.Lock()
         self._flights: dict[str, Flight] = {}
         self._versions: dict[str, bytes] = {}  # outlive the values, so that a change is noticed
@@ -62,7 +64,7 @@ class Cache:
     ) -> Flight:
         """Return a flight that has the value or will; `forget` runs first in another version."""
         with self._lock:
-            now = time.monotonic()
+            now = self._clock()
             flight = self._flights.get(name)
             if flight and flight.version == version and flight.stands(now):
                 return flight
@@ -70,7 +72,7 @@ class Cache:
                 self._versions[name] = version
                 forget()
             self._flights = {k: f for k, f in self._flights.items() if f.stands(now)}
-            flight = self._flights[name] = Flight(version)
+            flight = self._flights[name] = Flight(version, self._clock)
         work = (fetch, self._seconds)
         try:
             threading.Thread(target=flight.fly, args=work, name="fetch", daemon=True).start()
