@@ -222,10 +222,11 @@ def test_finds_a_checkpoint_that_was_taken_out(pristine: Path, tmp_path: Path) -
 
 def test_finds_an_older_file_that_was_put_back(tmp_path: Path) -> None:
     """Its own chain is whole; it was right at some time before the last checkpoint."""
+    asyncio.run(write(tmp_path / "base", 10, 10))
     for seed in range(TIMES):
         home = tmp_path / str(seed)
         dice = random.Random(seed)
-        asyncio.run(write(home, 10, 10))
+        shutil.copytree(tmp_path / "base", home)
         shutil.copy(home / "interlock.db", home / "older.db")
         with Database(home / "interlock.db") as database:
             ledger = Ledger(database)
@@ -238,9 +239,11 @@ def test_finds_an_older_file_that_was_put_back(tmp_path: Path) -> None:
 
 def test_finds_a_log_that_was_deleted(tmp_path: Path) -> None:
     """What was committed lies in the -wal file for a while; without it the tail is gone."""
+    Database(tmp_path / "base" / "interlock.db").close()
     for seed in range(TIMES):
         home = tmp_path / str(seed)
         dice = random.Random(seed)
+        shutil.copytree(tmp_path / "base", home)
         with Database(home / "interlock.db") as database:
             ledger = Ledger(database)
             asyncio.run(ledger.decide([event(n) for n in range(dice.randint(1, 20))]))
