@@ -7,6 +7,7 @@ from typing import Any
 
 TIMEOUT_S = 5.0
 MOST_BYTES = 256 << 10
+LONGEST_URL = 2048
 
 
 class FetchError(Exception):
@@ -39,7 +40,8 @@ async def fetch(url: str, ca: str) -> dict[str, Any]:
 async def _get(url: str, ca: str) -> tuple[int, bytes]:
     import httpx  # here, because most installations never ask and it takes 0.1 s to load
 
-    if not url.startswith("https://"):
+    # It may come out of a document, and ends up in logs and on terminals.
+    if not url.startswith("https://") or not url.isprintable() or len(url) > LONGEST_URL:
         raise FetchError(f"{url[:200]!r} is not https")
     body = bytearray()
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}

@@ -289,16 +289,16 @@ async def test_a_hostile_answer_gives_no_keys(
 
 
 async def test_keys_come_over_verified_tls_alone(provider: Provider) -> None:
-    """Neither an unknown authority nor plain HTTP will do."""
+    """Neither an unknown authority nor plain HTTP will do, nor what would colour a terminal."""
     with pytest.raises(FetchError, match="cannot be reached"):
         await fetch_keyset(replace(provider.issuer(), ca=""))
-    provider.answers[DISCOVERY] = (
-        200,
-        {},
-        json.dumps({"issuer": provider.url, "jwks_uri": "http://localhost/keys"}).encode(),
-    )
-    with pytest.raises(FetchError, match="not https"):
-        await fetch_keyset(provider.issuer())
+    for url in ("http://localhost/keys", "https://x/\x1b]0;owned\x07", "https://x/" + "a" * 3000):
+        document = {"issuer": provider.url, "jwks_uri": url}
+        provider.answers[DISCOVERY] = (200, {}, json.dumps(document).encode())
+        with pytest.raises(FetchError, match="not https") as e:
+            await fetch_keyset(provider.issuer())
+        assert str(e.value).isprintable()
+        assert len(str(e.value)) < 300
 
 
 async def test_a_bound_subject_is_the_agent(home: Installation, provider: Provider) -> None:
