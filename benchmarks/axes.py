@@ -1,12 +1,13 @@
 """What grows: how much of each there is in a home, and how it comes to be there."""
 
 import contextlib
+import itertools
 import multiprocessing
 import shutil
 import sqlite3
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
@@ -29,6 +30,11 @@ KB, MB = 1 << 10, 1 << 20
 # Callers that take turns where there are many agents: the first, the last and those between.
 CALLERS = 4
 ENDLESS = b'{"model": "gpt-4o", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
+FILES_PATH = "/v1/files"
+UPLOADS = (
+    '@id("uploads") permit(principal is Agent, action == Action::"upload_file", resource) '
+    'when { principal.trust == "trusted" };'
+)
 # More connections than an agent may have by default.
 ROOM = ("--set", "interlock_max_connections=100000", "--set", "interlock_idle_timeout=86400")
 
@@ -50,13 +56,17 @@ class Axis:
 
 def policies(bench: Bench, number: int) -> Variant:
     """Beside the shipped policies, so many about other agents."""
+    home = bench.home(f"home-{number}")
+    return bench.door(str(number), home, *ENFORCE, *more_policies(bench, number, others(number)))
+
+
+def more_policies(bench: Bench, number: int, lines: Iterable[str]) -> list[str]:
+    """A folder of the shipped policies and of these, as files of a thousand: options to use it."""
     folder = bench.folder / f"policies-{number}"
     shutil.copytree(shipped(), folder, ignore=shutil.ignore_patterns("cases"))
-    lines = list(others(number))
-    for first in range(0, number, 1000):
-        (folder / f"more-{first:06}.cedar").write_text("\n".join(lines[first : first + 1000]))
-    home = bench.home(f"home-{number}")
-    return bench.door(str(number), home, *ENFORCE, "--set", f"interlock_policies={folder}")
+    for at, some in enumerate(itertools.batched(lines, 1000)):
+        (folder / f"more-{at:06}.cedar").write_text("\n".join(some))
+    return ["--set", f"interlock_policies={folder}"]
 
 
 def agents(bench: Bench, number: int) -> Variant:
@@ -130,20 +140,29 @@ def long_answer(bench: Bench, size: int) -> bytes:
     return bench.ask(CHAT_PATH, X_Answer_Bytes=str(size))
 
 
+def upload(bench: Bench, size: int) -> bytes:
+    """A file of so many bytes, which nobody reads on the way."""
+    return bench.ask(FILES_PATH, b"\x00" * size, Content_Type="application/octet-stream")
+
+
 def bodies(request: Callable[[Bench, int], bytes], bench: Bench, size: int) -> Variant:
     """A front door for calls of one size, so that its memory is that of such calls."""
-    door = bench.door(str(size), bench.home(f"home-{size}"), *ENFORCE)
+    options = more_policies(bench, size, [UPLOADS])
+    door = bench.door(str(size), bench.home(f"home-{size}"), *ENFORCE, *options)
     return door.asking(request(bench, size))
 
 
 BODIES = (KB, 64 * KB, MB, 10 * MB, 50 * MB)
+# What a model is asked is read, and at most 16 MB of it.
+READ = BODIES[:-1]
 AXES = [
     Axis("policies", (10, 100, 1_000, 10_000), policies),
     Axis("agents", (10, 1_000, 10_000, 100_000), agents, changes=True),
     Axis("bindings", (1, 50, 500, 5_000), bindings, changes=True),
     Axis("ledger rows", (0, 10_000, 100_000, 1_000_000), rows),
     Axis("open streams", (1, 50, 500, 2_000), streams),
-    Axis("bytes sent", BODIES, partial(bodies, long_request), by_size=True),
+    Axis("bytes asked", READ, partial(bodies, long_request), by_size=True),
+    Axis("bytes uploaded", BODIES, partial(bodies, upload), by_size=True),
     Axis("bytes answered", BODIES, partial(bodies, long_answer), by_size=True),
 ]
 

@@ -150,10 +150,7 @@ def grids(found: dict[str, Any]) -> list[Grid]:
 
 def charts(found: dict[str, Any]) -> dict[str, list[Panel]]:
     """A drawing of each axis."""
-    return {
-        f"growth-{name.replace(' ', '-')}": panels(name, rows)
-        for name, rows in found["axes"].items()
-    }
+    return {name.replace(" ", "-"): panels(name, rows) for name, rows in found["axes"].items()}
 
 
 def panels(name: str, rows: Rows) -> list[Panel]:
@@ -174,10 +171,15 @@ def panels(name: str, rows: Rows) -> list[Panel]:
         "after": [row["memory"] / MB for row in rows.values()],
     }
     every = [float(size) for size in rows]
-    return [
+    drawn = [
         Panel(title, name, "times", xs, ratios, logarithmic=True, limit=MOST),
         Panel("Memory of its processes", name, "MB", every, memory, logarithmic=True),
     ]
+    if "changed_ms" in rows[sizes[0]]:
+        slowest = {"slowest call": [row["changed_ms"] for row in rows.values()]}
+        title = "While something changes in the store"
+        drawn.append(Panel(title, name, "ms", every, slowest, logarithmic=True))
+    return drawn
 
 
 def main() -> int:

@@ -53,9 +53,10 @@ class Measured:
 
 
 def post(host: str, path: str, body: bytes, **headers: str) -> bytes:
-    """A whole POST as bytes."""
-    lines = [f"POST {path} HTTP/1.1", f"Host: {host}", "Content-Type: application/json"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    """A whole POST as bytes; of JSON, unless it says otherwise."""
+    said = {"Content_Type": "application/json"} | headers
+    lines = [f"POST {path} HTTP/1.1", f"Host: {host}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in said.items()]
     lines += [f"Content-Length: {len(body)}"]
     return "\r\n".join(lines).encode() + HEAD_END + body
 
@@ -170,7 +171,7 @@ class _Connection:
         if not end:
             return False
         if b" 200 " not in head.partition(b"\r\n")[0]:
-            raise OSError(f"an answer was {self._buffer[:300]!r}")
+            raise OSError(f"an answer was {self._buffer[:900]!r}")
         lower = head.lower()
         if b"transfer-encoding: chunked" in lower:
             return rest.endswith(b"0\r\n\r\n")

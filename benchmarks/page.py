@@ -22,12 +22,17 @@ REPORTS: dict[str, tuple[str, Grids]] = {
     "throughput": ("A governed call, beside stock mitmdump", throughput.grids),
     "peers": ("Beside proxies of others", peers.grids),
     "growth": ("When there is more of everything", growth.grids),
+    "rows": ("Ten million rows in the ledger", growth.grids),
     "soak": ("Over time", soak.grids),
     "decision": ("One decision", decision.grids),
     "capability": ("One token", decision.grids),
     "ledger": ("The ledger", ledger.grids),
 }
-CHARTS: dict[str, Charts] = {"growth": growth.charts, "soak": soak.charts}
+CHARTS: dict[str, Charts] = {
+    "growth": growth.charts,
+    "rows": growth.charts,
+    "soak": soak.charts,
+}
 HEAD = """# Figures
 
 Written by `python -m benchmarks.page` from the JSON beside it; what each row is, and how to repeat
@@ -42,17 +47,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     said = parser.parse_args()
-    parts = [HEAD]
-    for name, (title, grids) in REPORTS.items():
-        file = said.folder / f"{name}.json"
-        if not file.exists():
-            continue
-        found = json.loads(file.read_text())
+    known = {
+        name: json.loads(file.read_text())
+        for name in REPORTS
+        if (file := said.folder / f"{name}.json").exists()
+    }
+    every = [goal for found in known.values() for goal in goals_of(found)]
+    parts = [HEAD, f"{goal_grid(every).markdown('##')}\n"]
+    for name, found in known.items():
+        title, grids = REPORTS[name]
         parts += [f"## {title}\n\n{measured_on(found)}\n"]
-        parts += [f"{grid.markdown()}\n" for grid in (*grids(found), goal_grid(goals_of(found)))]
+        parts += [f"{grid.markdown()}\n" for grid in grids(found)]
         for chart, panels in CHARTS.get(name, lambda _: {})(found).items():
-            (said.folder / f"{chart}.svg").write_text(svg(*panels))
-            parts.append(f"![{chart}]({chart}.svg)\n")
+            file = said.folder / f"{name}-{chart}.svg"
+            file.write_text(svg(*panels))
+            parts.append(f"![{chart}]({file.name})\n")
     (said.folder / PAGE).write_text("\n".join(parts))
     sys.stdout.write(f"written: {said.folder / PAGE}\n")
     return 0

@@ -32,11 +32,13 @@ class Grid:
             table.add_row(*row)
         Console(width=WIDTH).print(table)
 
-    def markdown(self) -> str:
+    def markdown(self, heading: str = "###") -> str:
         """The same for a page."""
         dashes = ["---", *("---:" for _ in self.columns[1:])]
         lines = [self.columns, dashes, *self.rows]
-        return f"### {self.title}\n\n" + "\n".join("| " + " | ".join(one) + " |" for one in lines)
+        return f"{heading} {self.title}\n\n" + "\n".join(
+            "| " + " | ".join(one) + " |" for one in lines
+        )
 
 
 @dataclass(frozen=True, slots=True)

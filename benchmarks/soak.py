@@ -167,7 +167,7 @@ def grids(found: dict[str, Any]) -> list[Grid]:
 def charts(found: dict[str, Any]) -> dict[str, list[Panel]]:
     """What was found over time, drawn."""
     samples = [Sample(**one) for one in found["samples"]]
-    return {"soak": panels(samples)} if samples else {}
+    return {"over-time": panels(samples)} if samples else {}
 
 
 def main() -> int:

@@ -35,6 +35,7 @@ def answer(body: bytes, kind: str = "application/json") -> bytes:
 CHAT_ANSWER = b'{"choices": [{"message": {"content": "hi"}}]}'.ljust(600)
 ANSWERS = {
     b"/v1/chat/completions": answer(CHAT_ANSWER),
+    b"/v1/files": answer(b'{"id": "file-1"}'),
     b"/v1/responses": answer(EVENT * 40 + b"data: [DONE]\n\n", "text/event-stream"),
 }
 

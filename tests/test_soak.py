@@ -51,5 +51,5 @@ def test_looks_over_time_are_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "over 1, 5 and 15 minutes 1 / 1 / 1 before and 2 / 2 / 2 after" in text
     assert "| memory, last fifth / first, 6 minutes | at most 1.2 | 1.4 | missed |" in text
     assert "| file descriptors, last fifth / first, 6 minutes | at most 1.2 | 1 | met |" in text
-    assert "![soak](soak.svg)" in text
-    assert ET.parse(tmp_path / "soak.svg").getroot().tag.endswith("svg")  # noqa: S314 - ours
+    assert "![over-time](soak-over-time.svg)" in text
+    assert ET.parse(tmp_path / "soak-over-time.svg").getroot().tag.endswith("svg")  # noqa: S314 - ours
