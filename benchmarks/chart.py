@@ -54,7 +54,7 @@ def _draw(panel: Panel) -> str:
         parts.append(_line(LEFT, y, WIDTH - RIGHT, y, "#d0d7de"))
         parts.append(_text(LEFT - 6, y + 4, f"{number * step:g}", anchor="end"))
     for x in panel.xs if panel.logarithmic else _ticks(panel.xs):
-        parts.append(_text(place.x(x), HEIGHT - BOTTOM + 18, f"{x:,g}", anchor="middle"))
+        parts.append(_text(place.x(x), HEIGHT - BOTTOM + 18, _number(x), anchor="middle"))
     if panel.limit is not None:
         y = place.y(panel.limit)
         parts.append(_line(LEFT, y, WIDTH - RIGHT, y, "#cf222e", dashes="6 4"))
@@ -112,6 +112,10 @@ def _step(rough: float) -> float:
 def _ticks(xs: Sequence[float]) -> list[float]:
     step = _step((max(xs) - min(xs)) / 6)
     return [number * step for number in range(math.ceil(min(xs) / step), int(max(xs) / step) + 1)]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
 
 
 def _text(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.axes import AXES, MB, Axis, change
+from benchmarks.axes import AXES, KB, MB, Axis, change
 from benchmarks.bench import Bench, Variant
 from benchmarks.chart import Panel
 from benchmarks.load import in_turn, keep_alive, so_many
@@ -156,12 +156,12 @@ def charts(found: dict[str, Any]) -> dict[str, list[Panel]]:
 def panels(name: str, rows: Rows) -> list[Panel]:
     """CPU and latency beside the smallest size, or of a megabyte beside one of 1 MB; memory."""
     lines = {"CPU of a call": "cpu_ms_ratio", "median latency": "p50_ms_ratio"}
-    title, sizes = f"Growth: {name}, beside the smallest", list(rows)
+    title, sizes, unit = f"Growth: {name}, beside the smallest", list(rows), 1
     if any("cpu_ms_per_mb" in row for row in rows.values()):
         title = f"Growth: {name}, a megabyte beside one of a call of 1 MB"
         lines = {"CPU of a megabyte": "cpu_ms_per_mb", "time of a megabyte": "p50_ms_per_mb"}
-        sizes = [size for size in rows if int(size) >= MB]
-    xs = [float(size) for size in sizes]
+        sizes, unit = [size for size in rows if int(size) >= MB], KB
+    xs = [int(size) / unit for size in sizes]
     ratios = {
         words: [rows[size][figure] / (rows[sizes[0]][figure] or 1.0) for size in sizes]
         for words, figure in lines.items()
@@ -170,15 +170,16 @@ def panels(name: str, rows: Rows) -> list[Panel]:
         "peak": [row["peak"] / MB for row in rows.values()],
         "after": [row["memory"] / MB for row in rows.values()],
     }
-    every = [float(size) for size in rows]
+    every = [int(size) / unit for size in rows]
+    label = f"{name}, KB" if unit == KB else name
     drawn = [
-        Panel(title, name, "times", xs, ratios, logarithmic=True, limit=MOST),
-        Panel("Memory of its processes", name, "MB", every, memory, logarithmic=True),
+        Panel(title, label, "times", xs, ratios, logarithmic=True, limit=MOST),
+        Panel("Memory of its processes", label, "MB", every, memory, logarithmic=True),
     ]
     if "changed_ms" in rows[sizes[0]]:
         slowest = {"slowest call": [row["changed_ms"] for row in rows.values()]}
         title = "While something changes in the store"
-        drawn.append(Panel(title, name, "ms", every, slowest, logarithmic=True))
+        drawn.append(Panel(title, label, "ms", every, slowest, logarithmic=True))
     return drawn
 
 
