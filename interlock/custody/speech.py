@@ -8,6 +8,7 @@ from broker import Grant
 from interlock.calls.hosts import parse_destination
 from interlock.model import Binding
 
+LONGEST_NAME = 256
 _LISTS = ("agents", "groups", "goals", "methods", "paths")
 
 
@@ -40,5 +41,16 @@ def said_of_grant(grant: Grant) -> dict[str, Any]:
 
 
 def as_grant(said: Mapping[str, Any]) -> Grant:
-    """Read a grant; raises ValueError or TypeError for anything else."""
-    return Grant(**dict(said) | {"assertion": bytes.fromhex(said["assertion"])})
+    """Read a grant; raises ValueError or TypeError for anything else.
+
+    What of it goes on record is text, printable and short: the front door may have been taken
+    over, and the ledger is ours.
+    """
+    grant = Grant(**dict(said) | {"assertion": bytes.fromhex(said["assertion"])})
+    told = asdict(grant)
+    if not all(isinstance(told[name], str) for name in told.keys() - {"assertion", "ttl"}):
+        raise TypeError("a part of the grant is no text")
+    for name in ("id", "agent", "decision_id"):
+        if len(told[name]) > LONGEST_NAME or not told[name].isprintable():
+            raise ValueError(f"the grant's {name} is no name")
+    return grant

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 GENESIS = bytes(32)
+_TYPES = (str, float, str, str, str)  # id, ts, kind, agent, decision_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ def row_hash(prev: bytes, row: Iterable[Any]) -> bytes:
 def append(connection: sqlite3.Connection, node: str, *events: Event) -> int:
     """Add events to the chain of `node` inside the caller's write transaction; return its end.
 
-    The head is read under the write lock, so that all processes of a node share one chain.
+    The head is read under the write lock, so that all processes of a node share one chain. Raises
+    TypeError for an event whose columns SQLite would keep as another type than was hashed.
     """
     head = connection.execute(
         "select seq, hash from events where node = ? order by seq desc limit 1", [node]
@@ -60,6 +62,8 @@ def append(connection: sqlite3.Connection, node: str, *events: Event) -> int:
             event.decision_id,
             canonical(event.body),
         )
+        if tuple(map(type, row[2:7])) != _TYPES:
+            raise TypeError("an event has a column of another type")
         before, prev = prev, row_hash(prev, row)
         connection.execute(
             "insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [*row, before, prev]

@@ -80,7 +80,7 @@ class Ledger:
         written = asyncio.wrap_future(self._submit(work))
         try:
             await asyncio.wait_for(written, self._deadline_s)
-        except (sqlite3.Error, ValueError, TimeoutError) as e:
+        except (sqlite3.Error, ValueError, TypeError, TimeoutError) as e:
             raise LedgerUnavailableError(
                 f"the decision is not on disk: {str(e) or 'timed out'}"
             ) from e

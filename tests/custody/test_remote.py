@@ -13,16 +13,17 @@ from typing import Any
 import pytest
 import trustme
 
-from broker import KeyFileError, Secret, StoreRefusalError
+from broker import KeyFileError, Secret, StoreRefusalError, parse_recipe
 from broker.remote import Address, Client, parse_address, serve
 from broker.remote.peer import name_on, require_owner
 from interlock.custody import RemoteCustody
-from interlock.custody.speech import said_of
+from interlock.custody.speech import said_of, said_of_grant
 from interlock.errors import BindingError, SettingsError
 from interlock.governor import Governor
 from interlock.installation import Installation
 from interlock.model import Authority, Mode
 from interlock.settings import Settings
+from interlock.verdict import Credential, grant_for
 from tests.custody.stage import BOUND, CLIENT, KEY, NAME, Stage, door, listening, prove, staged
 
 PATIENT_S = 0.5
@@ -160,6 +161,41 @@ async def test_what_a_broker_says_is_read_or_refused(
         assert verdict.decision.refused
         assert verdict.decision.reasons[0].policy_id == "secret_unavailable"
         assert KEY not in verdict.decision.why
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        pytest.param({"agent": 5}, id="a number for a name"),
+        pytest.param({"decision_id": True}, id="a truth for an id"),
+        pytest.param({"agent": None}, id="nothing for a name"),
+        pytest.param({"id": 10**30}, id="a number for an id"),
+        pytest.param({"goal": ["g"]}, id="a list for a text"),
+        pytest.param({"agent": "a" * 300}, id="a name without end"),
+        pytest.param({"agent": "\x1b[2J"}, id="a name that a terminal obeys"),
+        pytest.param({"agent": "a\ud800"}, id="a name that is no text"),
+        pytest.param({"ttl": 1e9}, id="a grant for ever"),
+        pytest.param({"more": "x"}, id="a part too many"),
+    ],
+)
+async def test_a_bent_grant_gets_nothing_and_breaks_no_record(
+    tmp_path: Path, bent: dict[str, object]
+) -> None:
+    """A front door that was taken over writes into the broker's ledger what it says of a grant.
+
+    A number for a name was kept as a text and hashed as a number: the chain was broken for good.
+    """
+    async with staged("socket", tmp_path) as stage:
+        verdict = await stage.call()
+        grant = grant_for(verdict, Credential(BOUND, parse_recipe(BOUND.recipe), None), 30)
+        custody, events = stage.governor.custody, stage.broker.ledger.newest()
+        assert isinstance(custody, RemoteCustody)
+        said = said_of_grant(replace(grant, id="sct_2"))
+        with pytest.raises(StoreRefusalError, match="cannot be read"):
+            await custody._client.ask("release", **SAID, grant=said | bent)
+        assert stage.broker.ledger.newest() == events
+        assert await custody._client.ask("release", **SAID, grant=said)
+        assert stage.broker.ledger.verify().intact
 
 
 async def test_a_change_of_the_broker_s_bindings_is_in_the_front_door_s_ledger(

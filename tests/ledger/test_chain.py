@@ -2,13 +2,16 @@
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from interlock.errors import LedgerUnavailableError
 from interlock.ledger import Event, Ledger
 from interlock.ledger.chain import canonical
+from interlock.ledger.verification import Verification
 from interlock.store import Database
 
 ROWS = 20
@@ -97,6 +100,19 @@ async def test_a_spent_token_takes_the_decision_with_it(ledger: Ledger) -> None:
         await ledger.decide([Event("e2", 2.0, "decision")], tokens=["t"], expires_at=1e12)
     assert [event["id"] for event in ledger.tail(1)] == ["e1"]
     assert ledger.verify().intact
+
+
+@pytest.mark.parametrize(
+    "bent", [{"agent": 5}, {"id": True}, {"ts": 7}, {"decision_id": None}, {"kind": b"x"}]
+)
+async def test_what_would_be_kept_otherwise_than_hashed_is_refused(
+    ledger: Ledger, bent: dict[str, Any]
+) -> None:
+    """SQLite turns a number into a text where a text belongs: the row would look tampered with."""
+    event = replace(Event("evt_x", 7.0, "decision", "a", "dec_x"), **bent)
+    with pytest.raises(LedgerUnavailableError, match="another type"):
+        await ledger.decide([event])
+    assert ledger.verify() == Verification(ROWS)
 
 
 async def test_two_writers_share_one_chain(ledger: Ledger, database: Database) -> None:
