@@ -56,7 +56,10 @@ async def asker_of(
     offered = {key for key in (bearer and bearer.credentials, api_key) if key}
     try:
         if len(offered) != 1:
-            raise IdentityError("give one token, or the key of an agent")
+            raise IdentityError(
+                "give one token (`interlock token add NAME`), or the key of an agent, "
+                "in Authorization or X-API-Key"
+            )
         asker = prove(api, offered.pop(), scanner)
     except IdentityError as e:
         address = request.client.host if request.client else ""

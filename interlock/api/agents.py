@@ -1,6 +1,7 @@
 """Agents: register, hear of, vouch for, cut off."""
 
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -14,8 +15,8 @@ from interlock.api.words import Because, Body, Done, Json, Labels, Name, Names, 
 from interlock.errors import RegistryError
 from interlock.inventory import GROUP
 from interlock.model import Agent, Trust
-from interlock.registry import Profile, Role
-from interlock.registry.profile import count_told_by
+from interlock.registry import Lease, Profile, Role
+from interlock.registry.profile import Seen, count_told_by
 
 DEFAULT_TTL_S = 90.0
 # So many agents and servers one scanner registers: one that is broken into fills no registry.
@@ -132,11 +133,15 @@ class NewKey(BaseModel):
 
 def record(api: Api, agent: Agent) -> AgentRecord:
     """All that is known of an agent now."""
-    now, registry = time.time(), api.records.registry
-    agent = registry.get(agent.name, now)
-    lease, seen = registry.lease(agent.name), registry.seen(agent.name).record
+    registry = api.records.registry
+    return _record(registry.get(agent.name), registry.lease(agent.name), registry.seen(agent.name))
+
+
+def _record(agent: Agent, lease: Lease | None, seen: Seen) -> AgentRecord:
+    now, told = time.time(), seen.record
+    agent = replace(agent, lapsed=lease is not None and lease.over(now))
     return AgentRecord.model_validate(
-        {name: seen[name] for name in AgentRecord.model_fields if name in seen}
+        {name: told[name] for name in AgentRecord.model_fields if name in told}
         | {
             "name": agent.name,
             "owner": agent.owner,
@@ -149,7 +154,7 @@ def record(api: Api, agent: Agent) -> AgentRecord:
             "intent": agent.intent,
             "intent_category": agent.intent_category,
             "goal": agent.goal,
-            "agent_type": seen["type"],
+            "agent_type": told["type"],
         }
     )
 
@@ -206,8 +211,12 @@ def list_agents(
     _: Viewer, api: State, trust: Annotated[Trust | None, Query()] = None
 ) -> list[AgentRecord]:
     """Every agent, or those of one trust state."""
-    agents = api.records.registry.all()
-    return [record(api, agent) for agent in agents if trust in (None, agent.trust)]
+    leases, seen = api.records.registry.details()
+    return [
+        _record(agent, leases.get(agent.name), seen.get(agent.name, Seen()))
+        for agent in api.records.registry.all()
+        if trust in (None, agent.trust)
+    ]
 
 
 @router.get("/agents/{name}", responses=responses(404))

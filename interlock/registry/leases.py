@@ -39,6 +39,12 @@ def lease_of(connection: sqlite3.Connection, agent: str) -> Lease | None:
     return Lease(row["seconds"], row["renewed_at"]) if row else None
 
 
+def read_leases(connection: sqlite3.Connection) -> dict[str, Lease]:
+    """Every lease, by its agent."""
+    rows = connection.execute("select agent, seconds, renewed_at from leases")
+    return {row["agent"]: Lease(row["seconds"], row["renewed_at"]) for row in rows}
+
+
 def insert_lease(connection: sqlite3.Connection, agent: str, seconds: float, now: float) -> None:
     """Give an agent a lease, in the caller's transaction."""
     connection.execute("insert into leases values (?, ?, ?)", [agent, seconds, now])

@@ -20,8 +20,15 @@ from interlock.registry.agents import (
 )
 from interlock.registry.keys import new_key
 from interlock.registry.known import read_known
-from interlock.registry.leases import Lease, hear, insert_lease, lease_of
-from interlock.registry.profile import Profile, Seen, names_told_by, read_profile, write_profile
+from interlock.registry.leases import Lease, hear, insert_lease, lease_of, read_leases
+from interlock.registry.profile import (
+    Profile,
+    Seen,
+    names_told_by,
+    read_profile,
+    read_profiles,
+    write_profile,
+)
 from interlock.registry.trust import FORGETTABLE, TRANSITIONS, require_move
 from interlock.store import Audit, Database, Snapshot
 
@@ -134,6 +141,10 @@ class Registry:
     def seen(self, name: str) -> Seen:
         """What is known of an agent beside who it is; little when nobody described it."""
         return self._database.read(lambda connection: read_profile(connection, KIND, name))
+
+    def details(self) -> tuple[Mapping[str, Lease], Mapping[str, Seen]]:
+        """The leases of all agents and what is known of them, by name, read at once."""
+        return self._database.read(lambda c: (read_leases(c), read_profiles(c, KIND)))
 
     def told_by(self, source: str, among: Iterable[str]) -> set[str]:
         """Those of these agents that were last described by a source; raises StoreError."""

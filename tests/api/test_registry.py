@@ -39,6 +39,7 @@ def test_an_agent_is_registered_and_its_key_calls(service: Service) -> None:
     assert service.records.registry.prove(made["api_key"], time.time()).name == "bot"
     shown = service.get("/agents/bot", "viewer")
     assert (shown["agent_type"], shown["description"]) == ("autonomous", "Sums up")
+    assert shown in service.get("/agents", "viewer"), "the list tells the same"
     assert "api_key" not in shown
     assert service.ask("POST", "/api/v1/agents/register", "admin", body).status_code == 409
     assert service.ask("GET", "/agents/nobody").status_code == 404
