@@ -12,13 +12,15 @@ from typing import Any
 
 from broker.errors import BrokerError, KeyFileError
 from broker.remote.address import Address, server_context
-from broker.remote.client import LONGEST_LINE
 from broker.remote.peer import name_on, user_name, user_of
 
 log = logging.getLogger(__name__)
 
 IDLE_S = 300.0
 MOST_LINES = 256
+# Who has proven nothing yet has so long to do so, and nobody has more to say than so many bytes.
+HANDSHAKE_S = 5.0
+LONGEST_QUESTION = 1 << 20
 
 # Called with a question and who asks; raises BrokerError for a refusal.
 type Answer = Callable[[Mapping[str, Any], str], Awaitable[Mapping[str, Any]]]
@@ -41,13 +43,20 @@ async def serve(
     lines = _Lines(answer, {os.geteuid(), *users}, frozenset(clients))
     if address.path:
         listening = _bound(address.path, group)
-        server = await asyncio.start_unix_server(lines.local, sock=listening, limit=LONGEST_LINE)
+        server = await asyncio.start_unix_server(
+            lines.local, sock=listening, limit=LONGEST_QUESTION
+        )
     else:
         context = server_context(address.tls) if address.tls else None
         if context is None:
             raise ValueError("a broker listens to other machines over TLS only")
         server = await asyncio.start_server(
-            lines.distant, address.host, address.port, ssl=context, limit=LONGEST_LINE
+            lines.distant,
+            address.host,
+            address.port,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_S,
+            limit=LONGEST_QUESTION,
         )
     port = 0 if address.path else server.sockets[0].getsockname()[1]
     try:

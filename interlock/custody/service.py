@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from broker import Grant, Mask, Secret, SecretUnavailableError, Traces, parse_recipe
+from broker import Grant, Mask, Recipe, Secret, SecretUnavailableError, Traces, parse_recipe
 from broker.capability import MAX_TTL
 from interlock.calls.hosts import parse_destination
 from interlock.custody.local import LocalCustody
@@ -52,7 +52,7 @@ class Service:
             raise SecretUnavailableError(binding.secret, "the grant is for another one")
         recipe, secret = await self._custody.ready(binding)
         await self._record(grant, who)
-        self._note(binding, secret, who)
+        self._note(binding, recipe, secret, who)
         log.info("%s for %s to %s [%s]", grant.secret, grant.authority, who, grant.decision_id)
         value = base64.b64encode(secret.reveal()).decode()
         return {"value": value, "recipe": recipe.text}
@@ -74,11 +74,11 @@ class Service:
         except LedgerUnavailableError as e:
             raise SecretUnavailableError(grant.secret, f"not released: {e}") from None
 
-    def _note(self, binding: Binding, secret: Secret, who: str) -> None:
+    def _note(self, binding: Binding, recipe: Recipe, secret: Secret, who: str) -> None:
         """Remember what a front door has had; raises SecretUnavailableError beyond its bounds."""
-        forms, now = parse_recipe(binding.recipe).forms, time.monotonic()
+        place, now = (who, binding.secret), time.monotonic()
         try:
-            self._released.note((who, binding.secret), binding.recipe, secret, forms, now)
+            self._released.note(place, binding.recipe, secret, recipe.forms, now)
         except ValueError as e:
             raise SecretUnavailableError(binding.secret, str(e)) from None
 

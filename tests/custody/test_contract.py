@@ -1,6 +1,7 @@
 """What holds wherever the secrets are: in this process, behind a socket, behind mutual TLS."""
 
 import base64
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from interlock.custody.speech import said_of
 from interlock.governor import Governor
 from interlock.model import Authority, Mode
 from interlock.verdict import Credential, grant_for
+from tests.broker.test_exchange import CLIENT, TokenServer, server
 from tests.custody.stage import BOUND, KEY, NAME, OPENAI, WAYS, WIRE, Stage, staged
 
 NEW = "sk-NEW-0a1b2c3d4e5f6a7b"
@@ -28,6 +30,9 @@ QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     ("mask", {"authority": str(OPENAI)}),
     ("bindings", {"change": -1}),
 ]
+
+
+__all__ = ["server"]
 
 
 @pytest.fixture(params=WAYS)
@@ -78,6 +83,21 @@ async def test_what_is_asked_without_a_grant_gives_no_secret(stage: Stage) -> No
     assert KEY in await told()
     stage.broker.rotate_secret(NAME, Secret(NEW))
     assert NEW not in await told()
+
+
+async def test_what_is_exchanged_stays_and_its_token_travels(
+    stage: Stage, server: TokenServer
+) -> None:
+    """Masked like any other value, the one before it too."""
+    grant = {"token_url": f"{server.url}/token"} | CLIENT
+    bound = replace(BOUND, recipe="oauth2:client_credentials")
+    stage.broker.set_secret(NAME, Secret(json.dumps(grant)), [bound])
+    await stage.look()
+    token = stage.redeem(await stage.call())
+    assert token.reveal().startswith(b"minted-token-")
+    assert stage.redeem(await stage.call()) == token
+    await stage.governor.custody.know(OPENAI)
+    assert token.reveal() in stage.governor.mask_at(OPENAI).forms
 
 
 async def test_a_second_process_of_a_front_door_scrubs_what_the_first_has_had(

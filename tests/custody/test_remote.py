@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import os
 import socket
 import stat
@@ -14,7 +15,7 @@ import pytest
 import trustme
 
 from broker import KeyFileError, Secret, StoreRefusalError, parse_recipe
-from broker.remote import Address, Client, parse_address, serve
+from broker.remote import Address, Client, parse_address, serve, server
 from broker.remote.peer import name_on, require_owner
 from interlock.custody import RemoteCustody
 from interlock.custody.speech import said_of, said_of_grant
@@ -298,6 +299,26 @@ async def test_over_tls_both_sides_prove_who_they_are(tmp_path: Path) -> None:
 def test_the_name_on_a_certificate(certificate: dict[str, Any], name: str) -> None:
     """Exactly one of those that are let in, where such names belong."""
     assert name_on(certificate, {SPIFFE, "door"}) == name
+
+
+async def test_who_proves_nothing_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor who has too much to say; neither takes memory or a line from the others."""
+    monkeypatch.setattr(server, "HANDSHAKE_S", 0.3)
+    monkeypatch.setattr(server, "LONGEST_QUESTION", 1000)
+    address = listening("tls", tmp_path)
+    async with serve(address, echo, clients=[CLIENT]) as port, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+    async with serve(Address(tmp_path / "s"), echo):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+        writer.write(b'{"ask": "' + b"x" * 5000)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
 
 
 async def test_a_second_broker_is_refused_and_a_dead_one_s_socket_replaced(
