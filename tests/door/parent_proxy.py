@@ -1,9 +1,12 @@
 """A corporate proxy as companies run them: CONNECT only, and it writes down all that it sees."""
 
 import socket
+import ssl
 import threading
 from contextlib import suppress
 from typing import Self
+
+from interlock.demo.certificates import Certificates
 
 
 class ParentProxy:
@@ -12,7 +15,12 @@ class ParentProxy:
     `asked` are the heads that came, `seen` everything that passed, in both directions.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, certificates: Certificates | None = None) -> None:
+        """With certificates it speaks TLS itself."""
+        self._context: ssl.SSLContext | None = None
+        if certificates:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(certificates.chain, certificates.key)
         self.clear()
 
     def clear(self) -> None:
@@ -40,8 +48,8 @@ class ParentProxy:
                 inner, _ = self._listener.accept()
                 threading.Thread(target=self._tunnel, args=(inner,), daemon=True).start()
 
-    def _tunnel(self, inner: socket.socket) -> None:
-        with inner, suppress(OSError):
+    def _tunnel(self, plain: socket.socket) -> None:
+        with plain, suppress(OSError), self._wrapped(plain) as inner:
             head = b""
             while b"\r\n\r\n" not in head and (data := inner.recv(65536)):
                 head += data
@@ -57,6 +65,9 @@ class ParentProxy:
                 back.start()
                 self._copy(inner, outer)
                 back.join()
+
+    def _wrapped(self, plain: socket.socket) -> socket.socket:
+        return self._context.wrap_socket(plain, server_side=True) if self._context else plain
 
     def _copy(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):

@@ -66,9 +66,13 @@ def test_a_coded_answer_arrives_decoded_and_scrubbed(
     world: World, mode: Mode, codings: str, http2: bool
 ) -> None:
     """Whoever speaks what: no coding, no length and no digest of bytes that do not come."""
-    with bound(world, echo(codings)) as upstream, world.client(mode, http2=http2) as client:
+    with (
+        bound(world, echo(codings)) as upstream,
+        world.client(mode, http1=not http2, http2=http2) as client,
+    ):
         got = client.get(f"https://{upstream.authority}/v1/models")
     assert (got.status_code, got.text) == (200, f"your key is {STARS}, take care")
+    assert got.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
     assert not {"content-encoding", "content-length", "content-md5"} & set(got.headers)
     assert b"accept-encoding: identity" in upstream.heads[0].lower()
 
@@ -200,7 +204,7 @@ class TestARequestOutOfBounds:
     @pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
     def test_too_large_a_body(self, world: World, narrow: FrontDoor, http2: bool) -> None:
         """The answer comes before the body has been sent to its end."""
-        with world.through(narrow, http2=http2) as client:
+        with world.through(narrow, http1=not http2, http2=http2) as client:
             got = client.post(f"{world.openai}/v1/files", content=bytes((1 << 20) + 1))
         assert got.status_code == 413
         assert "body_size_limit" in got.text

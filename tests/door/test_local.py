@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -31,16 +32,17 @@ exec "$@"
 @contextmanager
 def a_group() -> Iterator[Path]:
     """A control group for the captured program alone, so that nobody else is."""
-    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-    roots = [Path(words[1]) for words in mounts if words[2] == "cgroup2"]
-    if os.geteuid() or not roots or not shutil.which("unshare"):
-        pytest.skip("needs root, a mounted cgroup2 and unshare (apt-get install util-linux)")
-    group = roots[0] / f"interlock-{os.getpid()}"
-    group.mkdir()
-    try:
-        yield group
-    finally:
-        group.rmdir()
+    if os.geteuid() or not shutil.which("unshare"):
+        pytest.skip("needs root and unshare (apt-get install util-linux)")
+    with TemporaryDirectory() as root:
+        subprocess.run(["mount", "-t", "cgroup2", "none", root], check=True)
+        group = Path(root) / f"interlock-{os.getpid()}"
+        group.mkdir()
+        try:
+            yield group
+        finally:
+            group.rmdir()
+            subprocess.run(["umount", root], check=True)
 
 
 @pytest.fixture(scope="module", params=list(Mode), ids=str)

@@ -1,18 +1,22 @@
 """Behind a parent proxy: it gets CONNECTs and TLS, and never a credential."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from broker import Secret
 from interlock.demo.certificates import Certificates
 from interlock.demo.front_door import FrontDoor
 from interlock.demo.upstream import Upstream
-from interlock.model import Mode
+from interlock.model import Authority, Binding, Mode
 from tests.door.parent_proxy import ParentProxy
-from tests.door.world import CHAT, OPENAI_KEY, SECRETS, TRUSTED, UNVERIFIED, World
+from tests.door.test_rpc import SERVICE, Greeter
+from tests.door.test_websocket import Realtime
+from tests.door.world import BARE_ENVIRON, CHAT, OPENAI_KEY, SECRETS, TRUSTED, UNVERIFIED, World
 
 PROOF = "proxy-user:proxy-PASSWORD-7d1c"
 PROOF_SENT = b"Basic cHJveHktdXNlcjpwcm94eS1QQVNTV09SRC03ZDFj"
@@ -46,6 +50,20 @@ def behind(
         modes=(f"upstream:http://127.0.0.1:{_parent.port}",),
     ) as door:
         yield door
+
+
+@pytest.fixture(scope="module")
+def over_tls(_world: World) -> Iterator[tuple[FrontDoor, ParentProxy]]:
+    """A parent that speaks TLS, and a front door behind it."""
+    with ParentProxy(_world.certificates) as parent:
+        _world.change(lambda i: i.set_secret("parent-proxy", Secret(PROOF), []))
+        with _world.either(
+            Mode.ENFORCE,
+            *("--set", "interlock_parent_secret=parent-proxy"),
+            reverse=(),
+            modes=(f"upstream:https://localhost:{parent.port}",),
+        ) as door:
+            yield door, parent
 
 
 def client(world: World, door: FrontDoor, agent: str = TRUSTED) -> httpx.Client:
@@ -128,6 +146,77 @@ def test_it_is_not_asked_for(
     assert answer.status_code in (403, 502), answer.text
     assert parent.asked == []
     assert world.received() == []
+
+
+def test_a_parent_that_speaks_tls(world: World, over_tls: tuple[FrontDoor, ParentProxy]) -> None:
+    """TLS in TLS: our proof is in the outer one, the key in the inner one alone."""
+    door, parent = over_tls
+    with client(world, door) as agent:
+        answer = agent.post(f"{world.openai}/v1/chat/completions", json=CHAT)
+    assert answer.status_code == 200, answer.text
+    world.carried(OPENAI_KEY)
+    (asked,) = parent.asked
+    assert PROOF_SENT in asked
+    hidden = (*SECRETS, *world.keys.values(), "v4.public.", "hello")
+    assert [one for one in hidden if one.encode() in parent.seen] == []
+
+
+def test_a_parent_that_is_another_one_gets_no_proof(
+    world: World, over_tls: tuple[FrontDoor, ParentProxy], tmp_path: Path
+) -> None:
+    """The parent's certificate is verified before it is told anything."""
+    door, parent = over_tls
+    parent.clear()
+    kept = parent._context
+    parent._context = ParentProxy(Certificates.create(tmp_path, "localhost"))._context
+    try:
+        with client(world, door) as agent:
+            answer = agent.post(f"{world.openai}/v1/chat/completions", json=CHAT)
+    finally:
+        parent._context = kept
+    assert answer.status_code == 502
+    assert (parent.asked, parent.seen) == ([], b"")
+
+
+def test_a_websocket_goes_through_it(world: World, parent: ParentProxy, behind: FrontDoor) -> None:
+    """Handshake and messages, and the parent reads none of it."""
+    with Realtime(world) as upstream:
+        at = Authority("localhost", upstream.port)
+        world.also_bind(Binding("openai-api-key", at, "bearer", service="openai"))
+        with connect(
+            f"wss://localhost:{upstream.port}/v1/realtime?model=leaks",
+            ssl=world.trust(Mode.OBSERVE),
+            proxy=f"http://{TRUSTED}:{world.keys[TRUSTED]}@127.0.0.1:{behind.ports[1]}",
+        ) as agent:
+            assert agent.recv(20) == "text " + "*" * len(OPENAI_KEY)
+    assert len(parent.asked) == 1
+    assert OPENAI_KEY.encode() not in parent.seen
+
+
+def test_grpc_goes_through_it(
+    world: World, parent: ParentProxy, behind: FrontDoor, tmp_path: Path
+) -> None:
+    """Over HTTP/2 inside the tunnel where it is permitted, else nobody hears of it."""
+    (tmp_path / "said").write_bytes(b"\0\0\0\0\x03Ada")
+    proxy = f"http://{TRUSTED}:{world.keys[TRUSTED]}@127.0.0.1:{behind.ports[1]}"
+    words = ["-q", "-sS", "--http2", "--max-time", "20", "--proxy", proxy, "--cacert", behind.ca]
+    words += ["-H", "content-type: application/grpc", "-H", "te: trailers", "-D", tmp_path / "head"]
+    words += ["--data-binary", f"@{tmp_path / 'said'}"]
+    with Greeter(world) as upstream:
+        world.also_bind(Binding("openai-api-key", Authority("localhost", upstream.port), "bearer"))
+        url = f"https://localhost:{upstream.port}/{SERVICE}/Unary"
+        done = subprocess.run(
+            ["curl", *map(str, words), url], capture_output=True, env=BARE_ENVIRON, check=False
+        )
+    head = (tmp_path / "head").read_text()
+    assert "HTTP/2 200" in head, done
+    if not behind.log.count("observe mode"):
+        assert "grpc-status: 7" in head
+        assert parent.asked == []
+        return
+    assert done.stdout == b"\0\0\0\0\x09hello Ada"
+    assert upstream.heard == [b"Ada"]
+    assert b"Ada" not in parent.seen
 
 
 def test_a_denied_call_reaches_neither(
