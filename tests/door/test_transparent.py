@@ -2,13 +2,14 @@
 
 import socket
 import ssl
+import subprocess
 from collections.abc import Callable
 
 from interlock.model import Authority, Binding, Mode
 from tests.door.raw import Scripted, read_all
 from tests.door.world import OPENAI_KEY, TRUSTED, UNVERIFIED, World
-from tests.egress.lab import needed
-from tests.egress.own_network import SOMEWHERE, in_own_network, redirect
+from tests.egress.lab import DOOR, DOOR_PORT, ROOT, Lab, needed
+from tests.egress.own_network import SOMEWHERE, in_network, in_own_network, redirect
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
 
@@ -74,3 +75,38 @@ def test_what_is_redirected_is_governed(world: World, mode: Mode) -> None:
     through(world, mode, calls)
     connects = [row["body"]["connect"] for row in world.rows("decision")]
     assert connects[-1].startswith(f"{SOMEWHERE}:")
+
+
+def test_the_recipe_redirects_an_agent_in_a_network_of_its_own(world: World) -> None:
+    """The lines of the page, run where an agent's packets pass; they come back as answers."""
+    page = (ROOT / "docs" / "deploy.md").read_text().partition("## Transparent")[2]
+    rules = [line[2:] for line in page.partition("##")[0].splitlines() if line.startswith("$ nft")]
+    assert len(rules) == 3
+    needed()
+    with Lab(has_door=False) as lab:
+        inside = f"interlock-{lab.agent}"
+        lab.run(inside, "ip", "route", "replace", "default", "via", DOOR)
+
+        def work() -> tuple[subprocess.CompletedProcess[str], list[bytes]]:
+            with Scripted(world, ANSWER) as upstream:
+                at = Authority("localhost", upstream.port)
+                world.also_bind(Binding("openai-api-key", at, "bearer", service="openai"))
+                door = world.door(Mode.ENFORCE, reverse=(), modes=("transparent",))
+                door.command[-1] = f"transparent@{DOOR}:{door.ports.pop() and DOOR_PORT}"
+                with door:
+                    for rule in rules:
+                        own = rule.replace("ilk-research", f"ilk-{lab.agent}")
+                        own = own.replace("10.200.0.1:8443", f"{DOOR}:{DOOR_PORT}")
+                        lab.run(lab.host, "sh", "-c", own.replace("443 ", f"{upstream.port} "))
+                    proof = f"Authorization: Bearer {world.keys[TRUSTED]}"
+                    there = f"localhost:{upstream.port}:{SOMEWHERE}"
+                    words = ("--http1.1", "--cacert", str(door.ca), "-H", proof, "--resolve", there)
+                    url = f"https://localhost:{upstream.port}/v1/models"
+                    said = lab.run(inside, "curl", "-q", "-sSi", *words, url, check=False)
+                return said, upstream.heads
+
+        said, heads = in_network(lab.host, work)
+    assert said.stdout.startswith("HTTP/1.1 200 "), said
+    assert heads[0].count(OPENAI_KEY.encode()) == 1
+    connect = world.decisions()[-1]["body"]["connect"]
+    assert connect.startswith(f"{SOMEWHERE}:")
