@@ -1,10 +1,14 @@
 """`interlock run --isolate`: a program that reaches nothing but the front door."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +16,7 @@ from interlock.model import Mode
 from tests.cli.terminal import INTERLOCK
 from tests.door.world import BARE_ENVIRON, OPENAI_KEY, TRUSTED, World
 
+NOBODY = 65534
 CHILD = """
 import json, os, socket, sys, urllib.request
 body = b'{"model": "gpt-4o", "messages": []}'
@@ -81,6 +86,42 @@ def test_the_doctor_proves_it_from_inside(world: World) -> None:
     done = isolated(world, INTERLOCK, "doctor", "--egress")
     assert done.returncode == 0, done.stdout
     assert "nothing answered" in done.stdout
+
+
+@pytest.fixture
+def nobody() -> Iterator[tuple[tuple[str, ...], Path]]:
+    """How a command is run by a user without any right, and a home that is that user's."""
+    if os.geteuid() or not shutil.which("setpriv"):
+        pytest.skip("needs root, to be somebody else, and setpriv (apt-get install util-linux)")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # noqa: S103, PTH101 - a stranger has to get through
+        home = Path(folder) / "home"
+        home.mkdir(0o700)
+        os.chown(home, NOBODY, NOBODY)
+        # The one right to read is for an interpreter in somebody's home; it ends inside.
+        rights = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search")
+        become = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *rights)
+        yield (*become, "--bounding-set=-all,+dac_read_search", "--no-new-privs"), home
+
+
+def test_it_takes_no_root(world: World, nobody: tuple[tuple[str, ...], Path]) -> None:
+    """A user without rights isolates a program as well: the door answers, nobody else does."""
+    become, home = nobody
+    ours = (*become, INTERLOCK, "--home", str(home))
+    for words in (("init",), ("agent", "add", "nemo")):
+        command = [*ours, *words]
+        subprocess.run(command, env=BARE_ENVIRON, check=True, timeout=60, capture_output=True)
+    door = world.doors[Mode.ENFORCE].address
+    asks = "curl -sk --noproxy '*' -m 5 -o /dev/null -w '%{http_code} '"
+    inner = f"id -u; {asks} http://{door}/; {asks} {world.openai}/; {asks} http://1.1.1.1/; true"
+    words = ("run", "--isolate", "--agent", "nemo", "--proxy", door, "--", "sh", "-c", inner)
+    done = subprocess.run(
+        [*ours, *words], capture_output=True, text=True, env=BARE_ENVIRON, timeout=60, check=False
+    )
+    assert done.returncode == 0, done
+    user, answered, *others = done.stdout.split()
+    assert (user, others) == (str(NOBODY), ["000", "000"]), done
+    assert answered != "000"
 
 
 def test_nothing_runs_where_the_kernel_does_not_allow_it(world: World) -> None:
