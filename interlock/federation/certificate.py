@@ -24,6 +24,7 @@ MOST_INTERMEDIATES = 4
 # Everything by which a certificate can turn out to be none.
 _BAD = (
     ValueError,
+    KeyError,  # a name of a kind that ASN.1 does not have
     VerificationError,
     UnsupportedAlgorithm,
     x509.InvalidVersion,

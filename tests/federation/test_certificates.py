@@ -44,6 +44,18 @@ def test_a_certificate_has_its_fingerprint_and_its_spiffe_id(authority: Authorit
     assert len(verify(authority, plain).identities) == 1
 
 
+NAME = b"\x0c\x03bot"
+ECDSA_SHA256 = b"\x2a\x86\x48\xce\x3d\x04\x03\x02"
+
+
+def bent(authority: Authority, name: bytes, algorithm: bytes = ECDSA_SHA256) -> x509.Certificate:
+    """A certificate that was changed after it was signed: its name, how it says it is signed."""
+    der = authority.issue(BOT)[1].public_bytes(Encoding.DER).replace(NAME, name)
+    said = der.rindex(ECDSA_SHA256)
+    der = der[:said] + algorithm + der[said + len(algorithm) :]
+    return x509.load_der_x509_certificate(der)
+
+
 BAD: list[object] = [
     pytest.param(
         lambda a: a.issue(BOT, use=ExtendedKeyUsageOID.SERVER_AUTH)[1], id="made for servers"
@@ -54,6 +66,10 @@ BAD: list[object] = [
     pytest.param(lambda a: a.issue("spiffe://td.example/../x")[1], id="no SPIFFE ID"),
     pytest.param(lambda a: Authority(a.folder / "x").issue(BOT)[1], id="of another authority"),
     pytest.param(lambda a: a.root, id="the authority itself"),
+    pytest.param(lambda a: bent(a, b"\x0c\x03bat"), id="another name than was signed"),
+    pytest.param(
+        lambda a: bent(a, b"\x28\x03bot", b"\x25" + ECDSA_SHA256[1:]), id="a name of no kind"
+    ),
 ]
 
 
