@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -39,7 +39,7 @@ from interlock.hold import Hold
 from interlock.installation import Installation
 from interlock.ledger import Event, Knocks
 from interlock.ledger.announce import announce_failure, announce_mode, announce_policies
-from interlock.ledger.ledger import new_id
+from interlock.ledger.ledger import Also, new_id
 from interlock.minting.minting import Taken
 from interlock.model import (
     Agent,
@@ -301,24 +301,26 @@ class Governor:
         request = verdict.call.request
         return values_of(request, fields, self.mask_at(request.authority)) if fields else {}
 
-    def _effects(self, verdict: Verdict, now: float) -> Callable[[sqlite3.Connection], None]:
+    def _effects(self, verdict: Verdict, now: float) -> Also | None:
         """What decisions change, in their transaction: a call uses up, a denial may cut off."""
-        parts = [self._effect(one, now) for one in (verdict, *verdict.beside)]
+        found = [self._effect(one, now) for one in (verdict, *verdict.beside)]
+        parts = [part for part in found if part]
 
         def work(connection: sqlite3.Connection) -> None:
             for part in parts:
                 part(connection)
 
-        return work
+        return work if parts else None
 
-    def _effect(self, verdict: Verdict, now: float) -> Callable[[sqlite3.Connection], None]:
+    def _effect(self, verdict: Verdict, now: float) -> Also | None:
         agent, call, decision = verdict.agent.name, verdict.call, verdict.decision
+        if not (decision.quarantine if decision.refused else verdict.goal or verdict.approval):
+            return None
 
         def work(connection: sqlite3.Connection) -> None:
             if decision.refused:
-                if decision.quarantine:
-                    by, why = decision.quarantine, f"{decision.why} ({decision.id})"
-                    self.installation.registry.quarantine(connection, agent, f"policy:{by}", why)
+                by, why = decision.quarantine, f"{decision.why} ({decision.id})"
+                self.installation.registry.quarantine(connection, agent, f"policy:{by}", why)
                 return
             if verdict.goal:
                 spend(connection, verdict.goal, agent, call.action, now)
@@ -425,11 +427,11 @@ class Governor:
         event = Event(new_id("evt"), time.time(), "outcome", verdict.agent.name, decision, body)
 
         def count(connection: sqlite3.Connection) -> None:
-            if verdict.goal and usage:
+            if usage:
                 used = usage.tokens_in + usage.tokens_out
                 settle(connection, verdict.goal, used, usage.cost_usd)
 
-        self.installation.ledger.note(event, count)
+        self.installation.ledger.note(event, count if verdict.goal and usage else None)
 
     def _adopt(self, policies: Policies, intents: Intents) -> None:
         """Put a policy set in force; raise PolicyError when it cannot judge every call (I7)."""

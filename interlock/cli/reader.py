@@ -33,7 +33,11 @@ class Reader(Database):
         self.node = self.one("select value from meta where key = 'node'")[0]
 
     def submit[T](
-        self, work: Callable[[sqlite3.Connection], T], *, patient: bool = False
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        *,
+        patient: bool = False,
+        plain: bool = False,
     ) -> Future[T]:
         """Refuse: a reader writes nothing."""
         raise StoreError(f"{self.path}: is open for reading only")

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from interlock.store.writer import Transaction
+
 GENESIS = bytes(32)
 _TYPES = (str, float, str, str, str)  # id, ts, kind, agent, decision_id
 
@@ -46,10 +48,7 @@ def append(connection: sqlite3.Connection, node: str, *events: Event) -> int:
     The head is read under the write lock, so that all processes of a node share one chain. Raises
     TypeError for an event whose columns SQLite would keep as another type than was hashed.
     """
-    head = connection.execute(
-        "select seq, hash from events where node = ? order by seq desc limit 1", [node]
-    ).fetchone()
-    seq, prev = (head[0], bytes(head[1])) if head else (0, GENESIS)
+    seq, prev = _head(connection, node)
     for event in events:
         seq += 1
         row = (
@@ -68,4 +67,18 @@ def append(connection: sqlite3.Connection, node: str, *events: Event) -> int:
         connection.execute(
             "insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [*row, before, prev]
         )
+        if isinstance(connection, Transaction):
+            connection.kept[node] = (seq, prev)
     return seq
+
+
+def _head(connection: sqlite3.Connection, node: str) -> tuple[int, bytes]:
+    """Where the chain of a node ends; within one transaction it is read once."""
+    kept = connection.kept.get(node) if isinstance(connection, Transaction) else None
+    if kept:
+        seq, prev = kept
+        return int(seq), bytes(prev)
+    head = connection.execute(
+        "select seq, hash from events where node = ? order by seq desc limit 1", [node]
+    ).fetchone()
+    return (head[0], bytes(head[1])) if head else (0, GENESIS)

@@ -37,8 +37,9 @@ class Gap:
 
         def told(connection: sqlite3.Connection) -> T:
             result = work(connection)
-            if missing := self._take():
+            if not telling and (missing := self._take()):
                 telling.append(missing)
+            for missing in telling:
                 self._append(connection, [self._event(missing)])
             return result
 

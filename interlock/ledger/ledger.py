@@ -34,6 +34,8 @@ DEADLINE_S = 5.0
 NEAR_S = (5.0, 3600.0)
 _STAMPED = re.compile("[0-9a-f]{32}")
 
+# What is done in the transaction of an event.
+type Also = Callable[[sqlite3.Connection], None]
 # Called with the open transaction and each event in it.
 type Tell = Callable[[sqlite3.Connection, Event], None]
 
@@ -61,7 +63,7 @@ class Ledger:
         *,
         tokens: Sequence[str] = (),
         expires_at: float = 0.0,
-        also: Callable[[sqlite3.Connection], None] = lambda _: None,
+        also: Also | None = None,
     ) -> None:
         """Write a decision's events, and spend the ids of its tokens, in one durable transaction.
 
@@ -72,22 +74,22 @@ class Ledger:
         """
 
         def work(connection: sqlite3.Connection) -> None:
-            also(connection)
+            if also:
+                also(connection)
             for token in tokens:
                 spend(connection, token, expires_at, events[0].ts)
             self.append(connection, events)
 
-        written = asyncio.wrap_future(self._submit(work))
+        written = asyncio.wrap_future(self._submit(work, plain=also is None))
         try:
-            await asyncio.wait_for(written, self._deadline_s)
+            async with asyncio.timeout(self._deadline_s):
+                await written
         except (sqlite3.Error, ValueError, TypeError, TimeoutError) as e:
             raise LedgerUnavailableError(
                 f"the decision is not on disk: {str(e) or 'timed out'}"
             ) from e
 
-    def note(
-        self, event: Event, also: Callable[[sqlite3.Connection], None] = lambda _: None
-    ) -> Future[None]:
+    def note(self, event: Event, also: Also | None = None) -> Future[None]:
         """Write an event that nobody waits for, in one transaction with `also`.
 
         It is on disk with the next decision, or some hundredths of a second later; what the disk
@@ -95,10 +97,11 @@ class Ledger:
         """
 
         def work(connection: sqlite3.Connection) -> None:
-            also(connection)
+            if also:
+                also(connection)
             self.append(connection, [event])
 
-        future = self.submit(work)
+        future = self._submit(work, patient=True, plain=also is None)
         future.add_done_callback(partial(self._unsaid.settle, (event, also)))
         return future
 
@@ -110,7 +113,8 @@ class Ledger:
         def work(connection: sqlite3.Connection) -> None:
             for event, also in notes:
                 if not is_written(connection, event):
-                    also(connection)
+                    if also:
+                        also(connection)
                     self.append(connection, [event])
 
         try:
@@ -235,12 +239,10 @@ class Ledger:
         """
         return self._database.read(lambda c: verify(c, checkpoints, span, archive, trail))
 
-    def _submit(
-        self, work: Callable[[sqlite3.Connection], None], *, patient: bool = False
-    ) -> Future[None]:
+    def _submit(self, work: Also, *, patient: bool = False, plain: bool = False) -> Future[None]:
         """Hand over what must be recorded; when it is not, the next that is tells of it."""
         told, over = self._gap.closing(work)
-        future = self._database.submit(told, patient=patient)
+        future = self._database.submit(told, patient=patient, plain=plain)
         future.add_done_callback(over)
         return future
 

@@ -11,7 +11,7 @@ from interlock.ledger.chain import Event
 # Beyond it the oldest are lost: their calls get the outcome `unknown` when their process ends.
 MOST = 4_096
 
-type Note = tuple[Event, Callable[[sqlite3.Connection], None]]
+type Note = tuple[Event, Callable[[sqlite3.Connection], None] | None]
 
 
 class Unsaid:

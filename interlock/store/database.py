@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from interlock.errors import StoreError
 from interlock.store.migrations import migrate
-from interlock.store.writer import Writer
+from interlock.store.writer import Transaction, Writer
 
 BUSY_MS = 5_000
 # What stays of a write-ahead log that grew because somebody was reading for long, in bytes.
@@ -33,7 +33,7 @@ class Database:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _create(path)
-            self._reader = self._connect(migrate)
+            self._reader: sqlite3.Connection = self._connect(migrate)
         except (OSError, sqlite3.Error, ValueError) as e:
             raise StoreError(f"{path}: cannot open the database: {e}") from e
         self._writer = Writer(self._connect)
@@ -98,10 +98,14 @@ class Database:
         return self._writer.waiting
 
     def submit[T](
-        self, work: Callable[[sqlite3.Connection], T], *, patient: bool = False
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        *,
+        patient: bool = False,
+        plain: bool = False,
     ) -> Future[T]:
         """Run `work` in a durable transaction of the writer thread (`Writer.submit`)."""
-        return self._writer.submit(work, patient=patient)
+        return self._writer.submit(work, patient=patient, plain=plain)
 
     def write[T](self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` and wait until it is on disk; raises StoreError or what `work` raises."""
@@ -117,9 +121,13 @@ class Database:
 
     def _connect(
         self, prepare: Callable[[sqlite3.Connection], None] = lambda _: None
-    ) -> sqlite3.Connection:
+    ) -> Transaction:
         connection = sqlite3.connect(
-            self.path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+            self.path,
+            timeout=BUSY_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=Transaction,
         )
         try:
             connection.row_factory = sqlite3.Row

@@ -8,7 +8,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,23 @@ class Job(NamedTuple):
     number: int
     work: Work
     future: Future[Any]
+    plain: bool = False
+
+
+class Transaction(sqlite3.Connection):
+    """The writer's connection. `kept` is what was read in this transaction and holds until its end.
+
+    Nobody else writes meanwhile; whoever changes what is kept here keeps it right.
+    """
+
+    def __init__(self, *how: Any, **more: Any) -> None:
+        super().__init__(*how, **more)
+        self.kept: dict[Any, Any] = {}
+
+    def begin(self) -> None:
+        """Begin one, under the lock of all writers."""
+        self.execute("begin immediate")
+        self.kept = {}
 
 
 # What wakes the thread and is no work.
@@ -38,15 +56,17 @@ PATIENCE_S = 0.05
 class Writer:
     """Runs work on its own connection and answers once the work is on disk.
 
-    Each piece of work is all or nothing (a savepoint): one that raises takes nothing of the
-    others with it. When the commit itself fails, every piece of that commit fails. When more waits
-    than it can take, it refuses at once: whoever submits is never blocked.
+    Each piece of work is all or nothing (a savepoint, spared where all that is written together
+    is plain): one that raises takes nothing of the others with it. When the commit itself fails,
+    every piece of that commit fails. When more waits than it can take, it refuses at once:
+    whoever submits is never blocked.
     """
 
-    # How often any writer of this process has committed: what was read before may be old.
+    # How often any writer of this process has committed what is not plain: what was read before
+    # may be old.
     commits = 0
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, connect: Callable[[], Transaction]) -> None:
         self._connect = connect
         self._jobs: queue.SimpleQueue[Job | Literal[False] | None] = queue.SimpleQueue()
         self._patient: deque[Job] = deque()
@@ -61,12 +81,17 @@ class Writer:
         return self._jobs.qsize()
 
     def submit[T](
-        self, work: Callable[[sqlite3.Connection], T], *, patient: bool = False
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        *,
+        patient: bool = False,
+        plain: bool = False,
     ) -> Future[T]:
         """Queue `work`; the future answers with its result after a durable commit.
 
         What is patient rides along with the next commit that somebody waits for, if that comes
-        soon, and costs no commit of its own. The future fails with sqlite3.Error.
+        soon, and costs no commit of its own. What is plain adds rows that nobody keeps in memory,
+        on nobody's behalf, and can be done again. The future fails with sqlite3.Error.
         """
         future: Future[T] = Future()
         waiting = self._jobs.qsize() + len(self._patient)
@@ -77,8 +102,8 @@ class Writer:
             future.set_exception(sqlite3.OperationalError(said))
         else:
             # So that the work knows on whose behalf it is done, as its caller does.
-            context = copy_context()
-            job = Job(next(_numbers), lambda connection: context.run(work, connection), future)
+            told: Work = work if plain else partial(_within, copy_context(), work)
+            job = Job(next(_numbers), told, future, plain)
             if not patient:
                 self._jobs.put(job)
             else:
@@ -94,7 +119,7 @@ class Writer:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
-        connection: sqlite3.Connection | None = None
+        connection: Transaction | None = None
         while batch := self._next_batch():
             try:
                 connection = connection or self._connect()
@@ -148,24 +173,49 @@ class Writer:
             if job is not WAKE:
                 return job
 
-    def _commit(self, connection: sqlite3.Connection, batch: list[Job]) -> None:
-        done: list[tuple[Future[Any], Any]] = []
-        connection.execute("begin immediate")
-        for job in batch:
-            work, future = job.work, job.future
-            if not future.set_running_or_notify_cancel():
-                continue
-            connection.execute("savepoint work")
-            try:
-                done.append((future, work(connection)))
-            except Exception as e:  # noqa: BLE001 - handed to whoever submitted the work
-                connection.execute("rollback to work")
-                future.set_exception(e)
-            connection.execute("release work")
+    def _commit(self, connection: Transaction, batch: list[Job]) -> None:
+        due = [job for job in batch if job.future.set_running_or_notify_cancel()]
+        plain = all(job.plain for job in due)
+        connection.begin()
+        try:
+            done = _together(connection, due) if plain else _one_by_one(connection, due)
+        except Exception:
+            if not plain:
+                raise
+            # One of them failed: again, so that it takes nothing of the others with it.
+            if connection.in_transaction:
+                connection.execute("rollback")
+            connection.begin()
+            done = _one_by_one(connection, due)
         connection.execute("commit")
-        Writer.commits = next(_commits)
+        if not plain:
+            Writer.commits = next(_commits)
         for future, result in done:
             future.set_result(result)
+
+
+def _together(connection: Transaction, jobs: list[Job]) -> list[tuple[Future[Any], Any]]:
+    """Do all the work, or raise what the first piece raises that fails."""
+    return [(job.future, job.work(connection)) for job in jobs]
+
+
+def _one_by_one(connection: Transaction, jobs: list[Job]) -> list[tuple[Future[Any], Any]]:
+    """Do the work, and undo what a piece that fails has done."""
+    done: list[tuple[Future[Any], Any]] = []
+    for job in jobs:
+        connection.execute("savepoint work")
+        try:
+            done.append((job.future, job.work(connection)))
+        except Exception as e:  # noqa: BLE001 - handed to whoever submitted the work
+            connection.execute("rollback to work")
+            connection.kept = {}
+            job.future.set_exception(e)
+        connection.execute("release work")
+    return done
+
+
+def _within(context: Context, work: Work, connection: sqlite3.Connection) -> Any:
+    return context.run(work, connection)
 
 
 def _fail(batch: list[Job], error: sqlite3.Error) -> None:
