@@ -318,7 +318,7 @@ class BoundaryLayer(HttpLayer):
             event = self._outward(event)
         elif isinstance(event, RequestData):
             try:
-                event = replace(event, data=self._passage(event).content(event.data))
+                event = RequestData(event.stream_id, self._passage(event).content(event.data))
             except Breach as breach:
                 yield from self._break(child, event.stream_id, breach)
                 return
@@ -397,7 +397,8 @@ class BoundaryLayer(HttpLayer):
 
     def _outward(self, event: RequestHeaders) -> RequestHeaders:
         """What the server connection gets to see: the secret, in a copy of the request."""
-        return replace(event, request=self._passage(event).outward(event.request))
+        sent = self._passage(event).outward(event.request)
+        return RequestHeaders(event.stream_id, sent, event.end_stream, event.replay_flow)
 
     def _passage(self, event: RequestHeaders | RequestData) -> Passage:
         passage = self.passages.get(event.stream_id)

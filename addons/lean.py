@@ -3,12 +3,14 @@
 import copy
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from dataclasses import fields
+from functools import cache, lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
-from mitmproxy import connection, http, optmanager
+from mitmproxy import connection, hooks, http, optmanager
 from mitmproxy.log import LegacyLogEvents
+from mitmproxy.proxy import context
 from mitmproxy.utils import asyncio_utils
 
 
@@ -30,6 +32,12 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     headers.__init__ = begin
     connected: Any = connection.Connection
     connected.__eq__ = same
+    message: Any = http.Message
+    message.copy = copy_of
+    layered: Any = context.Context
+    layered.fork = fork
+    hook: Any = hooks.Hook
+    hook.args = arguments_of
     option: Any = optmanager._Option
     option.current = current
     named: Any = asyncio_utils
@@ -52,6 +60,35 @@ def begin(
 def same(one: connection.Connection, other: object) -> bool:
     """`Connection.__eq__`: mostly asked of one and the same."""
     return one is other or (isinstance(other, connection.Connection) and one.id == other.id)
+
+
+def copy_of[M: http.Message](message: M) -> M:
+    """`Message.copy`: the same head and body, nothing shared that could be changed."""
+    made: Any = object.__new__(type(message))
+    made.data = object.__new__(type(message.data))
+    made.data.__dict__.update(message.data.__dict__)
+    made.data.headers = http.Headers(message.headers.fields)
+    if message.trailers is not None:
+        made.data.trailers = http.Headers(message.trailers.fields)
+    return cast(M, made)
+
+
+def fork(known: context.Context) -> context.Context:
+    """`Context.fork`: the same connections, and layers of its own above those that there are."""
+    made = object.__new__(context.Context)
+    made.client, made.server, made.options = known.client, known.server, known.options
+    made.layers = known.layers.copy()
+    return made
+
+
+def arguments_of(hook: hooks.Hook) -> list[Any]:
+    """`Hook.args`: the values of its fields."""
+    return [getattr(hook, name) for name in _fields_of(cast(Any, type(hook)))]
+
+
+@cache
+def _fields_of(hook: type[hooks.Hook]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cast(Any, hook)))
 
 
 def values_of(headers: http.Headers, name: str | bytes) -> list[str]:

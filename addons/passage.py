@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from mitmproxy import http
 from mitmproxy.proxy import events
@@ -74,8 +73,9 @@ class Passage:
         """What the flow gets in place of an event of the answer, stage after stage."""
         try:
             for passed in self._passed(event):
-                self._account.scrubbed = sum(stage.masked for stage in self._stages)
-                self._account.spellings.update(*(stage.spellings for stage in self._stages))
+                if masked := sum([stage.masked for stage in self._stages]):
+                    self._account.scrubbed = masked
+                    self._account.spellings.update(*(stage.spellings for stage in self._stages))
                 yield passed
         except Unreadable as e:
             yield broken(event.stream_id, str(e))
@@ -86,7 +86,7 @@ class Passage:
             response = event.response
             for stage in self._stages:
                 response = stage.head(response, empty=event.end_stream)
-            event = replace(event, response=response)
+            event = ResponseHeaders(event.stream_id, response, event.end_stream)
         elif isinstance(event, ResponseData):
             self._account.bytes_down += len(event.data)
             yield from _data(event.stream_id, _fed(self._stages, event.data))

@@ -34,11 +34,12 @@ class Stream:
         account = self._door.accounts.get(flow.id)
         if response is None or account is None:
             return
-        for name in [name for name in response.headers if name.lower().startswith("interlock-")]:
-            del response.headers[name]
-        decision = account.verdict.decision
-        for name, value in ((DECISION_HEADER, decision.label), (DECISION_ID_HEADER, decision.id)):
-            response.headers[name.lower() if response.is_http2 else name] = value
+        decision, fields = account.verdict.decision, response.headers.fields
+        said = ((DECISION_HEADER, decision.label), (DECISION_ID_HEADER, decision.id))
+        response.headers.fields = (
+            *(field for field in fields if not field[0].lower().startswith(b"interlock-")),
+            *((_spelled(name, response), value.encode()) for name, value in said),
+        )
         response.headers.pop("alt-svc", None)
         if not (response.is_http2 and flow.request.is_http2):
             response.headers.pop("trailer", None)  # HTTP/1.1 has none here (addons/http1.py)
@@ -69,8 +70,8 @@ class StreamLayer(HttpStream):
 
     def _check_request(self) -> layer.CommandGenerator[bool]:
         most = human.parse_size(self.context.options.body_size_limit)
-        said = expected_http_body_size(self.flow.request) or 0
-        size = max(said, len(self.request_body_buf))
+        # What it says of itself is looked at before the first byte.
+        size = len(self.request_body_buf) or expected_http_body_size(self.flow.request) or 0
         if most is None or size <= most:
             return False
         if not self.request_body_buf:
@@ -83,6 +84,10 @@ class StreamLayer(HttpStream):
         self.client_state = self.state_errored
         self.flow.live = False
         return True
+
+
+def _spelled(name: str, response: http.Response) -> bytes:
+    return (name.lower() if response.is_http2 else name).encode()
 
 
 def _must_not_wait(response: http.Response) -> bool:

@@ -18,6 +18,7 @@ class Scrubber:
     def __init__(self, forms: Iterable[bytes]) -> None:
         named = forms if isinstance(forms, Mapping) else dict.fromkeys(forms, PLAIN)
         self._forms: dict[bytes, str] = {form: name for form, name in named.items() if form}
+        self._shortest = min(map(len, self._forms), default=0)
         self._held = b""
         self._masked = 0  # how many bytes of _held belong to a place that was counted already
         self.count = 0
@@ -30,10 +31,14 @@ class Scrubber:
 
     def flush(self) -> bytes:
         """Return what was held back, at the end of the stream."""
+        if not self._held:
+            return b""
         return self._release(self._held, len(self._held))
 
     def whole(self, data: bytes) -> bytes:
         """Return data that is complete in itself, before or after any stream."""
+        if len(data) < self._shortest:
+            return data
         return self._release(data, len(data))
 
     def _release(self, data: bytes, end: int) -> bytes:

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
 from mitmproxy.coretypes.multidict import MultiDict
+from mitmproxy.hooks import RunningHook
+from mitmproxy.options import Options
 from mitmproxy.optmanager import _Option
+from mitmproxy.proxy import context, layer
+from mitmproxy.proxy.layers.http import HttpRequestHook
+from mitmproxy.test import tflow, tutils
 
 from addons import lean
 
@@ -51,3 +56,52 @@ def test_an_option_has_the_value_that_mitmproxy_says(value: object) -> None:
     assert lean.current(option) == option.current() == value
     if isinstance(value, list):
         assert lean.current(option) is not value
+
+
+def test_a_message_is_copied_whole_and_shares_nothing() -> None:
+    """Head, body and trailers; a change to the copy is none to the original."""
+    for message in (tutils.treq(trailers=http.Headers(a="b")), tutils.tresp()):
+        made = lean.copy_of(message)
+        assert (type(made), made.get_state()) == (type(message), message.get_state())
+        made.headers["x"] = "y"
+        made.trailers = http.Headers(c="d")
+        assert "x" not in message.headers
+        assert "c" not in (message.trailers or ())
+
+
+def test_a_fork_has_layers_of_its_own() -> None:
+    """Above those of the context that it comes from, and the same connections."""
+    known = context.Context(tflow.tclient_conn(), Options())
+    known.layers = [layer.NextLayer(known)]
+    made, theirs = lean.fork(known), _fork(known)
+    assert vars(made) == vars(theirs)
+    assert made.layers is not known.layers
+
+
+def test_a_hook_has_the_arguments_that_mitmproxy_says() -> None:
+    """All its fields, and nothing else that was put on it."""
+    hook = HttpRequestHook(tflow.tflow())
+    hook.blocking = False
+    assert lean.arguments_of(hook) == [hook.flow]
+    assert lean.arguments_of(RunningHook()) == []
+
+
+def test_headers_begin_as_mitmproxy_begins_them() -> None:
+    """With fields and with names, and never with text among the fields."""
+    for fields, named in (([], {}), ([(b"a", b"b")], {}), ([(b"a", b"b")], {"A": "c", "x_y": "z"})):
+        made = object.__new__(http.Headers)
+        lean.begin(made, fields, **named)
+        assert made.fields == http.Headers(fields, **named).fields
+    with pytest.raises(TypeError):
+        lean.begin(object.__new__(http.Headers), [("a", b"b")])  # type: ignore[list-item]
+
+
+def test_a_connection_is_the_same_whose_id_is() -> None:
+    """Itself, and a copy of it."""
+    one, other = tflow.tclient_conn(), tflow.tserver_conn()
+    copied = type(one).from_state(one.get_state())
+    for two in (one, copied, other, None, 1):
+        assert lean.same(one, two) == (two is one or getattr(two, "id", None) == one.id)
+
+
+_fork = context.Context.fork

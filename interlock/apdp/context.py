@@ -45,6 +45,8 @@ def misfit(context: Mapping[str, object], resource: Entity) -> str:
         return "resource: is not Unicode text"
     for name, value in context.items():
         kind = KINDS.get(name)
+        if kind is type(value) and (kind is bool or (kind is str and value.isascii())):  # type: ignore[attr-defined]
+            continue
         if kind is None:
             return f"context.{name}: no attribute of the schema; known: {', '.join(KINDS)}"
         if wrong := _wrong(kind, value):

@@ -7,6 +7,7 @@ What is read here must be what the upstream reads. JSON that two parsers may rea
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from interlock.model import Request
@@ -17,6 +18,8 @@ MOST_TOOLS = 1024
 MOST_BYTES = 16 << 20
 # Values are what takes time and memory, not characters. Commas in texts are counted too.
 MOST_VALUES = 500_000
+# Up to this size a body that was read is kept until the next one is.
+SHORT_BODY = 64 << 10
 
 
 # The one media type, with no parameter but the one charset that JSON has (RFC 8259, 8.1).
@@ -60,7 +63,15 @@ def read_json(request: Request) -> Any:
         raise ValueError("the body of such a call must be application/json, in UTF-8")
     if len(request.body) > MOST_BYTES:
         raise ValueError(f"the body is larger than {MOST_BYTES >> 20} MiB")
-    return parse_json(request.body)
+    return parse_request(request.body)
+
+
+def parse_request(body: bytes) -> Any:
+    """Parse the body of a request as `parse_json` does, a short one that was the last one once.
+
+    Nobody may change what it answers.
+    """
+    return _parsed_last(body) if len(body) <= SHORT_BODY else parse_json(body)
 
 
 def parse_json(body: bytes) -> Any:
@@ -77,6 +88,10 @@ def parse_json(body: bytes) -> Any:
         raise ValueError("the body is nested too deeply") from None
     except json.JSONDecodeError as e:
         raise ValueError(f"the body is not JSON: {e.msg} at character {e.pos}") from None
+
+
+# The last body is looked at more than once: for what policies know, and for the ledger.
+_parsed_last = lru_cache(1)(parse_json)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from broker import Mask
-from interlock.calls.body import parse_json
+from interlock.calls.body import parse_request
 from interlock.model import Request
 
 # Shorter than any key of ours, which has 47 characters.
@@ -40,7 +40,7 @@ def values_of(request: Request, fields: Iterable[str], mask: Mask) -> dict[str, 
     if len(request.body) > LARGEST_BODY or request.content_encoding not in ("", "identity"):
         return {}
     try:
-        data = parse_json(request.body)
+        data = parse_request(request.body)
     except ValueError:
         return {}
     found = {field: _at(data, field.split(".")) for field in fields}
@@ -78,10 +78,18 @@ def _top(request: Request) -> list[str]:
     if kind != "application/json" and not kind.endswith("+json"):
         return []
     try:
-        data = json.loads(request.body)
+        data = _lenient(request.body)
     except (ValueError, RecursionError):
         return []
     return list(data) if isinstance(data, dict) else []
+
+
+def _lenient(body: bytes) -> Any:
+    """What a body holds, also where two parsers may read it differently; raises ValueError."""
+    try:
+        return parse_request(body)
+    except ValueError:
+        return json.loads(body)
 
 
 def _plain(names: Iterable[str]) -> list[str]:

@@ -174,9 +174,9 @@ class Writer:
                 return job
 
     def _commit(self, connection: Transaction, batch: list[Job]) -> None:
+        connection.begin()  # which may take long: whoever gave up meanwhile is left out
         due = [job for job in batch if job.future.set_running_or_notify_cancel()]
         plain = all(job.plain for job in due)
-        connection.begin()
         try:
             done = _together(connection, due) if plain else _one_by_one(connection, due)
         except Exception:
