@@ -138,9 +138,10 @@ def frame(request: http.Request, body: bytes) -> None:
     forwarded without one, a body would be read as the next request, which nobody judged.
     """
     request.headers.pop("transfer-encoding", None)
-    request.headers.pop("content-length", None)
     request.headers.pop("trailer", None)
-    if not request.stream and (body or request.method in ("POST", "PUT", "PATCH")):
+    if request.stream or not (body or request.method in ("POST", "PUT", "PATCH")):
+        request.headers.pop("content-length", None)
+    elif request.headers.get_all("content-length") != [str(len(body))]:
         request.headers["content-length"] = str(len(body))
     request.trailers = None
     # We have answered it, and an interim answer of the upstream would be taken for the final one.

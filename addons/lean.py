@@ -42,6 +42,9 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     option.current = current
     named: Any = asyncio_utils
     named.set_task_debug_info = lambda *_, **__: None
+    told: Any = logging  # what no log line shows ("Optimization", in Python's logging how-to)
+    told._srcfile = None
+    told.logThreads = told.logProcesses = told.logMultiprocessing = told.logAsyncioTasks = False
     if not is_heard("add_log"):
         for handler in [h for h in logging.getLogger().handlers if isinstance(h, LegacyLogEvents)]:
             handler.uninstall()

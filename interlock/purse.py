@@ -56,6 +56,7 @@ class Purse:
 
     async def _fetch(self, binding: Binding, agent: Agent, authority: Authority) -> Credential:
         """The secret, wherever it is kept, or the token it is exchanged for."""
-        ready = await self._custody.ready(replace(binding, authority=authority))
+        here = binding if binding.authority == authority else replace(binding, authority=authority)
+        ready = await self._custody.ready(here)
         self.require_unchanged(binding, "", agent, authority)
         return Credential(binding, *ready)

@@ -32,7 +32,8 @@ class Outgoing:
     def without(self, *names: str) -> Self:
         """Remove every copy of some headers."""
         gone = {_spelled(name.encode()) for name in names}
-        return replace(self, headers=tuple(f for f in self.headers if _spelled(f[0]) not in gone))
+        left = tuple([f for f in self.headers if _spelled(f[0]) not in gone])
+        return self if len(left) == len(self.headers) else replace(self, headers=left)
 
     def with_header(self, name: str, value: bytes) -> Self:
         """Set a header in place of every copy of it."""

@@ -90,7 +90,10 @@ def _facts(
         model = plain_name(operation.model(path) or facts.model)
     except ValueError as e:
         return Facts(), f"ambiguous_body: {e}"
-    return replace(facts, model=model, stream=facts.stream or operation.stream), ""
+    stream = facts.stream or operation.stream
+    if (model, stream) != (facts.model, facts.stream):
+        facts = replace(facts, model=model, stream=stream)
+    return facts, ""
 
 
 def _asked(request: Request) -> Facts:
