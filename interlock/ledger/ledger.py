@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from interlock.errors import LedgerUnavailableError, StoreError
+from interlock.ledger.answers import Answers
 from interlock.ledger.archive import COLUMNS, Archive
 from interlock.ledger.chain import Event, append
 from interlock.ledger.checkpoint import Checkpoint, Head
@@ -56,6 +57,7 @@ class Ledger:
         self._gap = Gap(new_id, self.append)
         self._unsaid = Unsaid()
         self._tell = tell
+        self._answers: Answers | None = None
 
     async def decide(
         self,
@@ -80,14 +82,18 @@ class Ledger:
                 spend(connection, token, expires_at, events[0].ts)
             self.append(connection, events)
 
-        written = asyncio.wrap_future(self._submit(work, plain=also is None))
+        # What others decide in this turn of the loop is handed over together with it.
+        await asyncio.sleep(0)
+        written = self._submit(work, plain=also is None)
         try:
             async with asyncio.timeout(self._deadline_s):
-                await written
+                await self._answered(written)
         except (sqlite3.Error, ValueError, TypeError, TimeoutError) as e:
             raise LedgerUnavailableError(
                 f"the decision is not on disk: {str(e) or 'timed out'}"
             ) from e
+        finally:
+            written.cancel()
 
     def note(self, event: Event, also: Also | None = None) -> Future[None]:
         """Write an event that nobody waits for, in one transaction with `also`.
@@ -245,6 +251,13 @@ class Ledger:
         future = self._database.submit(told, patient=patient, plain=plain)
         future.add_done_callback(over)
         return future
+
+    def _answered(self, future: Future[None]) -> asyncio.Future[None]:
+        """What to await in the running loop for the answer of the disk."""
+        loop = asyncio.get_running_loop()
+        if self._answers is None or self._answers.loop is not loop:
+            self._answers = Answers(loop)
+        return self._answers.expect(future)
 
     def append(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
         """Write events in the caller's write transaction."""
