@@ -47,7 +47,7 @@ def server_of(
         port=port,
         ssl_certfile=certificate,
         ssl_keyfile=key,
-        log_level="warning",
+        log_level="error",  # a line for each bad request would let anybody fill the disk
         access_log=False,
         server_header=False,
         proxy_headers=False,

@@ -57,11 +57,17 @@ def test_it_serves_by_tls_and_stops_when_told(terminal: Terminal, tmp_path: Path
                 except httpx.ConnectError:
                     assert time.monotonic() < deadline
                     time.sleep(0.05)
+        with (
+            socket.create_connection(("localhost", port), timeout=30) as plain,
+            trust.wrap_socket(plain, server_hostname="localhost") as odd,
+        ):
+            odd.sendall(b"no request\r\n\r\n")
+            assert odd.recv(4096).startswith(b"HTTP/1.1 400 ")
     finally:
         served.send_signal(signal.SIGTERM)
         said, _ = served.communicate(timeout=30)
     assert served.returncode in (0, -signal.SIGTERM)
-    assert token not in said, "what was asked is in no log"
+    assert said == "", "what was asked is in no log, nor that it was no request"
 
 
 @pytest.mark.parametrize(
