@@ -132,7 +132,7 @@ class _Lines:
             return await self._answer(question, who)
         except BrokerError as e:
             return {"refused": getattr(e, "why", None) or str(e)}
-        except (ValueError, TypeError, KeyError, RecursionError) as e:
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as e:
             return {"refused": f"the question cannot be read: {type(e).__name__}"}
         except Exception:
             log.exception("a question could not be answered")
