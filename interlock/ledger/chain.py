@@ -46,7 +46,8 @@ def append(connection: sqlite3.Connection, node: str, *events: Event) -> int:
     """Add events to the chain of `node` inside the caller's write transaction; return its end.
 
     The head is read under the write lock, so that all processes of a node share one chain. Raises
-    TypeError for an event whose columns SQLite would keep as another type than was hashed.
+    TypeError for an event whose columns SQLite would keep as another type than was hashed, and
+    sqlite3.OperationalError when something in the database swallowed it.
     """
     seq, prev = _head(connection, node)
     for event in events:
@@ -64,9 +65,11 @@ def append(connection: sqlite3.Connection, node: str, *events: Event) -> int:
         if tuple(map(type, row[2:7])) != _TYPES:
             raise TypeError("an event has a column of another type")
         before, prev = prev, row_hash(prev, row)
-        connection.execute(
+        added = connection.execute(
             "insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [*row, before, prev]
         )
+        if added.rowcount != 1:  # a trigger of somebody's may say `raise(ignore)`
+            raise sqlite3.OperationalError("the ledger took no row: run `interlock audit verify`")
         if isinstance(connection, Transaction):
             connection.kept[node] = (seq, prev)
     return seq

@@ -221,9 +221,16 @@ def _hash_of(prev: bytes, row: Iterable[Any]) -> bytes | None:
 
 
 def _require_guards(connection: sqlite3.Connection) -> None:
-    """Raise Tampered when a trigger or view of ours is missing or was changed."""
-    there = guards_of(connection)
-    for name, definition in guards_wanted().items():
+    """Raise Tampered when a trigger or view of ours is missing or was changed, or one is not ours.
+
+    A trigger could swallow rows before they are written, and a view in the place of the table
+    hide them. Other views are everybody's to make.
+    """
+    there, wanted = guards_of(connection), guards_wanted()
+    for name, definition in wanted.items():
         if there.get(name) != definition:
             what = "was changed" if name in there else "is missing"
             raise Tampered(f"the {name} of the database {what}")
+    for name in there.keys() - wanted.keys():
+        if name.startswith("trigger ") or name == "view events":
+            raise Tampered(f"the {name} of the database is not ours")

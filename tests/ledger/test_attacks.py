@@ -7,12 +7,14 @@ import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from nacl.signing import SigningKey
 
 from broker import Keyring
+from interlock.errors import LedgerUnavailableError
 from interlock.ledger import Event, Ledger, Notary, Trail, Verification
 from interlock.ledger.chain import GENESIS, row_hash
 from interlock.ledger.verification import verify
@@ -281,3 +283,53 @@ def test_finds_a_guard_that_was_dropped_or_bent(pristine: Path, tmp_path: Path, 
     with opened(file) as connection:
         connection.execute(f"create {kind} {name} {bent[kind]}")
     assert f"{guard} of the database was changed" in verified(file, tmp_path / "none").problem
+
+
+SWALLOW = """create trigger quiet before insert on events when new.agent = 'evil'
+begin select raise(ignore); end"""
+HIDE = ("alter table events rename to kept", "create view events as select * from kept")
+
+
+@pytest.mark.parametrize(
+    ("statements", "named"),
+    [
+        pytest.param([SWALLOW], "trigger quiet", id="a trigger that swallows rows"),
+        pytest.param(
+            ["create trigger t after insert on meta begin select 1; end"],
+            "trigger t",
+            id="a trigger on another table",
+        ),
+        pytest.param(HIDE, "", id="a view in the place of the table"),
+    ],
+)
+def test_finds_a_guard_that_is_not_ours(
+    pristine: Path, tmp_path: Path, statements: list[str], named: str
+) -> None:
+    """It could keep rows out, or from being seen; a view of one's own is no harm."""
+    file = shutil.copy(pristine / "interlock.db", tmp_path)
+    with opened(file) as connection:
+        connection.execute("create view mine as select count(*) as n from events")
+    assert verified(file, pristine / "checkpoints").intact
+    with opened(file) as connection:
+        connection.execute("drop view mine")
+        connection.execute("pragma legacy_alter_table = on")
+        for statement in statements:
+            connection.execute(statement)
+    found = verified(file, pristine / "checkpoints")
+    assert not found.intact
+    assert named in found.problem
+
+
+async def test_no_call_leaves_whose_row_is_swallowed(tmp_path: Path) -> None:
+    """The chain would be whole without the row, so the moment of writing is when it shows."""
+    file = tmp_path / "interlock.db"
+    Database(file).close()
+    with opened(file) as connection:
+        connection.execute(SWALLOW)
+    with Database(file) as database:
+        ledger = Ledger(database)
+        await ledger.decide([event(1)])
+        with pytest.raises(LedgerUnavailableError, match="took no row"):
+            await ledger.decide([replace(event(2), agent="evil")])
+        await ledger.decide([event(3)])
+        assert ledger.verify().problem == "the trigger quiet of the database is not ours"
