@@ -7,7 +7,7 @@ from itertools import batched
 from typing import Any
 
 from interlock.client.channel import Channel
-from interlock.client.errors import ApiError
+from interlock.client.errors import ApiError, ClientError
 from interlock.discovery.merge import Found
 from interlock.discovery.sighting import Kind, written
 from interlock.discovery.sweep import Sweep
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 # What the registry refuses of one entry; anything else keeps all of them from it.
 REFUSED = frozenset({400, 403, 404, 409, 413})
+REGISTRARS = frozenset({"scanner", "operator", "admin"})
 AT_ONCE = 500
 MOST_LABELS, MOST_TEXTS = 64, 256
 # A heartbeat belongs in every third of a lease.
@@ -51,8 +52,10 @@ class RemoteInventory:
     def apply(self, sweep: Sweep, entries: Sequence[Entry], now: float) -> None:
         """Report it, each entry by itself: what was answered is remembered, the rest comes again.
 
-        Raises ClientError as soon as the registry cannot be reached, and StoreError.
+        Raises ClientError as soon as the registry cannot be reached, or lets us register nothing,
+        and StoreError.
         """
+        self._require_registrar()
         lasting = [entry for entry in entries if entry.change is Change.UNCHANGED]
         for lost in self._unheard(lasting):
             self._report(lost)
@@ -66,6 +69,12 @@ class RemoteInventory:
     def holders(self, entries: Sequence[Entry]) -> Iterator[Holder]:
         """Nobody: an address proves an agent to the front door of the same machine only."""
         yield from ()
+
+    def _require_registrar(self) -> None:
+        """Raise ClientError when the key is none that registers: each entry would be refused."""
+        if self._channel.ask("GET", "/whoami").get("role") not in REGISTRARS:
+            said = "its key registers nothing: interlock token add NAME --role scanner"
+            raise ClientError(f"{self._channel.url}: {said}")
 
     def _remember(self, entries: Sequence[Entry], now: float) -> None:
         def work(connection: sqlite3.Connection) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from interlock.client.channel import Channel
-from interlock.client.errors import ApiError, UnreachableError
+from interlock.client.errors import ApiError, ClientError, UnreachableError
 from interlock.demo.certificates import Certificates
 from interlock.demo.front_door import free_ports
 from interlock.discovery.sighting import Finding, Kind, Sighting
@@ -226,6 +226,7 @@ class TestRemoteInventory(InventoryContract):
         [
             pytest.param({"verify": True}, UnreachableError, id="a certificate of a stranger"),
             pytest.param({"headers": {"X-API-Key": "ila_x"}}, ApiError, id="a wrong key"),
+            pytest.param({"scanner": "viewer"}, ClientError, id="the key of who only reads"),
         ],
     )
     def test_who_does_not_prove_himself_is_told_nothing(
