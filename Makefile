@@ -51,10 +51,9 @@ soak: $(READY) ## memory over many calls, an agent beside a greedy one (ARGS="--
 	@$(IN_ENV) python -m benchmarks.soak $(ARGS)
 
 OUT ?= .bench
-bench: $(READY) ## what a governed call costs, as ratios within one run: tables, JSON and charts in OUT (.bench)
-	@missed=0; for each in decision capability throughput "ledger --rows 100000" growth peers; do \
-		set -- $$each; name=$$1; shift; \
-		$(IN_ENV) python -m benchmarks.$$name "$$@" --out "$(OUT)/$$name.json" || missed=1; \
+bench: $(READY) ## what a governed call costs: tables, JSON and charts in OUT (.bench; ARGS="--rounds 1": in haste)
+	@missed=0; for name in decision capability throughput growth peers ledger; do \
+		$(IN_ENV) python -m benchmarks.$$name $(ARGS) --out "$(OUT)/$$name.json" || missed=1; \
 	done; $(IN_ENV) python -m benchmarks.page "$(OUT)" && exit $$missed
 
 run: $(READY) ## start the front door, state in ~/.interlock (ARGS="--set interlock_mode=enforce")

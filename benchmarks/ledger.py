@@ -171,7 +171,7 @@ async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
 
 
 def beside(
-    ledger: Ledger, ports: tuple[int, int], seconds: float, rounds: int = ROUNDS
+    ledger: Ledger, ports: tuple[int, int], seconds: float, rounds: int
 ) -> tuple[dict[str, dict[str, float]], float, float]:
     """Rates by how many are in flight, those of stock, and the ratio at eight, all medians.
 
@@ -313,7 +313,8 @@ def _seconds(what: Callable[[], object]) -> float:
 def main() -> int:
     """Measure and print; 0 when every aim is met, else 1."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="how many rows are many")
+    parser.add_argument("--rows", type=int, default=100_000, help="how many rows are many")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often all take turns")
     parser.add_argument("--ledger", type=Path, help="keep the many rows in this file, or find them")
     parser.add_argument("--calls", type=int, default=300, help="governed calls to measure")
     parser.add_argument("--out", type=Path, help="write the figures as JSON to this file")
@@ -324,7 +325,7 @@ def main() -> int:
         return 0
     began = about()
     with tempfile.TemporaryDirectory() as name:
-        found = measure(Path(name), chosen.rows, chosen.calls, chosen.ledger)
+        found = measure(Path(name), chosen.rows, chosen.calls, chosen.ledger, chosen.rounds)
     found["machine"] = began
     return finish(grids(found), found, goals(found), chosen.out)
 
@@ -373,13 +374,13 @@ def grids(found: dict[str, Any]) -> list[Grid]:
     ]
 
 
-def measure(folder: Path, rows: int, calls: int, kept: Path | None) -> dict[str, Any]:
+def measure(folder: Path, rows: int, calls: int, kept: Path | None, rounds: int) -> dict[str, Any]:
     """All figures."""
     file = kept or folder / "many.db"
     with Database(folder / "few.db") as few, Database(file) as many:
         small, large = Ledger(few), Ledger(many)
         with stock() as ports:
-            rates, through, ratio = beside(small, ports, SECONDS)
+            rates, through, ratio = beside(small, ports, SECONDS, rounds)
         call = governed(folder / "world", calls)
         filled = 0.0 if large.newest()[0] else _seconds(lambda: fill(many, rows))
         with Database(folder / "thousand.db") as fresh:
