@@ -40,7 +40,8 @@ class PatientProtocol(H11Protocol):
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._stop()
         elif self._due is None:
-            self._due = self.loop.call_later(REQUEST_S, self.transport.close)
+            # At once: over TLS a farewell would wait for the other side half a minute more.
+            self._due = self.loop.call_later(REQUEST_S, self.transport.abort)
 
     def _stop(self) -> None:
         if self._due:
