@@ -1,7 +1,7 @@
 """The questions that `interlock doctor` asks; each answers with what it found and what to do."""
 
+import asyncio
 import os
-import socket
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from broker import BrokerError, Secret, Vault, master_key, parse_recipe
-from broker.remote import parse_address
+from broker.remote import Client, parse_address
 from broker.remote.address import Address
 from broker.vault import MASTER_KEY_VARIABLE
 from interlock.cli.attestation import checkpoints_of
@@ -30,7 +30,7 @@ from interlock.store import Shelf
 
 PORTS = {8080: "proxy", 8081: "web page", 9080: "API", 9443: "base URLs"}
 FRONT_DOORS = ("mitmdump", "mitmweb", "mitmproxy", "interlock")
-KNOCK_S = 5.0
+KNOCK_S = 3.0
 RENEW = timedelta(days=30)
 
 
@@ -112,14 +112,15 @@ def check_secrets(settings: Settings, records: Records) -> Iterator[Check]:
 
 
 def check_broker(settings: Settings) -> Check:
-    """The broker that has the secrets listens where the settings say."""
+    """The broker that has the secrets lets us in, as it will let in the front door."""
     try:
         address = parse_address(settings.broker, settings.broker_tls)
-        _knock(address)
-    except (ValueError, OSError) as e:
+        bindings = asyncio.run(_bindings_of(address))
+    except (ValueError, BrokerError) as e:
         advice = "interlock broker serve, in the broker's home"
         return Check("broker", Status.FAILURE, f"{settings.broker}: {e}", advice)
-    return Check("broker", Status.OK, f"has the secrets, and listens at {settings.broker}")
+    found = f"has the secrets, and lets us in at {settings.broker}; bindings: {bindings}"
+    return Check("broker", Status.OK, found)
 
 
 def check_certificate(settings: Settings) -> Check:
@@ -177,13 +178,13 @@ def _problem(settings: Settings, records: Records, binding: Binding) -> str:
     return ""
 
 
-def _knock(address: Address) -> None:
-    if address.path is None:
-        socket.create_connection((address.host, address.port), KNOCK_S).close()
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(KNOCK_S)
-        probe.connect(str(address.path))
+async def _bindings_of(address: Address) -> int:
+    """How many bindings a broker has; raises BrokerError."""
+    client = Client(address, KNOCK_S)
+    try:
+        return len((await client.ask("bindings", change=-1)).get("bindings") or ())
+    finally:
+        client.close()
 
 
 def _wider_than(path: Path, most: int) -> str:

@@ -1,5 +1,6 @@
 """`interlock init`, `doctor`, `version`, and the home they share."""
 
+import asyncio
 import os
 import socket
 import stat
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.remote import Address, serve
 from interlock.cli.ports import is_free, listener
 from tests.cli.terminal import Terminal
 
@@ -98,17 +100,28 @@ def test_the_doctor_finds_it(
     assert lived_in.snapshot() == before
 
 
-def test_the_doctor_knocks_at_the_broker(lived_in: Terminal, tmp_path: Path) -> None:
-    """A broker that does not listen is a failure, one that does is fine."""
+async def test_the_doctor_knocks_at_the_broker(lived_in: Terminal, tmp_path: Path) -> None:
+    """A broker that does not listen, or says nothing, is a failure; one that answers is fine."""
     path = tmp_path / "broker.sock"
     (lived_in.home / "interlock.toml").write_text(f'broker = "{path}"\n')
-    lived = {c["subject"]: c["status"] for c in lived_in.run("doctor", "--json").objects}
-    assert lived["broker"] == "failure"
+
+    async def found() -> str:
+        said = (await asyncio.to_thread(lived_in.run, "doctor", "--json")).objects
+        (broker,) = [f"{c['status']} {c['found']}" for c in said if c["subject"] == "broker"]
+        return broker
+
+    assert (await found()).startswith("failure ")
+    async with serve(Address(path), answer):
+        assert (await found()).endswith("; bindings: 2")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         server.listen()
-        lived = {c["subject"]: c["status"] for c in lived_in.run("doctor", "--json").objects}
-    assert lived["broker"] == "ok"
+        assert "does not answer within" in await found()
+
+
+async def answer(question: object, who: str) -> dict[str, object]:
+    """What a broker with two bindings says."""
+    return {"change": 1, "bindings": [{}, {}]}
 
 
 def test_names_who_listens() -> None:
