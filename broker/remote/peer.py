@@ -1,6 +1,7 @@
 """Who is at the other end of a line: a user, as the kernel says, or a name on a certificate."""
 
 import contextlib
+import grp
 import os
 import pwd
 import socket
@@ -25,6 +26,13 @@ def user_name(uid: int) -> str:
     with contextlib.suppress(KeyError):
         return pwd.getpwuid(uid).pw_name
     return str(uid)
+
+
+def group_name(gid: int) -> str:
+    """The name of a group, or the number where there is none."""
+    with contextlib.suppress(KeyError):
+        return grp.getgrgid(gid).gr_name
+    return str(gid)
 
 
 def require_owner(line: socket.socket, path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from broker.errors import BrokerError, KeyFileError
 from broker.remote.address import Address, server_context
-from broker.remote.peer import name_on, user_name, user_of
+from broker.remote.peer import group_name, name_on, user_name, user_of
 
 log = logging.getLogger(__name__)
 
@@ -153,11 +153,22 @@ def _bound(path: Path, group: int | None) -> socket.socket:
     try:
         made.bind(str(path))
         if group is not None:
-            os.chown(path, -1, group)
-            path.chmod(0o660)
+            _share(path, group)
     except OSError as error:
         made.close()
         raise KeyFileError(path, f"cannot be served: {error}") from error
     finally:
         os.umask(before)
     return made
+
+
+def _share(path: Path, group: int) -> None:
+    """Let the members of a group open a socket; raises OSError."""
+    try:
+        os.chown(path, -1, group)
+    except PermissionError:
+        path.unlink()
+        who, name = user_name(os.geteuid()), group_name(group)
+        why = f"{who} is not in the group {name}: usermod -aG {name} {who}, and start it anew"
+        raise PermissionError(why) from None
+    path.chmod(0o660)

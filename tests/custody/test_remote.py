@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import stat
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -232,6 +233,27 @@ async def test_the_socket_is_its_owner_s_and_a_stranger_is_not_let_in(
         assert path.stat().st_gid == group
         assert await asked(Address(path))
     assert not path.exists()
+
+
+def test_a_broker_outside_the_group_says_how_to_get_in() -> None:
+    """And leaves no socket that nobody could open."""
+    ours = os.geteuid()
+    group = next(gid for gid in range(1, 99) if gid not in {os.getegid(), *os.getgroups()})
+
+    async def served(path: Path) -> None:
+        async with serve(Address(path), echo, [ours + 1], group):
+            pass
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        os.seteuid(NOBODY if ours == 0 else ours)
+        try:
+            with pytest.raises(KeyFileError, match="usermod -aG"):
+                asyncio.run(served(folder / "s"))
+        finally:
+            os.seteuid(ours)
+        assert list(folder.iterdir()) == []
 
 
 def test_a_socket_that_a_stranger_serves_is_not_spoken_to(
