@@ -134,13 +134,16 @@ def measure(folder: Path, calls: int, connections: int, rounds: int) -> list[Goa
     folder.mkdir()
     with running(folder) as found:
         grown = {
-            "memory over calls on one connection, end / first fifth": growth(found, call, calls),
-            "memory over connections, end / first fifth": growth(found, call_anew, connections),
+            f"{calls:,} calls on one connection": growth(found, call, calls),
+            f"{connections:,} connections": growth(found, call_anew, connections),
         }
     with tempfile.TemporaryDirectory() as other, running(Path(other), FULL_RATE) as found:
         waited = slower(found, rounds)
     return [
-        *(Goal(name, value, MOST_GROWTH) for name, value in grown.items()),
+        *(
+            Goal(f"memory over {what}, end / first fifth", value, MOST_GROWTH)
+            for what, value in grown.items()
+        ),
         Goal("p99 beside an agent at full rate / alone", waited, MOST_SLOWER),
     ]
 

@@ -37,6 +37,12 @@ def test_a_look_tells_what_is_held(found: Running) -> None:
     assert sample.p99_ms >= sample.p50_ms > 0
 
 
+def test_one_look_is_beside_itself() -> None:
+    """A time too short for two looks tells of no growth, and does not break."""
+    goals = soak.goals_over_time([Sample(0.1, 10, 100.0, 30, 1.0, 5.0, 2.0, 9.0)])
+    assert [goal.measured for goal in goals] == [1.0, 1.0]
+
+
 def test_looks_over_time_are_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples become a table, a goal and a chart; memory that grows by a half misses it."""
     one = Sample(1, 10, 100.0, 30, 1.0, 5.0, 2.0, 9.0)
