@@ -7,6 +7,7 @@ forwards a request when a hook raises. This walks only those that have the hook,
 import inspect
 import logging
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
 from mitmproxy import ctx, exceptions, hooks, http
@@ -48,7 +49,9 @@ class Dispatch(AddonManager):
                 continue
             try:
                 answer = hook(*arguments)
-                if answer is not None and inspect.isawaitable(answer):
+                if answer is None:
+                    continue
+                if type(answer) is CoroutineType or inspect.isawaitable(answer):
                     await answer
             except exceptions.AddonHalt:
                 halted = True

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mitmproxy.connection import Connection
+from mitmproxy.flow import Flow
 from mitmproxy.proxy import commands, events, mode_servers
 
 # So many hooks in a row are called on the spot; then others have their turn.
@@ -104,6 +105,22 @@ class Handler(mode_servers.ProxyConnectionHandler):
         top: Any = Turn(self, self.layer)
         self.layer = top
         await super().handle_client()
+
+    async def handle_hook(self, hook: commands.StartHook) -> None:
+        """Call a hook, however long it takes: a connection is not idle meanwhile."""
+        watchdog = self.timeout_watchdog
+        watchdog.can_timeout.clear()
+        watchdog.blocker += 1
+        try:
+            await self.master.addons.handle_lifecycle(hook)
+            message = hook.args()[0]
+            if isinstance(message, Flow):
+                await message.wait_for_resume()
+        finally:
+            watchdog.blocker -= 1
+            if not watchdog.blocker:
+                watchdog.register_activity()
+                watchdog.can_timeout.set()
 
 
 def take_turns() -> None:

@@ -1,6 +1,7 @@
 """Reads a flow into the values of the core: one authority, and what the agent claimed about it."""
 
 import re
+from itertools import chain
 
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import LocalMode, ReverseMode, TransparentMode
@@ -69,8 +70,11 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
 
 def _mcp_headers(request: http.Request) -> tuple[tuple[str, str], ...]:
     """Every header whose name begins with `mcp-`, in lower case."""
-    fields = [(name.lower(), value) for name, value in request.headers.items(multi=True)]
-    return tuple(field for field in fields if field[0].startswith("mcp-"))
+    return tuple(
+        (name.decode("utf-8", "surrogateescape").lower(), value.decode("utf-8", "surrogateescape"))
+        for name, value in request.headers.fields
+        if name[:4].lower() == b"mcp-"
+    )
 
 
 def protocol_of(request: http.Request) -> str:
@@ -90,8 +94,10 @@ def _odd_head(flow: http.HTTPFlow) -> str:
     spoken = ("HTTP/2.0",) if flow.client_conn.alpn == b"h2" else ("HTTP/1.0", "HTTP/1.1")
     if request.http_version not in spoken:
         return f"ambiguous_head: {request.http_version[:20]!r} is not an HTTP version"
-    for name, value in request.headers.fields:
-        if ODD.search(value) or ODD.search(name):
+    fields = request.headers.fields
+    odd = ODD.search(b" ".join(chain.from_iterable(fields)))
+    for name, value in fields:
+        if odd and (ODD.search(value) or ODD.search(name)):
             return f"ambiguous_head: a control character in {_short(name.decode('latin-1'))}"
         if name.lower() in OVERRIDES:
             return f"ambiguous_head: {name.decode('latin-1')} would change the method"
