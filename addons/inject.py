@@ -123,7 +123,8 @@ class BoundaryLayer(HttpLayer):
         That is all but the end of the agent's side.
         """
         if self.tunnel is None:
-            stream = next(iter(self.streams.values()), None)
+            # The last one: a CONNECT that was refused before may still be there.
+            stream = next(reversed(self.streams.values()), None)
             reader = self._reader(self.context.client)
             if not (
                 stream
