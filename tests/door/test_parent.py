@@ -187,6 +187,7 @@ def test_a_websocket_goes_through_it(world: World, parent: ParentProxy, behind: 
             f"wss://localhost:{upstream.port}/v1/realtime?model=leaks",
             ssl=world.trust(Mode.OBSERVE),
             proxy=f"http://{TRUSTED}:{world.keys[TRUSTED]}@127.0.0.1:{behind.ports[1]}",
+            close_timeout=1,
         ) as agent:
             assert agent.recv(20) == "text " + "*" * len(OPENAI_KEY)
     assert len(parent.asked) == 1
