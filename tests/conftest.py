@@ -13,7 +13,7 @@ sys.dont_write_bytecode = False
 # Other processes may load the machine: no example has to be fast. `make fuzz` tries many more.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("patient", PATIENT)
-settings.register_profile("fuzz", PATIENT, max_examples=1500)
+settings.register_profile("fuzz", PATIENT, max_examples=3000)
 settings.load_profile("patient")
 
 
