@@ -9,6 +9,7 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode
 
 from addons.conversation import Breach, Conversation, Pace, Watch
 from addons.door import Account
+from addons.rpc import Upload
 from broker import Mask, Secret
 from broker.detector import Detector
 from interlock.settings import Limits
@@ -138,6 +139,25 @@ def test_a_message_in_empty_pieces_takes_no_memory() -> None:
         assert tracemalloc.get_traced_memory()[0] < 100_000
     finally:
         tracemalloc.stop()
+
+
+def test_a_conversation_has_an_end() -> None:
+    """However small its messages are, an agent may say so much in all, over a gRPC call too."""
+    talk, account = conversation(stream_bytes=2_000)
+    agent = FrameProtocol(client=True, extensions=[])
+    talk.from_agent(bytes(agent.send_data(b"x" * 1_900, True)))
+    with pytest.raises(Breach, match="interlock_stream_bytes"):
+        talk.from_agent(bytes(agent.send_data(b"x" * 100, True)))
+    assert account.messages_up == 1
+
+    account = Account(None, "client", Steps())  # type: ignore[arg-type]
+    upload = Upload(
+        account, Limits(stream_bytes=2_000), Watch(lambda: Detector({}), lambda _: None)
+    )
+    message = b"\0" + (1_900).to_bytes(4) + b"x" * 1_900
+    assert upload.take(message) == message
+    with pytest.raises(Breach, match="interlock_stream_bytes"):
+        upload.take(message[:100])
 
 
 def test_a_pace_lets_so_many_pass_a_second() -> None:
