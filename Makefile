@@ -75,7 +75,7 @@ $(READY): pyproject.toml uv.lock .python-version | $(PRIVATE_UV)
 			exit 1; }; \
 		$(SAY) "no Python $$wanted here and none could be downloaded: taking another one $$python"; \
 	fi; \
-	$(UV) sync --locked --quiet --python "$$python"
+	$(UV) sync --locked --quiet --compile-bytecode --python "$$python"
 	@touch $@
 
 # A Python without venv (Debian's, fresh) gets uv with the pip that uv.lock names.
