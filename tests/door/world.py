@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import ssl
 import threading
 import time
@@ -192,6 +193,19 @@ class World:
                 lambda connection: bind(connection, binding)
             )
         )
+
+    @staticmethod
+    def fresh(stem: str) -> str:
+        """A name that nothing has yet: a test may run again in the same world."""
+        return f"{stem}-{secrets.token_hex(4)}"
+
+    def join(self, stem: str = "agent", trust: Trust = Trust.TRUSTED, **more: Any) -> str:
+        """Register a new agent and answer its name; `more` is what `Registry.add` takes."""
+        name = self.fresh(stem)
+        self.keys[name] = self.change(
+            lambda i: i.registry.add(Agent(name, owner="ada", trust=trust), **more)
+        )
+        return name
 
     @staticmethod
     def agent(name: str, trust: Trust) -> Agent:
