@@ -1,13 +1,10 @@
 """Reads which tools a model called, out of its answer, streamed or not: names only."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 MOST_NAMES = 32
 LONGEST_NAME = 128
-# Without one of these no API says that a tool was called.
-_MARKS = (b"tool", b"function", b"_call")
 _BLOCKS = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 
 
@@ -26,14 +23,8 @@ class Called:
         """What was called so far."""
         return tuple(self._names)
 
-    def add(self, text: bytes | bytearray) -> None:
-        """Read a body, or one line of a stream of events."""
-        if not any(mark in text for mark in _MARKS):
-            return
-        try:
-            data = json.loads(text.removeprefix(b"data:"))
-        except (ValueError, RecursionError):
-            return
+    def add(self, data: Any) -> None:
+        """Read a body, or one event of a stream."""
         for body in data if isinstance(data, list) else [data]:
             for name in _names(body):
                 self._keep(name)
@@ -45,6 +36,11 @@ class Called:
             self.cut = True
             return
         self._names[name] = None
+
+
+def may_call(text: bytes | bytearray) -> bool:
+    """Say whether a body or an event can tell of a tool: without one of these words no API does."""
+    return b"tool" in text or b"function" in text or b"_call" in text
 
 
 def _names(body: Any) -> Iterator[Any]:

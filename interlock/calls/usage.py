@@ -11,15 +11,15 @@ import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from interlock.calls.body import MOST_TOKENS
-from interlock.calls.called import Called
-from interlock.calls.written import CHARACTERS_A_TOKEN, Written
+from interlock.calls.called import Called, may_call
+from interlock.calls.written import CHARACTERS_A_TOKEN, LONGEST_EVENT, Written
 
 # Of a longer body, or line of a stream, the end is kept: `usage` follows the content.
 MOST_BYTES = 2**20
@@ -27,7 +27,8 @@ KEPT_BYTES = MOST_BYTES // 2
 LONGEST_MODEL = 128
 _VERSION = re.compile(r"-(?:latest|\d{4}|\d{8}|\d{4}-\d{2}-\d{2})$")
 _KEY = b'"usage"'
-_KEYS = (_KEY, b'"usageMetadata"')
+_EVENT = b"data:"
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +78,28 @@ class UsageReader:
         if not self._streamed:
             self._text.add(chunk)
             return
-        first, *others = chunk.replace(b"\r", b"\n").split(b"\n")
-        self._text.add(first)
-        for line in others:
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r", b"\n")
+        if self._text:
+            first, ended, chunk = chunk.partition(b"\n")
+            self._text.add(first)
+            if not ended:
+                return
             self._end_line()
-            self._text.add(line)
+        lines, ended, begun = chunk.rpartition(b"\n")
+        if ended:
+            self._read_lines(lines)
+        self._text.add(begun)
 
     def usage(self) -> Usage | None:
         """What the answer used as far as it came; None when it did not say and was no stream."""
         if self._streamed:
             self._end_line()
-        else:
-            self._read()
-            self._text.tell(self.called)
+        elif self._text.cut:
+            self._take(self._text.end(nested=False))
+            self.called.cut = True
+        elif _is_marked(self._text.kept):
+            self._take_all(_parsed(self._text.kept))
         if not (self._tokens or self._written.begun):
             return None
         tokens = self._tokens + self._missing()
@@ -108,21 +118,61 @@ class UsageReader:
         asked = -(-self._asked // CHARACTERS_A_TOKEN) if unsaid else 0
         return Counter({"in": asked, "out": self._written.tokens})
 
-    def _end_line(self) -> None:
-        """Count what a line of a stream wrote; what it says was used pays for that."""
-        self._written.add(self._text.line)
-        self._text.tell(self.called)
-        if self._read():
-            self._written.paid()
-        self._text = _Text()
+    def _read_lines(self, lines: bytes) -> None:
+        """Read lines of a stream that came whole, and so are looked through together."""
+        is_marked = _is_marked(lines)
+        for line in lines.split(b"\n"):
+            if len(line) > MOST_BYTES:
+                self._text.add(line)
+                self._end_line()
+                continue
+            self._read_line(line, is_marked=is_marked and _is_marked(line))
 
-    def _read(self) -> bool:
-        """Take the counts out of a body or of one line; they only grow, so the largest holds.
+    def _end_line(self) -> None:
+        """Read a line that came in pieces."""
+        text, self._text = self._text, _Text()
+        if not text.cut:
+            self._read_line(text.kept, is_marked=_is_marked(text.kept))
+            return
+        self.called.cut = True
+        if self._take(text.end(nested=True)):
+            self._written.paid()
+
+    def _read_line(self, line: bytes | bytearray, *, is_marked: bool) -> None:
+        """Count what a line wrote; what it says was used pays for that."""
+        is_event = line.startswith(_EVENT)
+        if is_event and len(line) > LONGEST_EVENT:
+            self._written.add_unread()
+            is_event = False
+        if not (is_event or is_marked):
+            return
+        data = _parsed(line)
+        if is_event:
+            self._written.add(data)
+        if is_marked and self._take_all(data):
+            self._written.paid()
+
+    def _take_all(self, data: Any) -> bool:
+        """Take what a body or an event says; Google streams a list of them to who wants no events.
+
+        True when it says how much was written.
+        """
+        self.called.add(data)
+        told = False
+        for body in data if isinstance(data, list) else [data]:
+            if isinstance(body, dict):
+                told = self._take(body) or told
+        return told
+
+    def _take(self, data: Mapping[str, Any]) -> bool:
+        """Take the counts out of one object; they only grow, so the largest holds.
 
         True when it says how much was written.
         """
         told = False
-        for holder in self._text.holders(nested=bool(self._streamed)):
+        for holder in (data, data.get("message"), data.get("response")):
+            if not isinstance(holder, dict):
+                continue
             usage = holder.get("usage") or holder.get("usageMetadata")
             if not isinstance(usage, dict):
                 continue
@@ -139,56 +189,47 @@ class _Text:
     """A body or a line of a stream: all of it, or its end."""
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
-        self._cut = False
+        self.kept = bytearray()
+        self.cut = False
+
+    def __bool__(self) -> bool:
+        return bool(self.kept)
 
     def add(self, more: bytes) -> None:
-        self._bytes += more
-        if len(self._bytes) > MOST_BYTES:
-            del self._bytes[:-KEPT_BYTES]
-            self._cut = True
+        self.kept += more
+        if len(self.kept) > MOST_BYTES:
+            del self.kept[:-KEPT_BYTES]
+            self.cut = True
 
-    @property
-    def line(self) -> bytearray:
-        """What there is of it."""
-        return self._bytes
-
-    def tell(self, called: Called) -> None:
-        """Say which tools it calls; the end of a text does not tell."""
-        if self._cut:
-            called.cut = True
-        else:
-            called.add(self._bytes)
-
-    def holders(self, *, nested: bool) -> Iterator[Mapping[str, Any]]:
-        """Yield the objects in which `usage` may stand."""
-        if not any(key in self._bytes for key in _KEYS):
-            return
-        try:
-            found = [self._end(nested)] if self._cut else self._whole()
-        except (ValueError, RecursionError):
-            return
-        for data in found:
-            for holder in (data, data.get("message"), data.get("response")):
-                if isinstance(holder, dict):
-                    yield holder
-
-    def _whole(self) -> list[dict[str, Any]]:
-        """The object; Google streams a list of them where no events were asked for."""
-        data = json.loads(self._bytes.removeprefix(b"data:"))
-        return [
-            one for one in (data if isinstance(data, list) else [data]) if isinstance(one, dict)
-        ]
-
-    def _end(self, nested: bool) -> dict[str, Any]:
+    def end(self, *, nested: bool) -> dict[str, Any]:
         """Read the last `usage` and what follows it, if that ends the body or event.
 
         What the model wrote cannot pass for it: inside a string the quotes of the key would be
         escaped, and inside an object of the content more than one brace would follow.
         """
-        text = self._bytes[self._bytes.rindex(_KEY) :].decode("utf-8", "replace")
-        data, end = json.JSONDecoder().raw_decode("{" + text)
-        return data if text[end - 1 :].strip() in ("", "}" if nested else "") else {}
+        if _KEY not in self.kept:
+            return {}
+        text = "{" + self.kept[self.kept.rindex(_KEY) :].decode("utf-8", "replace")
+        try:
+            data, end = _DECODER.raw_decode(text)
+        except (ValueError, RecursionError):
+            return {}
+        return data if text[end:].strip() in ("", "}" if nested else "") else {}
+
+
+def _is_marked(text: bytes | bytearray) -> bool:
+    """Say whether it can tell of usage or of tools; most of a stream cannot, and costs less."""
+    return b'"usage' in text or may_call(text)  # Google's `usageMetadata` begins so too
+
+
+def _parsed(text: bytes | bytearray) -> Any:
+    """The JSON of a body or of a line of a stream; None for what is none."""
+    try:
+        value = text.removeprefix(_EVENT).strip(b" \t\r\n").decode()
+        data, end = _DECODER.raw_decode(value)
+    except (ValueError, RecursionError):
+        return None
+    return data if end == len(value) else None
 
 
 def _tokens(usage: Mapping[str, Any]) -> Counter[str]:

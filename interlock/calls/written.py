@@ -3,8 +3,6 @@
 A token is at least a part of a delta or about four characters; whichever makes more holds.
 """
 
-import json
-from collections.abc import Iterator
 from typing import Any
 
 CHARACTERS_A_TOKEN = 4
@@ -14,7 +12,7 @@ _LABELS = frozenset({"type", "role", "id", "name", "stop_reason", "finish_reason
 
 
 class Written:
-    """Counts the content of one stream, line by line, each once. Never raises, keeps nothing."""
+    """Counts the content of one stream, event by event, each once. Never raises, keeps nothing."""
 
     def __init__(self) -> None:
         self.begun = False
@@ -30,36 +28,35 @@ class Written:
         """The stream itself said what was written so far."""
         self._deltas = self._characters = 0
 
-    def add(self, line: bytearray) -> None:
-        """Count one line of the stream; an error is no beginning of an answer."""
-        if not line.startswith(b"data:"):
-            return
-        if len(line) > LONGEST_EVENT:
-            self.begun, self._deltas = True, self._deltas + 1
-            return
-        try:
-            event = json.loads(line.removeprefix(b"data:"))
-        except (ValueError, RecursionError):
-            return
+    def add(self, event: Any) -> None:
+        """Count one event of the stream; an error is no beginning of an answer."""
         if isinstance(event, dict) and not event.get("error") and event.get("type") != "error":
             self.begun = True
-            if written := sum(map(len, _contents(event))):
+            if written := _characters(event):
                 self._deltas += 1
                 self._characters += written
 
+    def add_unread(self) -> None:
+        """Count one that is too long to be read."""
+        self.begun = True
+        self._deltas += 1
 
-def _contents(event: dict[str, Any]) -> Iterator[str]:
-    """Every text in the deltas of an event, of whatever API."""
+
+def _characters(event: dict[str, Any]) -> int:
+    """The length of every text in the deltas of an event, of whatever API."""
+    written = 0
+    waiting: list[Any] = [event["delta"]] if "delta" in event else []
     choices = event.get("choices")
-    waiting: list[Any] = [event.get("delta")]
-    for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, dict):
-            waiting += [choice.get("delta"), choice.get("text")]
+    if isinstance(choices, list):
+        for choice in choices:
+            if isinstance(choice, dict):
+                waiting += [choice.get("delta"), choice.get("text")]
     while waiting:
-        match waiting.pop():
-            case str() as text:
-                yield text
-            case dict() as node:
-                waiting += [value for key, value in node.items() if key not in _LABELS]
-            case list() as nodes:
-                waiting += nodes
+        node = waiting.pop()
+        if isinstance(node, str):
+            written += len(node)
+        elif isinstance(node, dict):
+            waiting += [value for key, value in node.items() if value and key not in _LABELS]
+        elif isinstance(node, list):
+            waiting += node
+    return written

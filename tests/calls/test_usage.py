@@ -1,6 +1,7 @@
 """What a model's answer used is read as it streams by, and nothing it writes can pass for it."""
 
 import json
+import sys
 import time
 import tracemalloc
 from typing import Any
@@ -328,6 +329,21 @@ def test_an_endless_answer_takes_no_memory(start: bytes) -> None:
         assert tracemalloc.get_traced_memory()[1] < 3 * MOST_BYTES
     finally:
         tracemalloc.stop()
+
+
+def test_an_event_takes_few_steps() -> None:
+    """Streams are the most common answers: an event is parsed once, whoever wants what of it."""
+    body = UNSAID_CHAT + sse({"choices": [{"delta": TOOL_CALL}]}, CHUNK | {"usage": CHAT_USAGE})
+    called: list[str] = []
+    reader = UsageReader("openai", "gpt-4o", 400)
+    sys.setprofile(lambda frame, kind, _: called.append(frame.f_code.co_name * (kind == "call")))
+    try:
+        reader.feed(body)
+    finally:
+        sys.setprofile(None)
+    events = body.count(b"data: {")
+    assert called.count("raw_decode") == events
+    assert len([*filter(None, called)]) < 20 * events
 
 
 @pytest.mark.parametrize("start", [b"{", b"data: "])
