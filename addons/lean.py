@@ -62,7 +62,9 @@ def begin(
 
 def same(one: connection.Connection, other: object) -> bool:
     """`Connection.__eq__`: mostly asked of one and the same."""
-    return one is other or (isinstance(other, connection.Connection) and one.id == other.id)
+    if one is other:
+        return True
+    return one.id == getattr(other, "id", None) and isinstance(other, connection.Connection)
 
 
 def copy_of[M: http.Message](message: M) -> M:
@@ -86,19 +88,18 @@ def fork(known: context.Context) -> context.Context:
 
 def arguments_of(hook: hooks.Hook) -> list[Any]:
     """`Hook.args`: the values of its fields."""
-    return [getattr(hook, name) for name in _fields_of(cast(Any, type(hook)))]
+    return [getattr(hook, name) for name in _fields_of(type(hook))]
 
 
 @cache
-def _fields_of(hook: type[hooks.Hook]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(cast(Any, hook)))
+def _fields_of(hook: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(hook))
 
 
 def values_of(headers: http.Headers, name: str | bytes) -> list[str]:
     """`Headers.get_all`: every value of a header."""
-    return [
-        value.decode("utf-8", "surrogateescape") for value in _index(headers).get(_key(name), ())
-    ]
+    values = _index(headers).get(_key(name))
+    return [value.decode("utf-8", "surrogateescape") for value in values] if values else []
 
 
 def put(headers: http.Headers, name: str | bytes, values: Iterable[str | bytes]) -> None:
@@ -118,29 +119,28 @@ def put(headers: http.Headers, name: str | bytes, values: Iterable[str | bytes])
 
 def value_of(headers: http.Headers, name: str | bytes) -> str:
     """`Headers.__getitem__`: the values of a header, folded; raises KeyError for none."""
-    values = values_of(headers, name)
+    values = _index(headers).get(_key(name))
     if not values:
         raise KeyError(name)
-    return ", ".join(values)
+    return _folded(values)
 
 
 def get(headers: http.Headers, name: str | bytes, default: Any = None) -> Any:
     """`Headers.get`: the values of a header, folded."""
-    if _key(name) not in _index(headers):
-        return default
-    return ", ".join(values_of(headers, name))
+    values = _index(headers).get(_key(name))
+    return _folded(values) if values else default
 
 
 def pop(headers: http.Headers, name: str | bytes, *default: Any) -> Any:
     """`Headers.pop`: take every value of a header off and answer them, folded."""
     wanted = _key(name)
-    if wanted not in _index(headers):
+    values = _index(headers).get(wanted)
+    if not values:
         if default:
             return default[0]
         raise KeyError(name)
-    values = values_of(headers, name)
     headers.fields = tuple(field for field in headers.fields if field[0].lower() != wanted)
-    return ", ".join(values)
+    return _folded(values)
 
 
 def current(option: Any) -> Any:
@@ -156,14 +156,19 @@ def holds(headers: http.Headers, name: object) -> bool:
 
 def _index(headers: http.Headers) -> Mapping[bytes, list[bytes]]:
     """The values by name in lower case, kept for as long as the fields, a tuple, are the same."""
-    index: dict[bytes, list[bytes]]
-    fields, index = headers.__dict__.get("_kept") or (None, {})
-    if fields is not headers.fields:
-        index = {}
-        for name, value in headers.fields:
-            index.setdefault(name.lower(), []).append(value)
-        headers.__dict__["_kept"] = (headers.fields, index)
+    fields = headers.fields
+    kept: tuple[Any, dict[bytes, list[bytes]]] | None = headers.__dict__.get("_kept")
+    if kept is not None and kept[0] is fields:
+        return kept[1]
+    index: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        index.setdefault(name.lower(), []).append(value)
+    headers.__dict__["_kept"] = (fields, index)
     return index
+
+
+def _folded(values: list[bytes]) -> str:
+    return b", ".join(values).decode("utf-8", "surrogateescape")
 
 
 def _raw(text: str | bytes) -> bytes:

@@ -11,6 +11,9 @@ from interlock.ledger import Event
 from interlock.ledger.chain import canonical
 from interlock.ledger.ledger import new_id
 from interlock.store import Audit, Database
+from interlock.store.writer import Transaction
+
+TABLE = "webhooks"
 
 # How many wait for one webhook; beyond it the oldest are dropped, and the ledger says how many.
 MOST_WAITING = 10_000
@@ -70,13 +73,28 @@ def tell(connection: sqlite3.Connection, event: Event) -> None:
     subject = subject_of(event)
     if not subject:
         return
-    for row in connection.execute("select name, subjects from webhooks"):
+    for row in _webhooks(connection):
         if subject in json.loads(row["subjects"]):
             connection.execute(
                 "insert into outbox (webhook, event, subject, body, created_at, state, attempts, "
                 "due_at, answer) values (?, ?, ?, ?, ?, 'waiting', 0, ?, '')",
                 [row["name"], event.id, subject, news(subject, event), event.ts, event.ts],
             )
+
+
+def _webhooks(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    """Who listens to what; within one transaction it is read once."""
+    kept = connection.kept if isinstance(connection, Transaction) else {}
+    if TABLE not in kept:
+        kept[TABLE] = connection.execute("select name, subjects from webhooks").fetchall()
+    found: list[sqlite3.Row] = kept[TABLE]
+    return found
+
+
+def relist(connection: sqlite3.Connection) -> None:
+    """Have webhooks that were changed in this transaction be read again."""
+    if isinstance(connection, Transaction):
+        connection.kept.pop(TABLE, None)
 
 
 def news(subject: str, event: Event) -> str:

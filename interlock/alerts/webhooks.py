@@ -10,12 +10,12 @@ from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from broker import Secret, SecretUnavailableError, Vault
+from interlock.alerts.outbox import TABLE, relist
 from interlock.alerts.signature import new_signing_secret
 from interlock.errors import AlertError
 from interlock.ledger.ledger import new_id
 from interlock.store import Audit, Database, Shelf
 
-TABLE = "webhooks"
 # Each has its own sender task, so this bounds how many posts are under way at once.
 MOST = 32
 LONGEST_URL = 2048
@@ -70,6 +70,7 @@ class Webhooks:
                 "update webhooks set origin = ?, subjects = ?, updated_at = ? where name = ?",
                 [origin, json.dumps(webhook.subjects), webhook.created_at, webhook.id],
             )
+            relist(connection)
             after = {"origin": origin, "subjects": list(subjects)}
             self._audit(connection, "webhook.add", {"webhook": webhook.id, "after": after})
 
@@ -86,6 +87,7 @@ class Webhooks:
             if before is None or not self._vault(connection).remove(webhook_id):
                 raise AlertError(f"there is no webhook {webhook_id!r}")
             connection.execute("delete from outbox where webhook = ?", [webhook_id])
+            relist(connection)
             details = {
                 "webhook": webhook_id,
                 "before": {"origin": before[0], "subjects": before[1]},

@@ -47,6 +47,8 @@ def misfit(context: Mapping[str, object], resource: Entity) -> str:
         kind = KINDS.get(name)
         if kind is type(value) and (kind is bool or (kind is str and value.isascii())):  # type: ignore[attr-defined]
             continue
+        if kind is int and type(value) is int and -LARGEST - 1 <= value <= LARGEST:
+            continue
         if kind is None:
             return f"context.{name}: no attribute of the schema; known: {', '.join(KINDS)}"
         if wrong := _wrong(kind, value):

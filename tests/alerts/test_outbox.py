@@ -3,6 +3,10 @@
 import asyncio
 import json
 import sqlite3
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -54,6 +58,32 @@ def test_news_goes_to_who_listens(home: Installation) -> None:
     (event,) = home.ledger.of(cut_off.event)
     assert (news["id"], news["ts"], news["data"]) == (event["id"], event["ts"], event["body"])
     assert (news["type"], news["kind"], news["agent"]) == ("quarantine", "admin", "one")
+
+
+def test_who_begins_to_listen_within_a_commit_hears_the_rest_of_it(home: Installation) -> None:
+    """Who listens is read once a transaction, and again when that changes in it."""
+    begun, go = threading.Event(), threading.Event()
+
+    def hold(_: sqlite3.Connection) -> None:
+        begun.set()
+        go.wait(5)
+
+    def tell(number: int) -> Future[None]:
+        event = Event(f"alr_{number}", float(number), "alert")
+        return home.database.submit(lambda connection: home.ledger.append(connection, [event]))
+
+    with ThreadPoolExecutor() as pool:
+        home.database.submit(hold)
+        assert begun.wait(5)
+        parts: list[Future[Any]] = [tell(1), pool.submit(home.webhooks.add, URL, EVERYTHING)]
+        while home.database.waiting < len(parts):
+            time.sleep(0.001)
+        parts.append(tell(2))
+        go.set()
+        for part in parts:
+            part.result(5)
+    (told,) = newest(home.database, 10)
+    assert told.event == "alr_2"
 
 
 def test_what_did_not_happen_is_not_told(home: Installation) -> None:
