@@ -88,7 +88,7 @@ def fork(known: context.Context) -> context.Context:
 
 def arguments_of(hook: hooks.Hook) -> list[Any]:
     """`Hook.args`: the values of its fields."""
-    return [getattr(hook, name) for name in _fields_of(type(hook))]
+    return [getattr(hook, name) for name in _fields_of(cast(Any, type(hook)))]
 
 
 @cache

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,35 +17,26 @@ from broker import (
     SecretUnavailableError,
     Wire,
 )
-from broker.recipes.client_certificate import ClientCertificate
 from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder
 from interlock.batch import together
 from interlock.calls import Provider, describe
-from interlock.calls.fields import values_of
 from interlock.calls.usage import Usage
 from interlock.coverage import require_coverage, require_sound
 from interlock.custody import custody_of
 from interlock.declaration import declare, open_goal, standing_in
-from interlock.errors import (
-    ApprovalError,
-    GoalClosedError,
-    LedgerUnavailableError,
-    PolicyError,
-    RegistryError,
-)
+from interlock.errors import PolicyError, RegistryError
 from interlock.federation import is_statement
 from interlock.hold import Hold
 from interlock.installation import Installation
-from interlock.ledger import Event, Knocks
+from interlock.ledger import Knocks
 from interlock.ledger.announce import announce_failure, announce_mode, announce_policies
-from interlock.ledger.ledger import Also, new_id
+from interlock.ledger.ledger import new_id
 from interlock.minting.minting import Taken
 from interlock.model import (
     Agent,
     Authority,
     Call,
     Decision,
-    Declaration,
     Effect,
     Mode,
     Reason,
@@ -56,24 +46,15 @@ from interlock.model import (
 from interlock.offers import Offers
 from interlock.plan import CHANGED, plan_for
 from interlock.purse import Purse
-from interlock.refusal import refuse, too_late, weaker
+from interlock.recorder import Recorder
+from interlock.refusal import refuse, weaker
 from interlock.shadow import Shadow
 from interlock.steps import Steps
-from interlock.store.approvals import spend as use
-from interlock.store.goals import Status, settle, spend
-from interlock.verdict import (
-    Capability,
-    Credential,
-    Verdict,
-    access_event,
-    assertion_of,
-    decision_event,
-    grant_for,
-)
+from interlock.store.goals import Status
+from interlock.verdict import Capability, Credential, Verdict
 
 log = logging.getLogger(__name__)
 
-TOKEN_TTL_S = 30
 LARGE_BYTES = 64 << 10
 
 
@@ -87,7 +68,6 @@ class Governor:
         """
         settings = installation.settings
         self.installation = installation
-        self._run = run
         self.mode = settings.mode
         self.knocks = Knocks(installation.ledger.note)
         try:
@@ -106,6 +86,9 @@ class Governor:
         installation.minting.require_sound()
         installation.federation.require_sound()
         self._purse = Purse(installation, self.custody)
+        self._recorder = Recorder(
+            installation, self.policies, self._purse, self.broker, self.mask_at, run
+        )
         installation.bindings.require_distinct()
         self._adopt(self.policies.current, self.policies.intents)
         announce_mode(installation.ledger, settings.mode)
@@ -227,59 +210,8 @@ class Governor:
                     steps.over("fetch")
             except SecretUnavailableError as e:
                 verdict = refuse(verdict, Reason("secret_unavailable", str(e)))
-        verdict = await self._record(verdict, declared, credentials, now)
+        verdict = await self._recorder.record(verdict, declared, credentials, now)
         steps.over("record")
-        return verdict
-
-    async def _record(
-        self,
-        verdict: Verdict,
-        declared: Declaration,
-        credentials: tuple[Credential, ...],
-        now: float,
-    ) -> Verdict:
-        """Make the decision durable; then, and only then, issue the tokens."""
-        verdict = together(verdict)
-        grants = [grant_for(verdict, each, TOKEN_TTL_S) for each in credentials]
-        taken = list(zip(grants, credentials, strict=True))
-        events = [
-            decision_event(one, declared, now, self._arguments(one), self._run)
-            for one in (verdict, *verdict.beside)
-        ]
-        events += [access_event(verdict, grant, now, each.minted) for grant, each in taken]
-        try:
-            await self.installation.ledger.decide(
-                events,
-                tokens=[grant.id for grant in grants],
-                expires_at=now + TOKEN_TTL_S,
-                also=self._effects(verdict, now),
-            )
-        except (GoalClosedError, ApprovalError) as e:
-            # Another call was faster: it took the last action of the goal, or the approval.
-            verdict = too_late(verdict, e)
-            # The key of a goal is gone with the goal.
-            if verdict.decision.refused or any(each.binding.goals for each in credentials):
-                credentials = ()
-            return await self._record(verdict, declared, credentials, now)
-        except LedgerUnavailableError as e:
-            if credentials or verdict.decision.mode is Mode.ENFORCE:
-                # Its decision may be on disk later, and would look as if the call had left.
-                self.close(verdict, {"ended": "refused", "error": "ledger_unavailable"}, None)
-                return refuse(verdict, Reason("ledger_unavailable", str(e)))
-            return verdict
-        try:
-            for grant, each in taken:
-                secret = await self._purse.release(grant, each, verdict.call.request.authority)
-                token = self.broker.issue(grant, secret, now)
-                shown = secret if isinstance(each.recipe, ClientCertificate) else None
-                capability = Capability(token, each.recipe, each.binding, each.minted, shown)
-                if each.minted:
-                    verdict = replace(verdict, minted=capability)
-                else:
-                    verdict = replace(verdict, capability=capability)
-        except SecretUnavailableError as e:
-            self.close(verdict, {"error": f"secret_unavailable: {e.why}"}, None)
-            return refuse(verdict, Reason("secret_unavailable", str(e)))
         return verdict
 
     def redeem(self, verdict: Verdict, capability: Capability, token: str, wire: Wire) -> Secret:
@@ -293,43 +225,6 @@ class Governor:
             capability.binding, capability.minted, verdict.agent, authority
         )
         return secret
-
-    def _arguments(self, verdict: Verdict) -> dict[str, Any]:
-        """The values that the policies of a decision want to have on record, secrets masked."""
-        settled = (reason.policy_id for reason in verdict.decision.reasons)
-        fields = self.policies.current.recorded(settled)
-        request = verdict.call.request
-        return values_of(request, fields, self.mask_at(request.authority)) if fields else {}
-
-    def _effects(self, verdict: Verdict, now: float) -> Also | None:
-        """What decisions change, in their transaction: a call uses up, a denial may cut off."""
-        found = [self._effect(one, now) for one in (verdict, *verdict.beside)]
-        parts = [part for part in found if part]
-
-        def work(connection: sqlite3.Connection) -> None:
-            for part in parts:
-                part(connection)
-
-        return work if parts else None
-
-    def _effect(self, verdict: Verdict, now: float) -> Also | None:
-        agent, call, decision = verdict.agent.name, verdict.call, verdict.decision
-        if not (decision.quarantine if decision.refused else verdict.goal or verdict.approval):
-            return None
-
-        def work(connection: sqlite3.Connection) -> None:
-            if decision.refused:
-                by, why = decision.quarantine, f"{decision.why} ({decision.id})"
-                self.installation.registry.quarantine(connection, agent, f"policy:{by}", why)
-                return
-            if verdict.goal:
-                spend(connection, verdict.goal, agent, call.action, now)
-            if verdict.approval:
-                digest = assertion_of(call).hex()
-                resource = str(call.resource)
-                use(connection, verdict.approval, agent, call.action, resource, digest, now)
-
-        return work
 
     async def _unknown(self, authority: Authority) -> str:
         """Why answers of a destination could not be scrubbed; empty when they can."""
@@ -414,24 +309,7 @@ class Governor:
 
     def close(self, verdict: Verdict, outcome: Mapping[str, Any], usage: Usage | None) -> None:
         """Record what became of a call, and count what it used against its goal."""
-        body = dict(outcome)
-        if usage:
-            body |= {
-                "tokens_in": usage.tokens_in,
-                "tokens_out": usage.tokens_out,
-                "cost_usd": usage.cost_usd,
-            }
-            if usage.estimated:
-                body["estimated"] = True
-        decision = verdict.decision.id
-        event = Event(new_id("evt"), time.time(), "outcome", verdict.agent.name, decision, body)
-
-        def count(connection: sqlite3.Connection) -> None:
-            if usage:
-                used = usage.tokens_in + usage.tokens_out
-                settle(connection, verdict.goal, used, usage.cost_usd)
-
-        self.installation.ledger.note(event, count if verdict.goal and usage else None)
+        self._recorder.close(verdict, outcome, usage)
 
     def _adopt(self, policies: Policies, intents: Intents) -> None:
         """Put a policy set in force; raise PolicyError when it cannot judge every call (I7)."""

@@ -20,6 +20,7 @@ ORDER = (
     ("addons",),
     (
         "interlock.governor",
+        "interlock.recorder",
         "interlock.declaration",
         "interlock.refusal",
         "interlock.batch",

@@ -128,7 +128,7 @@ class TestI2DurableFirst:
     ) -> None:
         """Another connection can read the decision when the upstream is dialled.
 
-        Broken by not awaiting the ledger in `Governor._record`.
+        Broken by not awaiting the ledger in `Recorder.record`.
         """
         before = world.count("decisions")
         with sabotaged(world, mode, "read_ledger.py") as client:
