@@ -125,14 +125,10 @@ class BoundaryLayer(HttpLayer):
         if self.tunnel is None:
             # The last one: a CONNECT that was refused before may still be there.
             stream = next(reversed(self.streams.values()), None)
+            if not (stream and stream.child_layer and stream.flow.request.method == "CONNECT"):
+                return None
             reader = self._reader(self.context.client)
-            if not (
-                stream
-                and stream.child_layer
-                and stream.flow.request.method == "CONNECT"
-                and reader
-                and reader.state == reader.passthrough
-            ):
+            if not (reader and reader.state == reader.passthrough):
                 return None
             self.tunnel = stream
         if isinstance(event, events.ConnectionEvent):
