@@ -6,7 +6,7 @@ from mitmproxy import ctx, tls
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import HttpLayer
 
-from addons import handler, http2
+from addons import handler, http2, records
 from addons.client_certificate import show
 from addons.door import Door
 from addons.http1 import WithoutTrailers
@@ -29,6 +29,7 @@ class Inject:
         WithoutTrailers.take_over()
         http2.take_over(self._door)
         handler.take_over()
+        records.take_over()
 
     def done(self) -> None:
         """Leave with the script."""

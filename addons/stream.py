@@ -3,7 +3,7 @@
 from mitmproxy import http
 from mitmproxy.flow import Error
 from mitmproxy.net.http.http1 import expected_http_body_size
-from mitmproxy.proxy import layer
+from mitmproxy.proxy import commands, layer
 from mitmproxy.proxy.layers.http import HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseData, ResponseProtocolError
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook
@@ -67,6 +67,12 @@ class StreamLayer(HttpStream):
             yield from self.start_response_stream()
             yield from self.handle_event(ResponseData(self.stream_id, begun))
         return False
+
+    def start_response_stream(self) -> layer.CommandGenerator[None]:
+        """Begin to pass on an answer; mitmproxy logs a line of each, which says nothing new."""
+        for command in super().start_response_stream():
+            if not isinstance(command, commands.Log):
+                yield command
 
     def _check_request(self) -> layer.CommandGenerator[bool]:
         most = human.parse_size(self.context.options.body_size_limit)

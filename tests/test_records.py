@@ -1,0 +1,177 @@
+"""What is said in one go leaves in one record of TLS, whole and in its order."""
+
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from mitmproxy import http
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import tls
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    HttpEvent,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+)
+from mitmproxy.proxy.layers.http._http1 import Http1Client
+from mitmproxy.proxy.tunnel import TunnelState
+from mitmproxy.test import taddons, tflow, tutils
+from OpenSSL import SSL
+
+from addons import records
+from addons.records import RECORD_BYTES
+from interlock.demo.certificates import Certificates
+
+APPLICATION_DATA = 23  # RFC 8446, 5.1
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """One for the end that serves."""
+    return Certificates.create(tmp_path_factory.mktemp("tls"), "localhost")
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    """A client, a server, and mitmproxy's options."""
+    with taddons.context() as known:
+        made = Context(tflow.tclient_conn(), known.options)
+        made.server = tflow.tserver_conn()
+        yield made
+
+
+class Wire:
+    """A TLS layer of mitmproxy's whose child says what it is told to, and its peer."""
+
+    def __init__(self, context: Context, certificates: Certificates) -> None:
+        child: Any = self
+        self.layer: Any = tls.ServerTLSLayer(context)
+        self.conn = self.layer.conn
+        self.conn.alpn = b"http/1.1"
+        self.layer.tls, self.peer = _connected(certificates)
+        self.layer.tunnel_state = TunnelState.OPEN
+        self.layer.child_layer = child
+        self._script: list[commands.Command] = []
+
+    def handle_event(self, event: events.Event) -> Iterator[commands.Command]:
+        """The child."""
+        yield from self._script
+
+    def say(self, *script: commands.Command | bytes) -> list[commands.Command]:
+        """What comes of these commands, of which bytes are data for the connection."""
+        self._script = [
+            commands.SendData(self.conn, one) if isinstance(one, bytes) else one for one in script
+        ]
+        return list(records.event_to_child(self.layer, events.Start()))
+
+    def read(self, said: list[commands.Command]) -> tuple[int, bytes]:
+        """How many records there are, and what the peer reads out of them."""
+        sent = b"".join(one.data for one in said if isinstance(one, commands.SendData))
+        self.peer.bio_write(sent)
+        count, text = 0, b""
+        while sent:
+            kind, _, length = struct.unpack("!BHH", sent[:5])
+            assert kind == APPLICATION_DATA
+            count, sent = count + 1, sent[5 + length :]
+            text += self.peer.recv(RECORD_BYTES)
+        return count, text
+
+
+def _connected(certificates: Certificates) -> tuple[SSL.Connection, SSL.Connection]:
+    """Both ends of a connection in memory, after the handshake."""
+    trust, serve = SSL.Context(SSL.TLS_CLIENT_METHOD), SSL.Context(SSL.TLS_SERVER_METHOD)
+    serve.use_certificate_chain_file(str(certificates.chain))
+    serve.use_privatekey_file(str(certificates.key))
+    ours, peer = SSL.Connection(trust), SSL.Connection(serve)
+    ours.set_connect_state()
+    peer.set_accept_state()
+    for one, other in [(ours, peer), (peer, ours)] * 3:
+        for step in (one.do_handshake, lambda one=one: one.recv(1)):
+            with suppress(SSL.WantReadError):
+                step()
+        with suppress(SSL.WantReadError):
+            other.bio_write(one.bio_read(1 << 16))
+    return ours, peer
+
+
+@pytest.fixture
+def wire(context: Context, certificates: Certificates) -> Wire:
+    """An open connection."""
+    return Wire(context, certificates)
+
+
+def test_a_head_and_a_body_are_one_record(wire: Wire) -> None:
+    """They are said one after the other."""
+    assert wire.read(wire.say(b"head", b"body")) == (1, b"headbody")
+    assert wire.read(wire.say(b"more")) == (1, b"more")
+
+
+def test_nothing_is_said_behind_a_command(wire: Wire) -> None:
+    """What comes before it is sent before it, so that a close loses nothing."""
+    log, close = commands.Log("x"), commands.CloseConnection(wire.conn)
+    said = wire.say(b"a", log, b"b", b"c", close)
+    assert [type(one).__name__ for one in said[:3]] == ["SendData", "Log", "SendData"]
+    assert isinstance(said[-1], commands.CloseConnection)
+    assert wire.read(said[:3])[1] == b"abc"
+
+
+def test_what_is_large_is_not_copied(wire: Wire) -> None:
+    """And keeps its place."""
+    large = b"x" * (3 * RECORD_BYTES)
+    assert wire.read(wire.say(b"head", large, b"end")) == (5, b"head" + large + b"end")
+
+
+def test_frames_of_http2_leave_one_by_one(wire: Wire) -> None:
+    """A peer that reads an answer and a reset at once may see the reset only."""
+    wire.conn.alpn = b"h2"
+    assert wire.read(wire.say(b"answer", b"reset")) == (2, b"answerreset")
+
+
+@pytest.mark.parametrize("size", [1, RECORD_BYTES - 1, RECORD_BYTES, 10 * RECORD_BYTES])
+def test_the_head_of_a_request_goes_with_its_body(context: Context, size: int) -> None:
+    """One piece, unless a copy would cost more than a record."""
+    client, body = Http1Client(context), b"x" * size
+    request = tutils.treq(content=body, headers=_fields({"content-length": str(size)}))
+    said = _said(client, RequestHeaders(1, request, end_stream=False))
+    assert not said
+    said = _said(client, RequestData(1, body))
+    assert len(said) == (1 if size < RECORD_BYTES else 2)
+    assert b"".join(said).partition(b"\r\n\r\n")[2] == body
+    assert not _said(client, RequestEndOfMessage(1))
+
+
+@pytest.mark.parametrize(
+    ("headers", "ends"),
+    [
+        pytest.param({}, False, id="that is passed on as it comes"),
+        pytest.param({"transfer-encoding": "chunked"}, False, id="in chunks"),
+        pytest.param({"content-length": "0"}, True, id="without a body"),
+    ],
+)
+def test_any_other_head_waits_for_nothing(
+    context: Context, headers: dict[str, str], ends: bool
+) -> None:
+    """The upstream may have to answer first."""
+    request = tutils.treq(headers=_fields(headers))
+    assert len(_said(Http1Client(context), RequestHeaders(1, request, end_stream=ends))) == 1
+
+
+def test_a_request_that_is_given_up_is_not_begun(context: Context) -> None:
+    """What the upstream never saw it need not be told the end of."""
+    client = Http1Client(context)
+    request = tutils.treq(headers=_fields({"content-length": "3"}))
+    assert not _said(client, RequestHeaders(1, request, end_stream=False))
+    assert not _said(client, RequestProtocolError(1, "gone", ErrorCode.CANCEL))
+
+
+def _fields(named: dict[str, str]) -> http.Headers:
+    return http.Headers([(name.encode(), value.encode()) for name, value in named.items()])
+
+
+def _said(client: Http1Client, event: HttpEvent) -> list[bytes]:
+    return [one.data for one in records.send(client, event) if isinstance(one, commands.SendData)]
