@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.machine import about, cpu_of
 from benchmarks.report import Goal, Grid, finish
-from interlock.demo.front_door import free_ports
+from interlock.demo.ports import free_ports
 from interlock.ledger import Event, Ledger, Question, Span
 from interlock.ledger.chain import GENESIS, canonical, row_hash
 from interlock.ledger.ledger import new_id

@@ -25,7 +25,7 @@ from benchmarks.report import Goal, Grid, finish
 from benchmarks.watch import MOST_GROWTH, Sample, panels, watch
 from benchmarks.watch import goals as goals_over_time
 from benchmarks.watch import grid as grid_over_time
-from interlock.demo.front_door import free_ports
+from interlock.demo.ports import free_ports
 from interlock.installation import Installation
 from interlock.model import Agent, Trust
 from interlock.settings import Settings

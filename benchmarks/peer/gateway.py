@@ -6,7 +6,7 @@ from benchmarks.machine import listens
 from benchmarks.peer.installed import python_package
 from benchmarks.peer.running import start
 from benchmarks.upstream import KEY
-from interlock.demo.front_door import free_ports
+from interlock.demo.ports import free_ports
 
 # 1.82.7 and 1.82.8 were malicious; 1.83.7 is the first without CVE-2026-42208.
 LITELLM = "1.83.10"

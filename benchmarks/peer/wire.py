@@ -11,7 +11,7 @@ from benchmarks.machine import listens
 from benchmarks.peer.installed import NODE, node_package, python_package
 from benchmarks.peer.running import Started, start
 from benchmarks.upstream import KEY
-from interlock.demo.front_door import free_ports
+from interlock.demo.ports import free_ports
 
 DECIDER = Path(__file__).parent / "decider.mjs"
 NAME = "OPENAI_API_KEY"

@@ -13,10 +13,12 @@ from types import TracebackType
 from typing import IO, Self
 
 import addons
+from interlock.demo.ports import free_ports
 
 SCRIPT = Path(addons.__file__).parent / "governance.py"
 # Beside much else that runs, as in CI.
 START_S = 120.0
+STOP_S = 30.0
 READY = re.compile(r"interlock: (observe|enforce) mode")
 
 
@@ -108,25 +110,13 @@ class FrontDoor:
     def _stop(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
 
     def _serves(self) -> bool:
         return READY.search(self.log) is not None and all(map(_answers, self.ports))
-
-
-def free_ports(count: int) -> list[int]:
-    """Answer ports that nobody listens on now."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
 
 
 def _answers(port: int) -> bool:

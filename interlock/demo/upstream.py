@@ -11,6 +11,7 @@ import uvicorn
 from interlock.demo.answers import failure, leak, route
 from interlock.demo.certificates import Certificates
 from interlock.demo.exchange import Answer, Json, Received
+from interlock.demo.ports import free_ports
 
 __all__ = ["Received", "Upstream"]
 
@@ -120,7 +121,7 @@ class Upstream:
     def __enter__(self) -> Self:
         config = self._config()
         config.load()  # here rather than in the thread, so that a bad certificate raises
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = socket.create_server(("127.0.0.1", *free_ports(1)))
         # Head and body go out apart; without this the body would wait 40 ms for an ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = listener.getsockname()[1]

@@ -21,7 +21,7 @@ from interlock.alerts import sender
 from interlock.alerts.outbox import Delivery, State, newest
 from interlock.alerts.sender import GIVE_UP_AFTER_S, MOST_REFUSALS, Sender, delay, is_hopeless
 from interlock.demo.certificates import Certificates
-from interlock.demo.front_door import free_ports
+from interlock.demo.ports import free_ports
 from interlock.errors import AlertError
 from interlock.installation import Installation
 from interlock.ledger import Event

@@ -192,7 +192,9 @@ def test_a_body_has_a_largest_size(shared: Service) -> None:
         yield from (large[:4096] for _ in range(len(large) // 4096 + 1))
 
     for body in (large, chunks()):
-        answer = httpx.post(f"{shared.url}/goals", content=body, headers=headers, trust_env=False)
+        answer = httpx.post(
+            f"{shared.url}/goals", content=body, headers=headers, trust_env=False, timeout=20
+        )
         assert answer.status_code == 413
         assert answer.json()["error"]["code"] == "too_large"
 
@@ -215,7 +217,9 @@ def test_a_bad_body_is_refused_in_one_shape(shared: Service, body: bytes) -> Non
     """A line that names the place, never a trace."""
     headers = {"Authorization": f"Bearer {shared.keys['admin']}"}
     headers["Content-Type"] = "application/json"
-    answer = httpx.post(f"{shared.url}/goals", content=body, headers=headers, trust_env=False)
+    answer = httpx.post(
+        f"{shared.url}/goals", content=body, headers=headers, trust_env=False, timeout=20
+    )
     assert answer.status_code == 400
     assert set(answer.json()) == {"error"}
     assert "Traceback" not in answer.text

@@ -17,7 +17,7 @@ import pytest
 from interlock.api.serving import server_of
 from interlock.client.url import is_loopback
 from interlock.demo.certificates import Certificates
-from interlock.demo.front_door import free_ports
+from interlock.demo.ports import free_ports
 from interlock.installation import Installation
 from interlock.settings import Settings
 from tests.cli.terminal import INTERLOCK, Terminal
@@ -48,7 +48,9 @@ def test_it_serves_by_tls_and_stops_when_told(terminal: Terminal, tmp_path: Path
         trust = ssl.create_default_context(cafile=certificates.ca)
         headers = {"Authorization": f"Bearer {token}"}
         base = f"https://localhost:{port}"
-        with httpx.Client(verify=trust, trust_env=False, base_url=base, headers=headers) as client:
+        with httpx.Client(
+            verify=trust, trust_env=False, base_url=base, headers=headers, timeout=20
+        ) as client:
             deadline = time.monotonic() + 30
             while True:
                 try:
@@ -158,5 +160,5 @@ def test_who_sends_nothing_is_not_waited_for(hurried: int, begun: bytes) -> None
                 ended = True
         assert ended
         assert time.monotonic() - began < 4
-    answer = httpx.get(f"http://127.0.0.1:{hurried}/health", trust_env=False)
+    answer = httpx.get(f"http://127.0.0.1:{hurried}/health", trust_env=False, timeout=20)
     assert answer.json() == {"status": "ok"}

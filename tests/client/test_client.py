@@ -135,7 +135,10 @@ def test_the_reason_is_on_the_requests_of_httpx_and_requests(served: Service) ->
         headers = getattr(message, "request", message).headers
         seen.append({k.lower(): v for k, v in headers.items() if k.lower().startswith("inter")})
 
-    with httpx.Client(auth=declared, trust_env=False) as sync, requests.Session() as session:
+    with (
+        httpx.Client(auth=declared, trust_env=False, timeout=20) as sync,
+        requests.Session() as session,
+    ):
         session.auth, session.trust_env = declared, False
         for _ in range(2):
             with declare(intent="sum up"), declare(goal="g1"):
@@ -151,7 +154,7 @@ def test_tasks_do_not_see_each_others_reason(served: Service) -> None:
     """Each block holds for its own task."""
 
     async def one(intent: str) -> str:
-        async with httpx.AsyncClient(auth=declared, trust_env=False) as http:
+        async with httpx.AsyncClient(auth=declared, trust_env=False, timeout=20) as http:
             with declare(intent=intent):
                 await asyncio.sleep(0.01)
                 answer = await http.get(f"{served.url}/health")

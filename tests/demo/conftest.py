@@ -37,7 +37,7 @@ def upstream(running: Upstream) -> Upstream:
 
 @pytest.fixture
 def client(upstream: Upstream, trust: ssl.SSLContext) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=upstream.url, verify=trust) as client:
+    with httpx.Client(base_url=upstream.url, verify=trust, timeout=20) as client:
         yield client
 
 

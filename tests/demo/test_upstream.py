@@ -70,7 +70,10 @@ class TestServing:
     ) -> None:
         """An upstream without keys asks for none."""
         with Upstream(certificates) as open_to_all:
-            assert httpx.get(f"{open_to_all.url}/v1/models", verify=trust).status_code == 200
+            assert (
+                httpx.get(f"{open_to_all.url}/v1/models", verify=trust, timeout=20).status_code
+                == 200
+            )
 
     def test_a_missing_certificate_raises_at_once(self, tmp_path: Path) -> None:
         """Whoever opens the context learns of it, not a thread."""
@@ -88,7 +91,9 @@ class TestServing:
         with ExitStack() as clients:
             with Upstream(certificates) as upstream:
                 clients.enter_context(socket.create_connection(("127.0.0.1", upstream.port)))
-                client = clients.enter_context(httpx.Client(base_url=upstream.url, verify=trust))
+                client = clients.enter_context(
+                    httpx.Client(base_url=upstream.url, verify=trust, timeout=20)
+                )
                 ticks = clients.enter_context(client.stream("GET", "/ticks?count=1000"))
                 next(ticks.iter_raw())
                 client.get("/echo")
@@ -112,7 +117,7 @@ class TestServing:
         serving = asyncio.create_task(
             hypercorn.asyncio.serve(app, config, shutdown_trigger=done.wait, mode="asgi")
         )
-        async with httpx.AsyncClient(verify=trust, http2=True) as client:
+        async with httpx.AsyncClient(verify=trust, http2=True, timeout=20) as client:
             answer = await client.get(
                 f"https://localhost:{port}/v1/models?x=1",
                 headers={"authorization": f"Bearer {KEYS['openai']}"},

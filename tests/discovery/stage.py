@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from interlock.demo.certificates import Certificates
-from interlock.demo.front_door import FrontDoor, free_ports
+from interlock.demo.front_door import FrontDoor
+from interlock.demo.ports import free_ports
 from interlock.demo.upstream import Upstream
 from interlock.errors import RegistryError
 from interlock.installation import Installation

@@ -12,7 +12,7 @@ import pytest
 from interlock.client.channel import Channel
 from interlock.client.errors import ApiError, ClientError, UnreachableError
 from interlock.demo.certificates import Certificates
-from interlock.demo.front_door import free_ports
+from interlock.demo.ports import free_ports
 from interlock.discovery.sighting import Finding, Kind, Sighting
 from interlock.discovery.sweep import sweep
 from interlock.home_inventory import HomeInventory

@@ -13,7 +13,7 @@ import pytest
 from mcp.server.fastmcp import FastMCP
 from uvicorn import Config, Server
 
-from interlock.demo.front_door import free_ports
+from interlock.demo.ports import free_ports
 from interlock.discovery.network import Ports, parse_range
 from interlock.discovery.sighting import Kind, Sighting
 from interlock.discovery.words import LONGEST_NAME

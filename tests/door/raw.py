@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
+from interlock.demo.ports import free_ports
 from interlock.model import Authority, Binding, Mode
 from tests.door.world import TRUSTED, World
 
@@ -82,7 +83,7 @@ class Scripted:
         self.heads: list[bytes] = []
 
     def __enter__(self) -> Self:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", *free_ports(1)))
         self.port = self._listener.getsockname()[1]
         self.authority = f"localhost:{self.port}"
         self._thread = threading.Thread(target=self._serve, daemon=True)

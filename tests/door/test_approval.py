@@ -11,13 +11,18 @@ import pytest
 from interlock.demo.front_door import FrontDoor
 from interlock.model import Mode
 from interlock.store.approvals import Approval
+from tests.door.patience import wait_for
 from tests.door.world import CHAT, OPENAI_KEY, TRUSTED, World
 
 POLICIES = """
 permit (principal, action in Action::"read", resource);
 permit (principal, action == Action::"access_secret", resource);
-@id("chat-needs-a-person") @effect("require_approval") @timeout("3s")
-permit (principal, action == Action::"chat", resource);
+@id("chat-needs-a-person") @effect("require_approval") @timeout("90s")
+permit (principal, action == Action::"chat", resource)
+unless { context has model && context.model == "hasty" };
+@id("in-haste") @effect("require_approval") @timeout("1s")
+permit (principal, action == Action::"chat", resource)
+when { context has model && context.model == "hasty" };
 """
 
 
@@ -37,7 +42,7 @@ def client(world: World, door: FrontDoor) -> httpx.Client:
         proxy=door.proxy(TRUSTED, world.keys[TRUSTED]),
         verify=world.trust(Mode.ENFORCE),
         trust_env=False,
-        timeout=20,
+        timeout=120,
     )
 
 
@@ -53,14 +58,9 @@ def answer_next(world: World, approved: bool) -> threading.Thread:
     """Answer the next question that comes up, as a person would at the command line."""
 
     def wait() -> None:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            if asked := pending(world):
-                world.change(
-                    lambda i: i.approvals.decide(asked[0].id, approved, "ada", "ok", time.time())
-                )
-                return
-            time.sleep(0.05)
+        wait_for(lambda: pending(world))
+        (asked,) = pending(world)
+        world.change(lambda i: i.approvals.decide(asked.id, approved, "ada", "ok", time.time()))
 
     thread = threading.Thread(target=wait)
     thread.start()
@@ -103,20 +103,20 @@ def test_a_no_is_a_denial(world: World, careful: FrontDoor) -> None:
 
 
 def test_nobody_answering_is_something_else(world: World, careful: FrontDoor) -> None:
-    """403 with the approval's id, within the policy's time; and it can still be given."""
+    """403 with the approval's id, at the end of the policy's time; and it can still be given."""
     started = time.monotonic()
-    answer = chat(world, careful)
-    assert 2.5 < time.monotonic() - started < 6
+    answer = chat(world, careful, model="hasty")
+    assert time.monotonic() - started > 0.9
     assert answer.status_code == 403
     assert answer.headers["interlock-decision"] == "needs_approval"
     assert "approval-timed-out" in answer.text
     assert world.received() == []
     approval = answer.json()["interlock"]["approval"]
     world.change(lambda i: i.approvals.decide(approval, True, "ada", "", time.time()))
-    other = chat(world, careful, approval, model="gpt-4o-mini")
+    other = chat(world, careful, approval, model="hasty", user="another request")
     assert other.status_code == 403, "an approval fits the one request that it was given for"
-    assert chat(world, careful, approval).status_code == 200
-    again = chat(world, careful, approval)
+    assert chat(world, careful, approval, model="hasty").status_code == 200
+    again = chat(world, careful, approval, model="hasty")
     assert again.status_code == 403
     assert "spent already" in again.text
     assert len(world.received()) == 1
@@ -126,13 +126,11 @@ def test_a_waiting_call_blocks_no_other(world: World, careful: FrontDoor) -> Non
     """While one waits, others of the same agent pass."""
     waiting = threading.Thread(target=chat, args=(world, careful))
     waiting.start()
-    while not pending(world):
-        time.sleep(0.02)
+    wait_for(lambda: pending(world))
     with client(world, careful) as one:
-        started = time.monotonic()
         assert one.get(f"{world.openai}/v1/models").status_code == 200
-        assert time.monotonic() - started < 1.5
     assert waiting.is_alive()
+    answer_next(world, approved=False)
     waiting.join()
 
 

@@ -12,7 +12,7 @@ import time
 import httpx
 import pytest
 
-from interlock.model import Agent, Mode, Trust
+from interlock.model import Mode, Trust
 from tests.door.raw import bound, exchanged, tunnelled
 from tests.door.world import CHAT, OPENAI_KEY, TRUSTED, World
 
@@ -155,8 +155,7 @@ class TestTheCaller:
     @pytest.mark.parametrize("trust", [Trust.QUARANTINED, Trust.REVOKED], ids=str)
     def test_cut_off_during_an_upload(self, world: World, mode: Mode, trust: Trust) -> None:
         """The last byte of the body comes after the agent was cut off: no key."""
-        name = f"slow-{time.monotonic_ns()}"
-        world.keys[name] = world.change(lambda i: i.registry.add(Agent(name, trust=Trust.TRUSTED)))
+        name = world.join("slow")
         body = json.dumps(CHAT).encode()
         door = world.doors[mode]
         head = (
@@ -205,13 +204,15 @@ class TestEveryCallHasAnEnd:
         with world.reading(mode) as door:
             proxy = door.proxy(TRUSTED, world.keys[TRUSTED])
             with (
-                httpx.Client(proxy=proxy, verify=world.trust(mode), trust_env=False) as client,
+                httpx.Client(
+                    proxy=proxy, verify=world.trust(mode), trust_env=False, timeout=20
+                ) as client,
                 client.stream("GET", f"{world.openai}/ticks?count=500&interval=20") as stream,
             ):
                 events = stream.iter_raw()  # held, because httpx hangs up when it is dropped
                 next(events)
                 door.process.terminate()
-                door.process.wait(10)
+                door.process.wait(30)
             decision_id = stream.headers["interlock-decision-id"]
         assert world.outcome(decision_id)["ended"] == "stopped"
 

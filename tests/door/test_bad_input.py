@@ -150,7 +150,9 @@ class TestDuringACall:
         door = world.doors[mode]
         proxy = httpx.Proxy(door.proxy(), auth=(agent, key))
         with (
-            httpx.Client(proxy=proxy, verify=world.trust(mode), trust_env=False) as client,
+            httpx.Client(
+                proxy=proxy, verify=world.trust(mode), trust_env=False, timeout=20
+            ) as client,
             pytest.raises(httpx.ProxyError, match="407"),
         ):
             client.post(f"{world.openai}/v1/chat/completions", json=CHAT)

@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 import trustme
 
-from interlock.demo.front_door import FrontDoor, free_ports
+from interlock.demo.front_door import FrontDoor
+from interlock.demo.ports import free_ports
 from interlock.installation import Installation
 from interlock.model import Agent, Mode, Trust
 from interlock.settings import Settings

@@ -16,6 +16,7 @@ import trustme
 
 from broker import Secret
 from interlock.demo.front_door import FrontDoor
+from interlock.demo.ports import free_ports
 from interlock.model import Authority, Binding, Mode
 from tests.door.world import TRUSTED, Http2Upstream, World, trusting
 
@@ -64,7 +65,7 @@ def serve(world: World, clients: trustme.CA, need: ssl.VerifyMode, stack: ExitSt
     context.load_cert_chain(world.certificates.chain, world.certificates.key)
     context.verify_mode = need
     clients.configure_trust(context)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", *free_ports(1)), Handler)
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
     server.socket = context.wrap_socket(

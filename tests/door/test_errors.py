@@ -2,7 +2,7 @@
 
 import pytest
 
-from interlock.demo.front_door import free_ports
+from interlock.demo.ports import free_ports
 from interlock.model import Mode
 from tests.door.world import CHAT, World
 

@@ -1,17 +1,15 @@
 """A planted key that is used through the front door cuts its user off, whatever the mode."""
 
 import gzip
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from broker import Secret
-from interlock.model import Agent, Mode, Trust
+from interlock.model import Mode, Trust
+from tests.door.patience import assert_cut
 from tests.door.raw import tunnelled
-from tests.door.test_cutoff import read_until
 from tests.door.world import CHAT, TRUSTED, UNVERIFIED, World
 
 PLANTED = "sk-proj-" + "Qm7xT3vK9pLw2ZrN" * 4
@@ -21,11 +19,8 @@ LEAKED = PLANTED.encode()
 @pytest.fixture
 def planted(world: World) -> Iterator[str]:
     """A honeytoken, and an agent of one's own that has found it."""
-    world.change(lambda i: i.honeytokens.plant("env-file", Secret(PLANTED)))
-    name = f"thief-{time.monotonic_ns()}"
-    world.keys[name] = world.change(lambda i: i.registry.add(Agent(name, trust=Trust.TRUSTED)))
-    yield name
-    world.change(lambda i: i.honeytokens.remove("env-file"))
+    with world.planted(PLANTED, "env-file"):
+        yield world.join("thief")
 
 
 def trust_of(world: World, name: str) -> Trust:
@@ -96,7 +91,7 @@ def test_in_a_path_every_byte_of_it_encoded(world: World, planted: str, mode: Mo
 def test_in_the_key_slot_of_a_base_url(world: World, planted: str, mode: Mode) -> None:
     """Somebody tries the key as a provider's: refused and told, though nobody is proven."""
     headers = {"Authorization": f"Bearer {PLANTED}"}
-    with httpx.Client(verify=world.trust(mode), trust_env=False) as client:
+    with httpx.Client(verify=world.trust(mode), trust_env=False, timeout=20) as client:
         answer = client.post(
             f"{world.base(mode, 'openai')}/v1/chat/completions", json=CHAT, headers=headers
         )
@@ -111,7 +106,7 @@ def test_as_the_key_of_the_proxy(world: World, planted: str, mode: Mode) -> None
     before = len(world.rows("alert"))
     proxy = world.doors[mode].proxy(TRUSTED, PLANTED)
     with (
-        httpx.Client(proxy=proxy, verify=world.trust(mode), trust_env=False) as client,
+        httpx.Client(proxy=proxy, verify=world.trust(mode), trust_env=False, timeout=20) as client,
         pytest.raises(httpx.ProxyError),
     ):
         client.get(f"{world.openai}/v1/models")
@@ -124,21 +119,21 @@ def test_as_the_key_of_the_proxy(world: World, planted: str, mode: Mode) -> None
     assert world.received() == []
 
 
-def test_an_open_connection_is_cut_within_a_second(world: World, planted: str) -> None:
+def test_an_open_connection_is_cut(world: World, planted: str) -> None:
     """In enforce mode the second call of the same connection does not come through."""
     with world.reading(Mode.ENFORCE) as door:
         proxy = door.proxy(planted, world.keys[planted])
-        with httpx.Client(proxy=proxy, verify=world.trust(Mode.ENFORCE), trust_env=False) as client:
+        with httpx.Client(
+            proxy=proxy, verify=world.trust(Mode.ENFORCE), trust_env=False, timeout=20
+        ) as client:
             with client.stream("GET", f"{world.openai}/ticks?count=1000&interval=20") as stream:
                 events = stream.iter_raw()
                 next(events)
                 with httpx.Client(
-                    proxy=proxy, verify=world.trust(Mode.ENFORCE), trust_env=False
+                    proxy=proxy, verify=world.trust(Mode.ENFORCE), trust_env=False, timeout=20
                 ) as other:
                     other.get(f"{world.openai}/echo", headers={"X-Key": PLANTED})
-                deadline = time.monotonic() + 1
-                with pytest.raises(httpx.HTTPError):
-                    read_until(events, deadline)
+                assert_cut(events)
             world.upstream.clear()
             assert client.get(f"{world.openai}/echo").status_code == 403
     assert world.received() == []
@@ -159,7 +154,9 @@ def test_who_uses_nothing_planted_is_left_alone(world: World, planted: str, mode
     with world.client(mode) as client:
         assert client.post(f"{world.openai}/v1/chat/completions", json=CHAT).status_code == 200
     headers = {"Authorization": f"Bearer {world.keys[TRUSTED]}"}
-    with httpx.Client(verify=world.trust(mode), trust_env=False, headers=headers) as client:
+    with httpx.Client(
+        verify=world.trust(mode), trust_env=False, headers=headers, timeout=20
+    ) as client:
         base = world.base(mode, "openai")
         assert client.post(f"{base}/v1/chat/completions", json=CHAT).status_code == 200
     assert len(world.rows("alert")) == before

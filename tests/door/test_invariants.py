@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from interlock.demo.front_door import FrontDoor
 from interlock.demo.upstream import Upstream
 from interlock.model import Authority, Binding, Mode
+from tests.door.patience import wait_for
 from tests.door.raw import Scripted, tunnelled
 from tests.door.world import CHAT, OPENAI_KEY, SECRETS, TRUSTED, UNVERIFIED, World
 
@@ -183,7 +183,7 @@ class TestI2DurableFirst:
 
             thread = threading.Thread(target=until_killed)
             thread.start()
-            time.sleep(1.5)
+            wait_for(lambda: len(world.received()) > 10)
             door.process.kill()
             door.process.wait()
             thread.join()
@@ -332,7 +332,7 @@ class TestI5FailClosed:
         door.command[2] = str(tmp_path / "addons" / "governance.py")
         with door:
             (tmp_path / "addons" / "governance.py").unlink()
-            assert door.process.wait(10) is not None
+            assert door.process.wait(30) is not None
 
 
 class TestI6NoProofNoCredential:
@@ -380,11 +380,3 @@ class TestI7EveryInjectionIsJudged:
                 client.get(f"{world.openai}/v1/models")
         keys = [value for r in world.received() for value in r.values(b"authorization")]
         assert len(keys) == world.count("secret_accesses") - before == 3
-
-
-def wait_for(true: object, seconds: float = 5.0) -> None:
-    """Wait until `true()` is."""
-    deadline = time.monotonic() + seconds
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)

@@ -16,7 +16,8 @@ import pytest
 from tornado.websocket import websocket_connect
 
 from broker import forms_of
-from interlock.demo.front_door import FrontDoor, free_ports
+from interlock.demo.front_door import FrontDoor
+from interlock.demo.ports import free_ports
 from interlock.model import Mode
 from tests.door.world import (
     ANTHROPIC_KEY,
@@ -107,7 +108,7 @@ class Web:
         )
 
     def __enter__(self) -> Self:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with suppress(httpx.TransportError):
                 self.client.get("/").raise_for_status()
@@ -163,7 +164,7 @@ def updates(port: int, evidence: Evidence) -> Iterator[None]:
 
     thread = threading.Thread(target=lambda: asyncio.run(listen()), daemon=True)
     thread.start()
-    assert listening.wait(10)
+    assert listening.wait(30)
     try:
         yield
         time.sleep(0.3)

@@ -15,8 +15,8 @@ import pytest
 from addons.local import require_local
 from interlock.demo.front_door import FrontDoor
 from interlock.model import Authority, Binding, Mode
+from tests.door.patience import wait_for
 from tests.door.raw import Scripted
-from tests.door.test_invariants import wait_for
 from tests.door.world import BARE_ENVIRON, OPENAI_KEY, TRUSTED, UNVERIFIED, World
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
@@ -46,7 +46,7 @@ def a_group() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module", params=list(Mode), ids=str)
-def captured(
+def _captured(
     request: pytest.FixtureRequest, _world: World, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[FrontDoor, Path]]:
     """A front door that captures `curl` in one group, and the group."""
@@ -61,6 +61,16 @@ def captured(
         door.command[:0] = ["unshare", "-m", "sh", "-ec", INSIDE.format(group=group), "sh"]
         with door:
             yield door, group
+
+
+@pytest.fixture
+def captured(world: World, _captured: tuple[FrontDoor, Path]) -> tuple[FrontDoor, Path]:
+    """The same, begun anew if its capture has ended."""
+    door, group = _captured
+    if "the local capture has ended" in door.log:
+        door.process.terminate()
+        door.process.wait()
+    return world.revived(door), group
 
 
 def curl(
@@ -146,7 +156,7 @@ def test_a_capture_that_ends_stops_the_front_door(captured: tuple[FrontDoor, Pat
         if "mitmproxy-linux" in Path(f"/proc/{pid}/comm").read_text()
     ]
     os.kill(redirector, signal.SIGKILL)
-    wait_for(lambda: "the local capture has ended" in door.log, 20)
+    wait_for(lambda: "the local capture has ended" in door.log)
     if "enforce mode" not in door.log:  # our own program begins anew, with a new capture
         assert door.process.wait(20) is not None
 

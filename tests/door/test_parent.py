@@ -6,7 +6,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from websockets.sync.client import connect
 
 from broker import Secret
 from interlock.demo.certificates import Certificates
@@ -15,7 +14,7 @@ from interlock.demo.upstream import Upstream
 from interlock.model import Authority, Binding, Mode
 from tests.door.parent_proxy import ParentProxy
 from tests.door.test_rpc import SERVICE, Greeter
-from tests.door.test_websocket import Realtime
+from tests.door.test_websocket import Realtime, conversation
 from tests.door.world import BARE_ENVIRON, CHAT, OPENAI_KEY, SECRETS, TRUSTED, UNVERIFIED, World
 
 PROOF = "proxy-user:proxy-PASSWORD-7d1c"
@@ -53,7 +52,7 @@ def behind(
 
 
 @pytest.fixture(scope="module")
-def over_tls(_world: World) -> Iterator[tuple[FrontDoor, ParentProxy]]:
+def _over_tls(_world: World) -> Iterator[tuple[FrontDoor, ParentProxy]]:
     """A parent that speaks TLS, and a front door behind it."""
     with ParentProxy(_world.certificates) as parent:
         _world.change(lambda i: i.set_secret("parent-proxy", Secret(PROOF), []))
@@ -64,6 +63,13 @@ def over_tls(_world: World) -> Iterator[tuple[FrontDoor, ParentProxy]]:
             modes=(f"upstream:https://localhost:{parent.port}",),
         ) as door:
             yield door, parent
+
+
+@pytest.fixture
+def over_tls(_over_tls: tuple[FrontDoor, ParentProxy]) -> tuple[FrontDoor, ParentProxy]:
+    """Both, the parent having seen nothing yet."""
+    _over_tls[1].clear()
+    return _over_tls
 
 
 def client(world: World, door: FrontDoor, agent: str = TRUSTED) -> httpx.Client:
@@ -166,7 +172,6 @@ def test_a_parent_that_is_another_one_gets_no_proof(
 ) -> None:
     """The parent's certificate is verified before it is told anything."""
     door, parent = over_tls
-    parent.clear()
     kept = parent._context
     parent._context = ParentProxy(Certificates.create(tmp_path, "localhost"))._context
     try:
@@ -183,7 +188,7 @@ def test_a_websocket_goes_through_it(world: World, parent: ParentProxy, behind: 
     with Realtime(world) as upstream:
         at = Authority("localhost", upstream.port)
         world.also_bind(Binding("openai-api-key", at, "bearer", service="openai"))
-        with connect(
+        with conversation(
             f"wss://localhost:{upstream.port}/v1/realtime?model=leaks",
             ssl=world.trust(Mode.OBSERVE),
             proxy=f"http://{TRUSTED}:{world.keys[TRUSTED]}@127.0.0.1:{behind.ports[1]}",

@@ -7,16 +7,18 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
-from interlock.demo.front_door import FrontDoor, free_ports
+from interlock.demo.front_door import FrontDoor
+from interlock.demo.ports import free_ports
 from interlock.model import Mode
-from tests.door.test_invariants import SABOTEURS, wait_for
+from tests.door.patience import wait_for
+from tests.door.test_invariants import SABOTEURS
 from tests.door.world import CHAT, OPENAI_KEY, TRUSTED, World
 
 INTERLOCK = str(Path(sys.executable).parent / "interlock")
@@ -58,35 +60,26 @@ def is_connected(pid: int, port: int) -> bool:
     return any(f"socket:[{inode}]" in held for inode in inodes)
 
 
-def eventually(true: Callable[[], bool]) -> None:
-    """Wait for something that takes a while."""
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 @pytest.fixture(scope="module")
 def door(_world: World) -> Iterator[FrontDoor]:
     """One front door of two workers for all tests that leave it alive."""
     with proxy(_world) as started:
-        eventually(lambda: started.log.count("enforce mode") == 2)
+        wait_for(lambda: started.log.count("enforce mode") == 2)
         yield started
 
 
 def test_every_worker_serves_and_puts_the_key_in(world: World, door: FrontDoor) -> None:
     """Connections are spread over the processes; each call gets the key, and no agent sees it."""
-    clients = [client(world, door) for _ in range(12)]
-    try:
-        for one in clients:
+    calls = 0
+    with ExitStack() as stack:
+        while calls < 2 or not all(is_connected(pid, door.ports[0]) for pid in workers_of(door)):
+            one = stack.enter_context(client(world, door))
             answer = one.post(f"{world.openai}/v1/chat/completions", json=CHAT)
             assert answer.status_code == 200
             assert OPENAI_KEY not in answer.text
-        assert all(is_connected(pid, door.ports[0]) for pid in workers_of(door))
-    finally:
-        for one in clients:
-            one.close()
-    assert len(world.received()) == 12
+            calls += 1
+            assert calls < 100, "one worker serves them all"
+    assert len(world.received()) == calls
 
 
 def test_a_base_url_is_served_too(world: World, door: FrontDoor) -> None:
@@ -111,11 +104,11 @@ def test_a_denied_call_does_not_leave(world: World, door: FrontDoor) -> None:
 
 def test_a_worker_that_dies_is_replaced(world: World, door: FrontDoor) -> None:
     """Others serve in the meantime, and soon there are as many as before."""
-    before = workers_of(door)
+    before, starts = workers_of(door), door.log.count("enforce mode")
     os.kill(before[0], signal.SIGKILL)
     with client(world, door) as one:
         assert one.get(f"{world.openai}/v1/models").status_code == 200
-    eventually(lambda: door.log.count("enforce mode") == 3)
+    wait_for(lambda: door.log.count("enforce mode") == starts + 1)
     after = workers_of(door)
     assert len(after) == 2
     assert before[1] in after
@@ -130,7 +123,7 @@ def test_a_stream_under_way_ends_before_the_door_does(world: World) -> None:
             events = stream.iter_raw()
             first = next(events)
             door.process.send_signal(signal.SIGTERM)
-            eventually(lambda: not _accepts(door))
+            wait_for(lambda: not _accepts(door))
             rest = first + b"".join(events)
         assert rest.count(b"data:") == 40
         assert door.process.wait(30) == 0
@@ -145,7 +138,7 @@ def test_what_takes_too_long_is_cut(world: World) -> None:
     with door, client(world, door) as one:
         with one.stream("GET", f"{world.openai}/ticks?count=1000&interval=50") as stream:
             door.process.send_signal(signal.SIGTERM)
-            with pytest.raises(httpx.RemoteProtocolError):
+            with pytest.raises((httpx.RemoteProtocolError, httpx.NetworkError)):
                 list(stream.iter_raw())
         assert door.process.wait(30) == 0
 
@@ -153,10 +146,10 @@ def test_what_takes_too_long_is_cut(world: World) -> None:
 def test_the_workers_end_when_their_supervisor_is_killed(world: World) -> None:
     """Nothing goes on that nobody could end."""
     with proxy(world, "--drain", "0") as door:
-        eventually(lambda: door.log.count("enforce mode") == 2)
+        wait_for(lambda: door.log.count("enforce mode") == 2)
         left = workers_of(door)
         door.process.kill()
-        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
+        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
 
 
 @pytest.fixture(scope="module", params=["interlock", "mitmdump"])
@@ -271,12 +264,15 @@ def test_operators_see_how_it_is(world: World) -> None:
         def page(name: str) -> httpx.Response:
             return httpx.get(f"http://127.0.0.1:{port}/{name}", trust_env=False, timeout=30)
 
-        eventually(lambda: page("readyz").text == "2 of 2 workers serve\n")
+        wait_for(lambda: page("readyz").text == "2 of 2 workers serve\n")
         assert page("healthz").status_code == 200
         assert page("nothing").status_code == 404
-        eventually(lambda: 'interlock_calls_total{decision="allow"} 1.0' in page("metrics").text)
+        told = (
+            'interlock_calls_total{decision="allow"} 1.0',
+            'interlock_calls_total{decision="deny"} 1.0',
+            'interlock_step_seconds_count{step="record"} 1.0',
+            "interlock_connections ",
+        )
+        wait_for(lambda: all(line in page("metrics").text for line in told))
         metrics = page("metrics").text
-    assert 'interlock_calls_total{decision="deny"} 1.0' in metrics
-    assert 'interlock_step_seconds_count{step="record"} 1.0' in metrics
-    assert "interlock_connections " in metrics
     assert TRUSTED not in metrics

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from interlock.model import Agent, Mode
+from interlock.model import Mode
 from tests.door.world import TRUSTED, WRONG_KEY, World
 
 
@@ -16,7 +16,7 @@ def rows_of(
     world: World, kind: str, fits: Callable[[dict[str, Any]], bool] = bool
 ) -> list[dict[str, Any]]:
     """The events of a kind that fit, as soon as there are any."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if found := [event for event in world.rows(kind) if fits(event)]:
             return found
@@ -26,8 +26,8 @@ def rows_of(
 
 def retired(world: World) -> tuple[str, str]:
     """An agent, and a key of it that was rotated."""
-    name = f"agent-{time.monotonic_ns()}"
-    key = world.change(lambda i: i.registry.add(Agent(name)))
+    name = world.join()
+    key = world.keys[name]
     world.change(lambda i: i.registry.rotate_key(name))
     return name, key
 
@@ -40,7 +40,10 @@ def test_a_refused_proof_says_what_was_wrong_to_us_alone(world: World) -> None:
     for agent, key in offered:
         with (
             httpx.Client(
-                proxy=door.proxy(agent, key), verify=world.trust(Mode.OBSERVE), trust_env=False
+                proxy=door.proxy(agent, key),
+                verify=world.trust(Mode.OBSERVE),
+                trust_env=False,
+                timeout=20,
             ) as client,
             pytest.raises(httpx.ProxyError, match="407"),
         ):

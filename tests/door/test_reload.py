@@ -1,7 +1,6 @@
 """What a running front door takes up: policies at a signal, keys when they were rotated."""
 
 import signal
-import time
 from pathlib import Path
 
 import httpx
@@ -10,8 +9,14 @@ from broker import kid_of, paseto
 from broker.claims import decode_footer
 from interlock.cli import rotation
 from interlock.model import Mode
-from tests.door.test_invariants import SABOTEURS, wait_for
+from tests.door.patience import wait_for
+from tests.door.test_invariants import SABOTEURS
 from tests.door.world import TRUSTED, World
+
+
+def decided(answer: httpx.Response) -> str:
+    """What was decided about a call."""
+    return answer.headers["interlock-decision"]
 
 
 def test_sighup_takes_up_changed_policies(world: World, tmp_path: Path) -> None:
@@ -28,14 +33,13 @@ def test_sighup_takes_up_changed_policies(world: World, tmp_path: Path) -> None:
             proxy=door.proxy(TRUSTED, world.keys[TRUSTED]),
             verify=world.trust(Mode.OBSERVE),
             trust_env=False,
+            timeout=20,
         ) as client,
     ):
-        assert client.get(f"{world.openai}/v1/models").headers["interlock-decision"] == "allow"
+        assert decided(client.get(f"{world.openai}/v1/models")) == "allow"
         file.write_text("forbid (principal, action, resource);")
         door.process.send_signal(signal.SIGHUP)
-        time.sleep(0.4)
-        answer = client.get(f"{world.openai}/v1/models")
-        assert answer.headers["interlock-decision"] == "would_deny"
+        wait_for(lambda: decided(client.get(f"{world.openai}/v1/models")) == "would_deny")
         assert door.process.poll() is None
     sets = [row["body"]["policy_set"] for row in world.rows("policy_load")[loads:]]
     assert len(set(sets)) == 2
@@ -50,6 +54,7 @@ def test_a_rotated_key_signs_without_a_restart(world: World) -> None:
             proxy=door.proxy(TRUSTED, world.keys[TRUSTED]),
             verify=world.trust(Mode.OBSERVE),
             trust_env=False,
+            timeout=20,
         ) as client,
     ):
 
@@ -62,7 +67,7 @@ def test_a_rotated_key_signs_without_a_restart(world: World) -> None:
         before = signer()
         kept = world.change(lambda home: rotation._rotated(home, "sct"))
         new = kid_of(kept[-1].key.verify_key)
-        wait_for(lambda: signer() == new, 20)
+        wait_for(lambda: signer() == new)
         assert before != new
         assert f"tokens are signed by key {new} from now on" in door.log
         assert door.process.poll() is None

@@ -12,15 +12,15 @@ from typing import Any, Self
 import grpc
 import pytest
 
-from broker import Secret
 from interlock.demo.front_door import FrontDoor
-from interlock.model import Agent, Authority, Binding, Mode, Trust
+from interlock.demo.ports import free_ports
+from interlock.model import Authority, Binding, Mode, Trust
+from tests.door.patience import PATIENT_S, wait_for
 from tests.door.raw import bound
 from tests.door.world import DEFAULT_POLICIES, OPENAI_KEY, TRUSTED, WRONG_KEY, World
 
 STARS = b"*" * len(OPENAI_KEY)
 SERVICE = "test.Greeter"
-AT_MOST_S = 1.0
 MAY_CALL = """
 @id("trusted-agents-greet")
 permit (principal is Agent, action == Action::"call_method", resource is Endpoint)
@@ -53,7 +53,7 @@ class Greeter:
         }
         handler = grpc.method_handlers_generic_handler(SERVICE, handlers)
         self._server.add_generic_rpc_handlers((handler,))
-        self.port = self._server.add_secure_port("127.0.0.1:0", self._credentials)
+        self.port = self._server.add_secure_port(f"127.0.0.1:{free_ports(1)[0]}", self._credentials)
         self._server.start()
         return self
 
@@ -307,16 +307,13 @@ def test_a_limit_ends_the_call_and_is_named(
 def test_an_open_call_ends_when_its_agent_is_cut_off(
     world: World, door: FrontDoor, greeter: Greeter
 ) -> None:
-    """Within a second."""
-    name = f"agent-{time.monotonic_ns()}"
-    key = world.keys[name] = world.change(
-        lambda i: i.registry.add(Agent(name, trust=Trust.TRUSTED))
-    )
-    with channel(door, greeter.port, agent=name, key=key) as agent:
+    """It would run on for ever."""
+    name = world.join()
+    with channel(door, greeter.port, agent=name, key=world.keys[name]) as agent:
         streamed = agent.call("unary_stream", "Ticks", b"go")
         next(streamed)
         world.change(lambda i: i.registry.set_trust(name, Trust.QUARANTINED))
-        deadline = time.monotonic() + AT_MOST_S
+        deadline = time.monotonic() + PATIENT_S
         with suppress(grpc.RpcError):
             for _ in streamed:
                 assert time.monotonic() < deadline, "the call goes on"
@@ -326,17 +323,14 @@ def test_a_planted_key_in_a_message_is_an_alarm(
     world: World, door: FrontDoor, greeter: Greeter
 ) -> None:
     """The server never hears it, and the agent is cut off."""
-    name, bait = f"agent-{time.monotonic_ns()}", f"sk-bait-{time.monotonic_ns()}-abcdef"
-    key = world.change(lambda i: i.registry.add(Agent(name, trust=Trust.TRUSTED)))
-    world.keys[name] = key
-    world.change(lambda i: i.honeytokens.plant(name, Secret(bait)))
-    with channel(door, greeter.port, agent=name, key=key) as agent, pytest.raises(grpc.RpcError):
+    name, bait = world.join(), world.fresh("sk-bait-abcdef")
+    with (
+        world.planted(bait, name),
+        channel(door, greeter.port, agent=name, key=world.keys[name]) as agent,
+        pytest.raises(grpc.RpcError),
+    ):
         agent.call("unary_unary", "Unary", f"my key is {bait}".encode())
-    deadline = time.monotonic() + 10
-    while world.change(lambda i: i.registry.get(name)).trust is not Trust.QUARANTINED:
-        assert time.monotonic() < deadline, "no alarm was raised"
-        time.sleep(0.05)
-    world.change(lambda i: i.honeytokens.remove(name))
+    wait_for(lambda: world.change(lambda i: i.registry.get(name)).trust is Trust.QUARANTINED)
     assert greeter.heard == []
 
 

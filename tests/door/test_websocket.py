@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,15 +17,15 @@ from websockets.sync.server import Server, ServerConnection, serve
 from wsproto.frame_protocol import Opcode
 
 from addons.honeytokens import forget
-from broker import Secret
 from interlock.demo.front_door import FrontDoor
-from interlock.model import Agent, Authority, Binding, Declaration, Mode, Trust
+from interlock.demo.ports import free_ports
+from interlock.model import Authority, Binding, Declaration, Mode, Trust
 from interlock.store.goals import Goal, Status
+from tests.door.patience import PATIENT_S, wait_for
 from tests.door.raw import bound, tunnelled
 from tests.door.world import OPENAI_KEY, TRUSTED, UNVERIFIED, World
 
 STARS = "*" * len(OPENAI_KEY)
-AT_MOST_S = 1.0
 NARROW = ("--set", "interlock_message_bytes=65536", "--set", "interlock_message_rate=50")
 
 
@@ -41,7 +40,12 @@ class Realtime:
 
     def __enter__(self) -> Self:
         self._server: Server = serve(
-            self._converse, "127.0.0.1", 0, ssl=self._context, max_size=None, ping_interval=None
+            self._converse,
+            "127.0.0.1",
+            *free_ports(1),
+            ssl=self._context,
+            max_size=None,
+            ping_interval=None,
         )
         self.port = self._server.socket.getsockname()[1]
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -145,8 +149,7 @@ def opened(
     else:
         base, proxy = f"wss://127.0.0.1:{door.ports[1]}", None
         headers["Authorization"] = f"Bearer {key}"
-    begin = partial(
-        connect,
+    return conversation(
         f"{base}/v1/realtime?model={model}",
         ssl=trust,
         proxy=proxy,
@@ -154,12 +157,18 @@ def opened(
         max_size=None,
         ping_interval=None,
     )
+
+
+def conversation(url: str, **more: Any) -> ClientConnection:
+    """Open a conversation with the words of `connect`.
+
+    This client reads and writes one SSL object in two threads, and once in some hundred times its
+    handshake never leaves it: then it begins anew.
+    """
     try:
-        return begin(open_timeout=5)
+        return connect(url, open_timeout=8, **more)
     except TimeoutError:
-        # This client reads and writes one SSL object in two threads, and once in some hundred
-        # times its handshake never leaves it.
-        return begin(open_timeout=30)
+        return connect(url, open_timeout=30, **more)
 
 
 def ended(world: World, agent: ClientConnection) -> dict[str, Any]:
@@ -198,7 +207,7 @@ def test_a_key_among_the_subprotocols_proves_the_agent_and_stays_here(
     """Where browsers put it; the other subprotocols go on."""
     door = doors[mode]
     offered = ["echo-v1", f"openai-insecure-api-key.{world.keys[TRUSTED]}", "beta.v1"]
-    with connect(
+    with conversation(
         f"wss://127.0.0.1:{door.ports[1]}/v1/realtime?model=echo",
         ssl=ssl.create_default_context(cafile=door.ca),
         proxy=None,
@@ -304,27 +313,26 @@ def test_who_may_not_connect_gets_403(
 def test_an_open_conversation_ends_when_its_agent_is_cut_off(
     world: World, doors: dict[Mode, FrontDoor], realtime: Realtime
 ) -> None:
-    """Within a second."""
-    name = f"agent-{time.monotonic_ns()}"
-    world.keys[name] = world.change(lambda i: i.registry.add(Agent(name, trust=Trust.TRUSTED)))
+    """It would run on for ever."""
+    name = world.join()
     with opened(world, doors[Mode.ENFORCE], realtime, "ticks", agent=name) as agent:
         assert agent.recv(20) == "tick"
         world.change(lambda i: i.registry.set_trust(name, Trust.QUARANTINED))
-        _listen_until(agent, time.monotonic() + AT_MOST_S)
+        _listen_until(agent, time.monotonic() + PATIENT_S)
     assert ended(world, agent)["error"]
 
 
 def test_an_open_conversation_ends_with_its_session(
     world: World, doors: dict[Mode, FrontDoor], realtime: Realtime, mode: Mode
 ) -> None:
-    """Within a second, in both modes: what proves nobody any more opens nothing."""
+    """In both modes: what proves nobody any more opens nothing."""
     session, token = world.change(
         lambda i: i.start_session(TRUSTED, Declaration(), ttl=600, now=time.time())
     )
     with opened(world, doors[mode], realtime, "ticks", key=token) as agent:
         assert agent.recv(20) == "tick"
         world.change(lambda i: i.sessions.end(session.id, time.time()))
-        _listen_until(agent, time.monotonic() + AT_MOST_S)
+        _listen_until(agent, time.monotonic() + PATIENT_S)
 
 
 def test_what_is_kept_of_a_conversation_is_bounded() -> None:
@@ -345,14 +353,14 @@ def test_an_open_conversation_ends_with_its_goal(
     world: World, doors: dict[Mode, FrontDoor], realtime: Realtime
 ) -> None:
     """Whoever pauses the goal, or whatever closes it, ends what runs for it."""
-    goal = Goal(id=f"goal-{time.monotonic_ns()}", max_actions=1)
+    goal = Goal(id=world.fresh("goal"), max_actions=1)
     world.change(lambda i: i.goals.add(goal))
     headers = {"Interlock-Goal": goal.id}
     with opened(world, doors[Mode.ENFORCE], realtime, "ticks", **headers) as agent:
         for _ in range(30):  # its one action is used up by this conversation, which goes on
             assert agent.recv(20) == "tick"
         world.change(lambda i: i.goals.set_status(goal.id, Status.PAUSED))
-        _listen_until(agent, time.monotonic() + AT_MOST_S)
+        _listen_until(agent, time.monotonic() + PATIENT_S)
 
 
 def _listen_until(agent: ClientConnection, deadline: float) -> None:
@@ -366,19 +374,16 @@ def test_a_planted_key_in_a_message_is_an_alarm(
     world: World, doors: dict[Mode, FrontDoor], realtime: Realtime, mode: Mode
 ) -> None:
     """The server never hears it, and the agent is cut off, in both modes."""
-    name, bait = f"agent-{time.monotonic_ns()}", f"sk-bait-{time.monotonic_ns()}-abcdef"
-    world.keys[name] = world.change(lambda i: i.registry.add(Agent(name, trust=Trust.TRUSTED)))
-    world.change(lambda i: i.honeytokens.plant(name, Secret(bait)))
-    with opened(world, doors[mode], realtime, "echo", agent=name) as agent:
+    name, bait = world.join(), world.fresh("sk-bait-abcdef")
+    with (
+        world.planted(bait, name),
+        opened(world, doors[mode], realtime, "echo", agent=name) as agent,
+    ):
         agent.send("before")
         assert agent.recv(20) == "before"
         with pytest.raises(ConnectionClosed):
             _say_and_listen(agent, [f"my key is {bait}"])
-    deadline = time.monotonic() + 20
-    while world.change(lambda i: i.registry.get(name)).trust is not Trust.QUARANTINED:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    world.change(lambda i: i.honeytokens.remove(name))
+    wait_for(lambda: world.change(lambda i: i.registry.get(name)).trust is Trust.QUARANTINED)
     assert realtime.heard == ["before"]
 
 

@@ -61,8 +61,9 @@ class TestIntent:
 class TestGoal:
     """Is there an open goal that justifies the call?"""
 
-    def add(self, world: World, id_: str, **limits: object) -> str:
-        """Add an active goal."""
+    def add(self, world: World, stem: str, **limits: object) -> str:
+        """Add an active goal and answer its id."""
+        id_ = world.fresh(stem)
         world.change(lambda i: i.goals.add(Goal(id_, **limits)))  # type: ignore[arg-type]
         return id_
 
@@ -93,9 +94,7 @@ class TestGoal:
         self, world: World, limits: dict[str, object] | None, status: str
     ) -> None:
         """At the stage goal, and nothing leaves or is counted."""
-        goal = f"closed-{status}-{len(str(limits))}"
-        if limits is not None:
-            self.add(world, goal, **limits)
+        goal = "unheard-of" if limits is None else self.add(world, "closed", **limits)
         answer = chat(world, Mode.ENFORCE, Goal=goal)
         assert answer.status_code == 403
         assert status in answer.text
@@ -167,10 +166,7 @@ class TestDelegation:
     ) -> None:
         """Whoever passes authority on has to be in good standing when it is used."""
         between = SigningKey.generate()
-        middle = "middle-agent"
-        world.keys[middle] = world.change(
-            lambda i: i.registry.add(world.agent(middle, Trust.TRUSTED))
-        )
+        middle = world.join("middle")
         world.change(lambda i: i.delegations.add_key(Entity("Agent", middle), between.verify_key))
         first = self.chain(ada, to=middle)
         narrower = Scope(("chat",), ("*",), ("*",), ("*",), 0.0, FOREVER, depth=1)

@@ -6,8 +6,8 @@ import secrets
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,10 +18,12 @@ from hypercorn.config import Config
 
 from broker import Secret
 from interlock.demo.certificates import Certificates
-from interlock.demo.front_door import FrontDoor, free_ports
+from interlock.demo.front_door import FrontDoor
+from interlock.demo.ports import free_ports
 from interlock.demo.upstream import Received, Upstream
 from interlock.installation import Installation
-from interlock.model import Agent, Authority, Binding, Mode, Trust
+from interlock.model import Agent, Authority, Binding, Mode, Server, Trust
+from interlock.registry import Profile
 from interlock.settings import Settings
 from interlock.store.bindings import bind
 
@@ -157,7 +159,7 @@ class World:
         binding = Binding(name, Authority("localhost", port), "bearer", service=service)
         self.change(lambda installation: installation.set_secret(name, Secret(value), [binding]))
 
-    def outcome(self, decision_id: str, within_s: float = 10) -> dict[str, Any]:
+    def outcome(self, decision_id: str, within_s: float = 30) -> dict[str, Any]:
         """The body of the outcome row of a call; rows that nobody waits for come a bit later."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
@@ -195,6 +197,14 @@ class World:
         )
 
     @staticmethod
+    def revived(door: FrontDoor) -> FrontDoor:
+        """A shared front door, begun anew when a test has ended it."""
+        if door.process.poll() is not None:
+            door.__exit__(None, None, None)
+            door.__enter__()
+        return door
+
+    @staticmethod
     def fresh(stem: str) -> str:
         """A name that nothing has yet: a test may run again in the same world."""
         return f"{stem}-{secrets.token_hex(4)}"
@@ -207,10 +217,24 @@ class World:
         )
         return name
 
-    @staticmethod
-    def agent(name: str, trust: Trust) -> Agent:
-        """An agent that is not registered yet."""
-        return Agent(name, owner="ada", trust=trust)
+    @contextmanager
+    def registered(self, stem: str, url: str) -> Iterator[str]:
+        """The name of a new server, trusted, that is forgotten when the block ends."""
+        server = Server(self.fresh(stem), url, trust=Trust.TRUSTED)
+        self.change(lambda i: i.servers.register(server, Profile(), time.time(), vouched=True))
+        try:
+            yield server.name
+        finally:
+            self.change(lambda i: i.servers.remove(server.name))
+
+    @contextmanager
+    def planted(self, value: str, name: str) -> Iterator[None]:
+        """A honeytoken of this value and name, until the block ends."""
+        self.change(lambda i: i.honeytokens.plant(name, Secret(value)))
+        try:
+            yield
+        finally:
+            self.change(lambda i: i.honeytokens.remove(name))
 
     def received(self) -> list[Received]:
         """What reached the upstream in this test."""

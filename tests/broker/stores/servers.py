@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
-from interlock.demo.front_door import free_ports
+from interlock.demo.ports import free_ports
 
 BAO = Path(sys.executable).parent / "bao"
 START_S = 30.0
