@@ -14,7 +14,6 @@ from interlock.demo.ports import free_ports
 from interlock.model import Authority, Binding, Mode
 from tests.door.world import TRUSTED, World
 
-
 # A busy machine may take a while until it begins to answer.
 ANSWER_S = 20.0
 
