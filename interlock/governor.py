@@ -50,6 +50,7 @@ from interlock.recorder import Recorder
 from interlock.refusal import refuse, weaker
 from interlock.shadow import Shadow
 from interlock.steps import Steps
+from interlock.store.fit import require_distinct
 from interlock.store.goals import Status
 from interlock.verdict import Capability, Credential, Verdict
 
@@ -82,14 +83,15 @@ class Governor:
         self._decision_point: DecisionPoint
         sound = partial(require_sound, catalogue=installation.catalogue)
         self.custody = custody_of(installation, sound)
-        sound(installation.bindings.all())
+        bindings = installation.bindings.all()
+        sound(bindings)
+        require_distinct(bindings)
         installation.minting.require_sound()
         installation.federation.require_sound()
         self._purse = Purse(installation, self.custody)
         self._recorder = Recorder(
             installation, self.policies, self._purse, self.broker, self.mask_at, run
         )
-        installation.bindings.require_distinct()
         self._adopt(self.policies.current, self.policies.intents)
         announce_mode(installation.ledger, settings.mode)
 

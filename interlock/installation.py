@@ -31,7 +31,7 @@ from interlock.registry import Addresses, Pins, Registry, Servers, Sessions, Tok
 from interlock.registry.sessions import Session
 from interlock.safe import Safe
 from interlock.settings import Settings, secure_home
-from interlock.store import Bindings, Database, Snapshot
+from interlock.store import Bindings, Database, Lookup
 from interlock.store.approvals import Approvals
 from interlock.store.bindings import bind, check_distinct, unbind, unbind_all
 from interlock.store.delegations import Delegations
@@ -81,7 +81,7 @@ class Installation:
         self.honeytokens = Honeytokens(self.database, self.ledger.admin, key)
         self.webhooks = Webhooks(self.database, self.ledger.admin, key)
         self.minting = Minting(self.database, self.ledger.admin, key)
-        self._masks: Snapshot[dict[Authority, Mask]] = Snapshot(self.database, lambda _: {})
+        self._masks = Lookup(self.database, self._mask_at)
         self.catalogue = Catalogue.shipped()
 
     def __enter__(self) -> Self:
@@ -136,7 +136,7 @@ class Installation:
 
     async def fetch(self, binding: Binding) -> Secret:
         """Open the secret of a binding without blocking; raises SecretUnavailableError."""
-        return await self.safe.fetch(binding, self.bindings.all)
+        return await self.safe.fetch(binding, self.bindings.of)
 
     def mask_at(self, authority: Authority) -> Mask:
         """Everything that would reveal a secret that is bound to a destination, in every form.
@@ -144,10 +144,10 @@ class Installation:
         For sealed secrets worked out once a destination, until anything changes in the store;
         beside them, every value that was in use here.
         """
-        masks = self._masks.value
-        if authority not in masks:
-            masks[authority] = self.safe.mask_of(self.bindings.at(authority))
-        return masks[authority] | self.safe.traces_at(authority)
+        return self._masks.get(authority) | self.safe.traces_at(authority)
+
+    def _mask_at(self, authority: Authority) -> Mask:
+        return self.safe.mask_of(self.bindings.at(authority))
 
     def secrets(self) -> list[str]:
         """The names of all stored secrets."""
@@ -170,7 +170,7 @@ class Installation:
             before = unbind(connection, name)
             for binding in bindings:
                 bind(connection, binding)
-            check_distinct(connection)
+            check_distinct(connection, bindings)
             change = {"before": _told(before) | origin, "after": _told(bindings) | _origin(secret)}
             self.ledger.admin(connection, "secret.set", {"secret": name, **change})
 

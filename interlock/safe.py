@@ -21,7 +21,7 @@ from broker import (
 from broker.stores import Cache, Fetched, Flight, Reference, Stores, parse_reference
 from interlock.errors import SettingsError
 from interlock.model import Authority, Binding
-from interlock.store import Database, Shelf, Snapshot
+from interlock.store import Database, Lookup, Shelf, Snapshot
 
 
 class Safe:
@@ -37,7 +37,7 @@ class Safe:
         self._stores = Stores(os.environ)
         self._cache = Cache(cache_s)
         self._traces = Traces()
-        self._opened: Snapshot[dict[str, Secret | Pointer]] = Snapshot(database, lambda _: {})
+        self._opened = Lookup(database, self._look)
         self._noted: Snapshot[dict[Binding, Secret]] = Snapshot(database, lambda _: {})
 
     def vault(self, connection: sqlite3.Connection) -> Vault:
@@ -56,10 +56,7 @@ class Safe:
 
         Opened once, until anything changes in the store.
         """
-        opened = self._opened.value
-        if name not in opened:
-            opened[name] = self._database.read(lambda each: self.vault(each).look(name))
-        return opened[name]
+        return self._opened.get(name)
 
     def open(self, name: str) -> Secret:
         """Return a secret, however long its store takes; raises broker.SecretUnavailableError."""
@@ -72,11 +69,13 @@ class Safe:
         except TimeoutError:
             raise _late(name, kept) from None
 
-    async def fetch(self, binding: Binding, everywhere: Callable[[], Iterable[Binding]]) -> Secret:
+    async def fetch(
+        self, binding: Binding, everywhere: Callable[[str], Iterable[Binding]]
+    ) -> Secret:
         """Return the secret of a binding without holding up anything else.
 
         From then on, answers of every place that the secret is bound to are scrubbed of this
-        value. Raises broker.SecretUnavailableError.
+        value; `everywhere` finds its bindings. Raises broker.SecretUnavailableError.
         """
         name = binding.secret
         kept = self.look(name)
@@ -86,9 +85,8 @@ class Safe:
             return secret
         try:
             parse_recipe(binding.recipe).check(secret)
-            for bound in (binding, *everywhere()):
-                if bound.secret == name:
-                    self._note(bound, secret)
+            for bound in (binding, *everywhere(name)):
+                self._note(bound, secret)
             noted[binding] = secret
         except (RecipeError, ValueError) as e:
             raise SecretUnavailableError(name, str(e)) from None
@@ -105,6 +103,9 @@ class Safe:
     def close(self) -> None:
         """Give back what stores have lent."""
         self._stores.close()
+
+    def _look(self, name: str) -> Secret | Pointer:
+        return self._database.read(lambda connection: self.vault(connection).look(name))
 
     async def _arrival(self, name: str, kept: Pointer) -> Secret:
         flight = self._ask(name, kept)

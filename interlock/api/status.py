@@ -73,7 +73,7 @@ def status(_: Viewer, api: State) -> Status:
         mode=records.settings.mode,
         policy_set=policies.digest,
         policies=len(policies),
-        agents=len(records.registry.all()),
+        agents=records.registry.count(),
         servers=len(records.servers.all()),
         events=records.ledger.newest()[0],
     )

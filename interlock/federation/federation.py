@@ -19,7 +19,6 @@ from interlock.federation.certificate import (
 )
 from interlock.federation.identities import Identities, bind
 from interlock.federation.identity import (
-    OIDC,
     is_statement,
     parse_spiffe,
     trust_domain_of,
@@ -195,12 +194,10 @@ class Federation:
         holder = self.identities.holder(statement.identity)
         if holder and holder.type == "Agent":
             return holder.id
-        taken = (
-            each.id for identity, each in self.identities.all().items() if identity.kind == OIDC
-        )
-        if holder or not statement.agent or statement.agent in taken:
+        named = statement.agent
+        if holder or not named or self.identities.has_subject(named):
             raise StatementError("token of nobody")
-        return statement.agent
+        return named
 
     def _agent(self, name: str, now: float) -> Agent:
         try:

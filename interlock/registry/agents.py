@@ -55,6 +55,14 @@ def insert_key(connection: sqlite3.Connection, agent: str, key: str, ttl: float 
     )
 
 
+def key_expires_at(connection: sqlite3.Connection, agent: str) -> float | None:
+    """When the current key of an agent ends; None for one that never does."""
+    row = connection.execute(
+        "select expires_at from agent_keys where agent = ? and revoked_at is null", [agent]
+    ).fetchone()
+    return row["expires_at"] if row else None
+
+
 def revoke_keys(connection: sqlite3.Connection, agent: str) -> int:
     """End every key of an agent, and its sessions; answer how many keys that were."""
     ended = connection.execute(
@@ -97,9 +105,15 @@ def remove_agent(connection: sqlite3.Connection, audit: Audit, name: str) -> lis
     return ended
 
 
-def read_agents(connection: sqlite3.Connection) -> dict[str, Agent]:
+def find_agent(connection: sqlite3.Connection, name: str) -> Agent | None:
+    """An agent as it was registered; None when there is none of that name."""
+    row = connection.execute("select * from agents where name = ?", [name]).fetchone()
+    return _agent(row) if row else None
+
+
+def read_agents(connection: sqlite3.Connection) -> list[Agent]:
     """Every agent, by name."""
-    return {row["name"]: _agent(row) for row in connection.execute("select * from agents")}
+    return [_agent(row) for row in connection.execute("select * from agents order by name")]
 
 
 def _agent(row: sqlite3.Row) -> Agent:

@@ -1,15 +1,16 @@
-"""What is known about agents at one moment: who they are, and what proves them."""
+"""What every call asks of agents: who they are, and what proves them."""
 
-from collections.abc import Iterable, Mapping
+import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
 
 from interlock.errors import IdentityError, RegistryError
 from interlock.model import Agent
-from interlock.registry.agents import read_agents
-from interlock.registry.keys import digest, well_formed
-from interlock.registry.sessions import Session, open_sessions
-from interlock.store import Database
+from interlock.registry.agents import find_agent, find_trust
+from interlock.registry.keys import SESSION_PREFIX, digest, well_formed
+from interlock.registry.leases import lease_of
+from interlock.registry.sessions import Session, find_open
+from interlock.store import Database, Lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,59 +27,70 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """An agent as it was registered, and whether it has a lease."""
+
+    agent: Agent
+    leased: bool
+
+
 class Known:
-    """All agents by name, keys and open sessions by digest, and who has a lease."""
+    """Agents by name, keys and open sessions by digest, looked up when they are asked for."""
 
-    agents: Mapping[str, Agent]
-    keys: Mapping[bytes, Key]
-    sessions: Mapping[bytes, Session]
-    leased: frozenset[str]
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._agents = Lookup(database, self._asking(_find_standing))
+        self._keys = Lookup(database, self._asking(_find_key))
+        self._sessions = Lookup(database, self._asking(find_open))
 
-    def agent(self, name: str) -> Agent:
-        """Answer an agent by name; raises RegistryError."""
-        try:
-            return self.agents[name]
-        except KeyError:
-            raise RegistryError(f"there is no agent named {name!r}") from None
+    def find(self, name: str) -> Standing | None:
+        """Answer an agent by name; None for a name that nobody has."""
+        return self._agents.get(name)
 
-    def prove(self, key: str, now: float, name: str | None) -> tuple[Agent, Session | None]:
+    def require(self, name: str) -> Standing:
+        """The same; raises RegistryError for a name that nobody has."""
+        if found := self.find(name):
+            return found
+        raise RegistryError(f"there is no agent named {name!r}")
+
+    def prove(self, key: str, now: float, name: str | None) -> tuple[Standing, Session | None]:
         """Answer the agent that a key or the token of a session proves, and that session.
 
         Raises IdentityError with the same words whatever is wrong, so that a guesser learns
         nothing. Keys are looked up by digest: the time it takes tells nothing about them.
         """
-        session = self.sessions.get(digest(key))
-        found = session or self.keys.get(digest(key))
-        proven = found is not None and found.holds(now) and well_formed(key)
-        if found is None or not proven or name not in (None, found.agent):
-            meant = found.agent if found else name if name in self.agents else None
-            raise IdentityError(
-                "the agent name or key is not valid, or the key has expired",
-                _flaw(found, now) if found else "unknown key",
-                meant or "",
-            )
-        return self.agents[found.agent], session
+        hashed = digest(key)
+        session = self._sessions.get(hashed) if key.startswith(SESSION_PREFIX) else None
+        found = session or self._keys.get(hashed)
+        proven = found and found.holds(now) and well_formed(key) and name in (None, found.agent)
+        # Its agent may have been removed between these two looks at the store.
+        if found and proven and (standing := self.find(found.agent)):
+            return standing, session
+        raise IdentityError(
+            "the agent name or key is not valid, or the key has expired",
+            _flaw(found, now) if found else "unknown key",
+            found.agent if found else self._spelled(name or ""),
+        )
 
-    def key_expires_at(self, name: str) -> float | None:
-        """When the current key of an agent ends; None for one that never does."""
-        mine = (key for key in self.keys.values() if key.agent == name)
-        return next((key.expires_at for key in mine if key.revoked_at is None), None)
+    def _spelled(self, name: str) -> str:
+        """The name, if an agent has it; never kept, so that both answers take the same time."""
+        return name if self._asking(find_trust)(name) else ""
 
-    def ends_between(self, since: float, now: float) -> bool:
-        """Say whether any key or session ended in between by the time that it had."""
-        proofs: Iterable[Key | Session] = chain(self.keys.values(), self.sessions.values())
-        ends = (proof.expires_at for proof in proofs)
-        return any(end is not None and since <= end <= now for end in ends)
+    def _asking[K, V](self, find: Callable[[sqlite3.Connection, K], V]) -> Callable[[K], V]:
+        """The same question, asked of the store."""
+        return lambda key: self._database.read(lambda connection: find(connection, key))
 
 
-def read_known(database: Database) -> Known:
-    """Read everything anew."""
-    keys = {
-        bytes(row["digest"]): Key(row["agent"], row["expires_at"], row["revoked_at"])
-        for row in database.rows("select * from agent_keys")
-    }
-    leased = frozenset(row["agent"] for row in database.rows("select agent from leases"))
-    return Known(database.read(read_agents), keys, open_sessions(database), leased)
+def _find_standing(connection: sqlite3.Connection, name: str) -> Standing | None:
+    agent = find_agent(connection, name)
+    return Standing(agent, lease_of(connection, name) is not None) if agent else None
+
+
+def _find_key(connection: sqlite3.Connection, hashed: bytes) -> Key | None:
+    row = connection.execute(
+        "select agent, expires_at, revoked_at from agent_keys where digest = ?", [hashed]
+    ).fetchone()
+    return Key(*row) if row else None
 
 
 def _flaw(proof: Key | Session, now: float) -> str:

@@ -13,13 +13,15 @@ from interlock.registry.agents import (
     find_trust,
     insert_agent,
     insert_key,
+    key_expires_at,
+    read_agents,
     remove_agent,
     require_name,
     require_trust,
     revoke_keys,
 )
 from interlock.registry.keys import new_key
-from interlock.registry.known import read_known
+from interlock.registry.known import Known, Standing
 from interlock.registry.leases import Lease, hear, insert_lease, lease_of, read_leases
 from interlock.registry.profile import (
     Profile,
@@ -30,16 +32,23 @@ from interlock.registry.profile import (
     write_profile,
 )
 from interlock.registry.trust import FORGETTABLE, TRANSITIONS, require_move
-from interlock.store import Audit, Database, Snapshot
+from interlock.store import Audit, Database
+
+# Whether anything that vouches for an agent ended in between by the time that it had.
+ENDS = (
+    "select 1 from agent_keys where expires_at between ? and ? limit 1",
+    "select 1 from sessions where expires_at between ? and ? limit 1",
+    "select 1 from leases where renewed_at + seconds between ? and ? limit 1",
+)
 
 
 class Registry:
-    """Everything that is known about agents, read through a snapshot, changed with an audit row."""
+    """Everything that is known about agents, kept until it changes, changed with an audit row."""
 
     def __init__(self, database: Database, audit: Audit) -> None:
         self._database = database
         self._audit = audit
-        self._known = Snapshot(database, read_known)
+        self._known = Known(database)
 
     def prove(self, key: str, now: float, name: str | None = None) -> Agent:
         """Answer the agent whose key this is, and whose name it is too when one is given.
@@ -47,8 +56,8 @@ class Registry:
         The token of a session is such a key; the agent then has what the session pins. Raises
         IdentityError with the same words whatever is wrong.
         """
-        agent, session = self._known.value.prove(key, now, name)
-        agent = self._at(agent, now)
+        standing, session = self._known.prove(key, now, name)
+        agent = self._at(standing, now)
         return replace(agent, session=session.id, pinned=session.pinned) if session else agent
 
     def get(self, name: str, now: float | None = None) -> Agent:
@@ -56,12 +65,12 @@ class Registry:
 
         Without `now` it is as it was registered, and its lease is not looked at.
         """
-        agent = self._known.value.agent(name)
-        return agent if now is None else self._at(agent, now)
+        standing = self._known.require(name)
+        return standing.agent if now is None else self._at(standing, now)
 
     def has(self, name: str) -> bool:
         """Say whether an agent is registered."""
-        return name in self._known.value.agents
+        return self._known.find(name) is not None
 
     def require_good_standing(self, names: Iterable[str], now: float) -> None:
         """Raise RegistryError when one of these agents is unknown or cut off."""
@@ -75,11 +84,7 @@ class Registry:
 
     def lapsed_since(self, since: float, now: float) -> bool:
         """Say whether any lease, key or session ended in between by the time that it had."""
-        known = self._known.value
-        if known.ends_between(since, now):
-            return True
-        sql = "select 1 from leases where renewed_at + seconds between ? and ? limit 1"
-        return bool(known.leased) and self._database.one(sql, since, now) is not None
+        return any(self._database.one(sql, since, now) is not None for sql in ENDS)
 
     def heartbeat(self, name: str, now: float) -> Lease:
         """Renew the lease of an agent; raises RegistryError for one that has none.
@@ -123,20 +128,25 @@ class Registry:
             remove_agent(connection, self._audit, name)
         return gone
 
-    def _at(self, agent: Agent, now: float) -> Agent:
+    def _at(self, standing: Standing, now: float) -> Agent:
         """The agent with what its lease says; only those that have one cost a look."""
-        if agent.name not in self._known.value.leased:
+        agent = standing.agent
+        if not standing.leased:
             return agent
         lease = self.lease(agent.name)
         return replace(agent, lapsed=lease is not None and lease.over(now))
 
     def all(self) -> list[Agent]:
         """Every agent, by name."""
-        return sorted(self._known.value.agents.values(), key=lambda agent: agent.name)
+        return self._database.read(read_agents)
+
+    def count(self) -> int:
+        """How many agents there are."""
+        return int(self._database.one("select count(*) from agents")[0])
 
     def key_expires_at(self, name: str) -> float | None:
         """When the agent's current key ends, in epoch seconds; None for one that never does."""
-        return self._known.value.key_expires_at(name)
+        return self._database.read(lambda connection: key_expires_at(connection, name))
 
     def seen(self, name: str) -> Seen:
         """What is known of an agent beside who it is; little when nobody described it."""

@@ -2,7 +2,6 @@
 
 import secrets
 import sqlite3
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -124,10 +123,12 @@ class Sessions:
         )
 
 
-def open_sessions(database: Database) -> Mapping[bytes, Session]:
-    """The sessions that nobody ended, by the digest of their tokens."""
-    rows = database.rows("select * from sessions where ended_at is null")
-    return {bytes(row["digest"]): _session(row) for row in rows}
+def find_open(connection: sqlite3.Connection, hashed: bytes) -> Session | None:
+    """The session whose token has this digest; None for one that somebody ended."""
+    row = connection.execute(
+        "select * from sessions where digest = ? and ended_at is null", [hashed]
+    ).fetchone()
+    return _session(row) if row else None
 
 
 def end_all(connection: sqlite3.Connection, agent: str, now: float) -> None:

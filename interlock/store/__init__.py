@@ -4,6 +4,6 @@ from interlock.store.audit import Audit
 from interlock.store.bindings import Bindings
 from interlock.store.database import Database
 from interlock.store.shelf import Shelf
-from interlock.store.snapshot import Snapshot
+from interlock.store.snapshot import Lookup, Snapshot
 
-__all__ = ["Audit", "Bindings", "Database", "Shelf", "Snapshot"]
+__all__ = ["Audit", "Bindings", "Database", "Lookup", "Shelf", "Snapshot"]

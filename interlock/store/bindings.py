@@ -2,49 +2,42 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 from interlock.model import Agent, Authority, Binding, Call
 from interlock.pattern import host_fits, is_pattern, tail_of
 from interlock.store.database import Database
 from interlock.store.fit import choose, require_distinct
-from interlock.store.snapshot import Snapshot
+from interlock.store.snapshot import Lookup
 
 _LISTS = ("agents", "groups", "goals", "methods", "paths")
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """All bindings: those of plain hosts by destination, patterns by how they end and port."""
-
-    exact: Mapping[Authority, tuple[Binding, ...]]
-    patterns: Mapping[Authority, tuple[Binding, ...]]
-
-    def at(self, authority: Authority) -> tuple[Binding, ...]:
-        """The bindings that mean a destination, exact ones first."""
-        found = self.exact.get(authority, ())
-        if not self.patterns:
-            return found
-        near = self.patterns.get(Authority(tail_of(authority.host), authority.port), ())
-        return (*found, *(b for b in near if host_fits(b.authority.host, authority.host)))
+# As the index of patterns says it, or it is not used (https://sqlite.org/partialindex.html).
+PATTERN = "instr(host, '*') > 0"
 
 
 class Bindings:
-    """The table of bindings, read through a snapshot."""
+    """The table of bindings; those of a destination are kept until anything changes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._snapshot = Snapshot(database, _load)
-        self._rows = Snapshot(database, lambda opened: opened.read(_rows))
+        self._at = Lookup(database, self._look)
 
     def all(self) -> list[Binding]:
         """Every binding, by secret and host."""
-        return list(self._rows.value)
+        return self._database.read(_rows)
+
+    def of(self, secret: str) -> list[Binding]:
+        """Every binding of a secret, by host."""
+        return self._database.read(lambda connection: _rows(connection, "secret = ?", secret))
 
     def at(self, authority: Authority) -> tuple[Binding, ...]:
-        """Every binding of one destination, those of a pattern included."""
-        return self._snapshot.value.at(authority)
+        """Every binding of one destination: first those of its host, then those of patterns."""
+        return self._at.get(authority)
+
+    def _look(self, authority: Authority) -> tuple[Binding, ...]:
+        return self._database.read(lambda connection: _meaning(connection, authority))
 
     def choose(self, agent: Agent, call: Call, goal: str) -> Binding | None:
         """The binding that serves a call; `goal` is open for this agent and action, or empty.
@@ -56,10 +49,6 @@ class Bindings:
         if not agent.identified or agent.cut_off:
             return None
         return choose(self.at(call.request.authority), agent, call, goal)
-
-    def require_distinct(self) -> None:
-        """Raise BindingError when a call could not choose between two secrets."""
-        require_distinct(self.all())
 
 
 def bind(connection: sqlite3.Connection, binding: Binding) -> None:
@@ -82,7 +71,7 @@ def bind(connection: sqlite3.Connection, binding: Binding) -> None:
 
 def unbind(connection: sqlite3.Connection, secret: str) -> list[Binding]:
     """Remove every binding of a secret, in the caller's transaction, and return them."""
-    removed = [binding for binding in _rows(connection) if binding.secret == secret]
+    removed = _rows(connection, "secret = ?", secret)
     connection.execute("delete from bindings where secret = ?", [secret])
     return removed
 
@@ -94,9 +83,13 @@ def unbind_all(connection: sqlite3.Connection) -> list[Binding]:
     return removed
 
 
-def check_distinct(connection: sqlite3.Connection) -> None:
-    """Raise BindingError when the caller's transaction leaves two secrets that fit one call."""
-    require_distinct(_rows(connection))
+def check_distinct(connection: sqlite3.Connection, bindings: Iterable[Binding]) -> None:
+    """Raise BindingError when these, or one of them and another, could fit one call.
+
+    What the caller's transaction stored is looked at.
+    """
+    for place in {binding.authority for binding in bindings}:
+        require_distinct(_near(connection, place))
 
 
 def release(connection: sqlite3.Connection, agent: str) -> list[Binding]:
@@ -106,9 +99,8 @@ def release(connection: sqlite3.Connection, agent: str) -> list[Binding]:
     next agent of that name. Answers the bindings that ended.
     """
     ended = []
-    for binding in _rows(connection):
-        if agent not in binding.agents:
-            continue
+    named = "exists (select 1 from json_each(agents) where value = ?)"
+    for binding in _rows(connection, named, agent):
         left = replace(binding, agents=binding.agents - {agent})
         if left.agents or left.groups:
             bind(connection, left)
@@ -121,25 +113,25 @@ def release(connection: sqlite3.Connection, agent: str) -> list[Binding]:
     return ended
 
 
-def _load(database: Database) -> _Known:
-    bindings = database.read(_rows)
-    patterns = [b for b in bindings if is_pattern(b.authority.host)]
-    return _Known(
-        _grouped((b.authority, b) for b in bindings if not is_pattern(b.authority.host)),
-        _grouped((Authority(tail_of(b.authority.host), b.authority.port), b) for b in patterns),
-    )
+def _meaning(connection: sqlite3.Connection, place: Authority) -> tuple[Binding, ...]:
+    """The bindings that mean a destination, exact ones first."""
+    exact = _rows(connection, "host = ? and port = ?", place.host, place.port)
+    # In SQL a `*` reaches over dots, so that all come out that may fit, and few besides.
+    near = _rows(connection, f"{PATTERN} and port = ? and ? glob host", place.port, place.host)
+    return (*exact, *(each for each in near if host_fits(each.authority.host, place.host)))
 
 
-def _grouped(pairs: Iterable[tuple[Authority, Binding]]) -> Mapping[Authority, tuple[Binding, ...]]:
-    found: dict[Authority, tuple[Binding, ...]] = {}
-    for authority, binding in pairs:
-        found[authority] = (*found.get(authority, ()), binding)
-    return found
+def _near(connection: sqlite3.Connection, place: Authority) -> list[Binding]:
+    """The bindings of a host, or all patterns that end and are reached like one."""
+    if not is_pattern(place.host):
+        return _rows(connection, "host = ? and port = ?", place.host, place.port)
+    tail = tail_of(place.host)
+    return _rows(connection, f"{PATTERN} and port = ? and host like ?", place.port, f"%.{tail}")
 
 
-def _rows(connection: sqlite3.Connection) -> list[Binding]:
-    rows = connection.execute("select * from bindings order by secret, host, port")
-    return [_binding(row) for row in rows]
+def _rows(connection: sqlite3.Connection, where: str = "true", *values: Any) -> list[Binding]:
+    sql = f"select * from bindings where {where} order by secret, host, port"  # noqa: S608
+    return [_binding(row) for row in connection.execute(sql, values)]
 
 
 def _binding(row: sqlite3.Row) -> Binding:

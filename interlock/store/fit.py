@@ -5,8 +5,9 @@ agent's name before its group before everyone; its open goal; the longer path, t
 fewer `*`; the method. Two secrets that come out equal are never chosen between.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import combinations, product
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from itertools import chain, combinations, product
 
 from interlock.errors import BindingError
 from interlock.model import Agent, Binding, Call
@@ -40,14 +41,23 @@ def choose(bindings: Iterable[Binding], agent: Agent, call: Call, goal: str) -> 
     return first
 
 
-def require_distinct(bindings: Sequence[Binding]) -> None:
+def require_distinct(bindings: Iterable[Binding]) -> None:
     """Raise BindingError when one call could fit two secrets equally well.
 
     Two different groups are no overlap: an agent in both is refused when it calls.
     """
-    for one, other in combinations(bindings, 2):
-        if one.secret != other.secret and _tie(one, other):
-            raise BindingError(f"{one} and {other} overlap: {ADD}")
+    here: defaultdict[Hashable, list[Binding]] = defaultdict(list)
+    below: defaultdict[Hashable, list[Binding]] = defaultdict(list)
+    for binding in bindings:
+        place, *above = _places(binding)
+        for asked in _asked(binding):
+            here[place, asked].append(binding)
+            for each in above:
+                below[each, asked].append(binding)
+    for cell, some in here.items():
+        for one, other in chain(combinations(some, 2), product(some, below.get(cell, ()))):
+            if one.secret != other.secret and _tie(one, other):
+                raise BindingError(f"{one} and {other} overlap: {ADD}")
 
 
 def _rank(binding: Binding, agent: Agent, call: Call, goal: str) -> Rank | None:
@@ -91,27 +101,30 @@ def _length(path: str) -> tuple[int, int]:
     return len(segments), sum(not is_pattern(segment) for segment in segments)
 
 
+def _places(binding: Binding) -> list[Hashable]:
+    """The host of a binding; for a pattern, what follows its `*`, then every end of that.
+
+    Two patterns mean no host together unless what follows one `*` is an end of what follows the
+    other. So of thousands of bindings only few have to be held against each other.
+    """
+    host, port = binding.authority.host, binding.authority.port
+    if not is_pattern(host):
+        return [(host, port)]
+    fixed = host.partition("*")[2].split(".")[1:]
+    return [(*fixed[n:], host.count("."), port) for n in range(len(fixed) - 1)]
+
+
+def _asked(binding: Binding) -> Iterable[Hashable]:
+    """Who calls, for which goal, with which method: two that tie have one of these in common."""
+    who = [("agent", name) for name in binding.agents]
+    who += [("group", name) for name in binding.groups]
+    return product(who or [("", "")], binding.goals or [""], binding.methods or [""])
+
+
 def _tie(one: Binding, other: Binding) -> bool:
-    """Say whether some call fits both, each as well as the other."""
-    return (
-        _hosts_tie(one, other)
-        and _who_tie(one, other)
-        and _tied(one.goals, other.goals)
-        and _paths_tie(one, other)
-        and _tied(one.methods, other.methods)
-    )
-
-
-def _hosts_tie(one: Binding, other: Binding) -> bool:
-    (host, host_) = one.authority.host, other.authority.host
-    same_port = one.authority.port == other.authority.port
-    return same_port and is_pattern(host) is is_pattern(host_) and hosts_overlap(host, host_)
-
-
-def _who_tie(one: Binding, other: Binding) -> bool:
-    if one.agents & other.agents or one.groups & other.groups:
-        return True
-    return not (one.agents or one.groups or other.agents or other.groups)
+    """Say whether some call fits both, each as well as the other, as far as places tell."""
+    hosts = one.authority.host, other.authority.host
+    return hosts_overlap(*hosts) and _paths_tie(one, other)
 
 
 def _paths_tie(one: Binding, other: Binding) -> bool:
@@ -121,7 +134,3 @@ def _paths_tie(one: Binding, other: Binding) -> bool:
         _length(path) == _length(path_) and paths_overlap(path, path_)
         for path, path_ in product(one.paths, other.paths)
     )
-
-
-def _tied(one: frozenset[str], other: frozenset[str]) -> bool:
-    return bool(one & other) or not (one or other)

@@ -29,6 +29,8 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     federation.federation,
     federation.crowds,
     actors.sources,
+    actors.lookups,
+    credentials.destinations,
 )
 
 

@@ -1,4 +1,4 @@
-"""A value read from the store that is never older than the last change to it."""
+"""What was read from the store and is never older than the last change to it."""
 
 from collections.abc import Callable
 
@@ -25,3 +25,30 @@ class Snapshot[T]:
             # One assignment: another thread never sees a value beside another's number.
             kept = self._kept = (change, self._load(self._database))
         return kept[1]
+
+
+class Lookup[K, V]:
+    """Keeps what `find` answered, one by one, until the change number moves.
+
+    So a change costs what is asked for after it, however much there is in all.
+    """
+
+    # More are forgotten together, and looked up again when they are asked for.
+    MOST = 10_000
+
+    def __init__(self, database: Database, find: Callable[[K], V]) -> None:
+        self._find = find
+        self._kept: Snapshot[dict[K, V]] = Snapshot(database, lambda _: {})
+
+    def get(self, key: K) -> V:
+        """What `find` answers, or answered since the last change; raises StoreError."""
+        kept = self._kept.value
+        found = kept.get(key)
+        if found is None:
+            found = self._find(key)
+            # What is not there is not kept: strangers ask for it, under any name they like.
+            if found is not None:
+                if len(kept) >= self.MOST:
+                    kept.clear()
+                kept[key] = found
+        return found

@@ -184,3 +184,15 @@ def sources(tables: Tables) -> None:
     tables.conn.execute(
         "create index if not exists profiles_source on profiles (json_extract(body, '$.source'))"
     )
+
+
+def lookups(tables: Tables) -> None:
+    """So that nothing that a call asks of agents is searched for, however many there are."""
+    for table, *ways in (
+        ("agent_keys", "agent", "expires_at"),
+        ("sessions", "agent", "digest", "expires_at"),
+        ("identities", "holder"),
+    ):
+        for column in ways:
+            tables.table(table).create_index([column], if_not_exists=True)
+    tables.conn.execute("create index if not exists leases_end on leases (renewed_at + seconds)")

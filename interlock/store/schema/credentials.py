@@ -35,6 +35,15 @@ def conditions(tables: Tables) -> None:
             tables.table("bindings").add_column(name, str, not_null_default="[]")
 
 
+def destinations(tables: Tables) -> None:
+    """So that what is bound to a destination is not searched for, however much is bound."""
+    tables.conn.execute("create index if not exists bindings_at on bindings (host, port)")
+    tables.conn.execute(
+        "create index if not exists bindings_patterns on bindings (port, host) "
+        "where instr(host, '*') > 0"
+    )
+
+
 def minting(tables: Tables) -> None:
     """Where upstreams hand out tokens, and the tokens, sealed, that were kept for agents."""
     tables.table("mint_routes").create(
