@@ -12,6 +12,8 @@ from interlock.errors import PolicyError
 INTENTS = "intents.toml"
 # One stray keyword in a sentence does not outweigh the category that the agent declared.
 CLEARLY = 2
+# A key is never what an agent is about: it is for the call that needs it, which is judged itself.
+KEYS = "access_secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class Intents:
         category = self.categories[name]
         if category.mandatory and not declared_intent.strip():
             return Finding(name, denial=f"{name} needs an intent in words too")
-        wrong = category.misfit(action, groups, resource) or _contradiction(name, scores)
+        wrong = "" if action == KEYS else category.misfit(action, groups, resource)
+        wrong = wrong or _contradiction(name, scores)
         if not wrong:
             return Finding(name, matches=True)
         return Finding(name, flagged=wrong) if category.flags else Finding(name, denial=wrong)

@@ -116,6 +116,30 @@ def test_an_intent_that_does_not_fit_is_denied_first() -> None:
     assert [reason.policy_id for reason in ruling.reasons] == ["intent-mismatch"]
 
 
+def test_the_question_of_the_reference_is_answered_by_its_policy(tmp_path: Path) -> None:
+    """Whether a key may be had for an intent: no category names keys, the policy decides."""
+    (tmp_path / "p.cedar").write_text(
+        """@id("reference")
+        permit(principal == Agent::"a1", action == Action::"access_secret",
+               resource == Secret::"openai-api-key")
+        when { context.intent_category == "DataAnalysis" && context.goal_status == "Active" };"""
+    )
+    body = {
+        "principal": 'Agent::"a1"',
+        "action": 'Action::"access_secret"',
+        "resource": 'Secret::"openai-api-key"',
+    }
+    for category, status, decision, policy in (
+        ("DataAnalysis", "Active", "allow", "reference"),
+        ("DataAnalysis", "Paused", "deny", "no-policy"),
+        ("Research", "Active", "deny", "no-policy"),
+        ("Nonsense", "Active", "deny", "intent-mismatch"),
+    ):
+        context = {"intent_category": category, "goal_status": status}
+        answer = ask(body | {"context": context}, tmp_path).as_json()
+        assert (answer["decision"], answer["reasons"][0]["policy_id"]) == (decision, policy)
+
+
 def test_users_ask_too_and_a_chain_that_nobody_signed_is_not_valid(tmp_path: Path) -> None:
     """Depth and origin are told to the policies, validity is not."""
     (tmp_path / "a.cedar").write_text(
