@@ -16,6 +16,7 @@ from interlock.errors import RegistryError
 from interlock.inventory import GROUP
 from interlock.model import Agent, Trust
 from interlock.registry import Lease, Profile, Role
+from interlock.registry.leases import health_of
 from interlock.registry.profile import Seen, count_told_by
 
 DEFAULT_TTL_S = 90.0
@@ -138,7 +139,8 @@ def record(api: Api, agent: Agent) -> AgentRecord:
 
 
 def _record(agent: Agent, lease: Lease | None, seen: Seen) -> AgentRecord:
-    now, told = time.time(), seen.record
+    now = time.time()
+    told = seen.record | {"health": health_of(seen, lease, now)}
     agent = replace(agent, lapsed=lease is not None and lease.over(now))
     return AgentRecord.model_validate(
         {name: told[name] for name in AgentRecord.model_fields if name in told}

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from interlock.api.access import Asker, Operator, Viewer
 from interlock.api.errors import responses
 from interlock.api.state import Api, api_of, found
-from interlock.api.words import Because
+from interlock.api.words import UNSAID, Because
 from interlock.store.approvals import Approval, Status
 
 router = APIRouter(prefix="/approvals", tags=["approvals"], responses=responses())
@@ -55,13 +55,13 @@ def show_approval(id: str, _: Viewer, api: State) -> ApprovalRecord:
 
 
 @router.post("/{id}/approve", responses=responses(404, 409))
-def approve(id: str, body: Because, who: Operator, api: State) -> ApprovalRecord:
+def approve(id: str, who: Operator, api: State, body: Because = UNSAID) -> ApprovalRecord:
     """Let a waiting call go on: this one request, once."""
     return _decide(api, id, who, body.reason, approved=True)
 
 
 @router.post("/{id}/deny", responses=responses(404, 409))
-def deny(id: str, body: Because, who: Operator, api: State) -> ApprovalRecord:
+def deny(id: str, who: Operator, api: State, body: Because = UNSAID) -> ApprovalRecord:
     """Refuse a waiting call for good."""
     return _decide(api, id, who, body.reason, approved=False)
 

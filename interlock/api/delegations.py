@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from interlock.api.access import Admin, Inquirer, Operator, Viewer
 from interlock.api.errors import responses
 from interlock.api.state import Api, api_of
-from interlock.api.words import Because, Body, Done, Name, Text
+from interlock.api.words import UNSAID, Because, Body, Done, Name, Text
 from interlock.delegation import (
     LONGEST,
     DelegationError,
@@ -90,7 +90,7 @@ def add_key(body: NewKey, _: Admin, api: State) -> KeyRecord:
 
 
 @router.post("/keys/{kid}/revoke", responses=responses(404))
-def revoke_key(kid: str, body: Because, _: Admin, api: State) -> Done:
+def revoke_key(kid: str, _: Admin, api: State, body: Because = UNSAID) -> Done:
     """End a key for good, and with it every delegation that it signed."""
     try:
         api.records.delegations.revoke_key(kid, body.reason)
@@ -122,7 +122,7 @@ def verify_chain(body: Shown, who: Inquirer, api: State) -> Verified:
 
 
 @router.post("/{id}/revoke", responses=responses(409))
-def revoke_link(id: LinkId, body: Because, _: Operator, api: State) -> Done:
+def revoke_link(id: LinkId, _: Operator, api: State, body: Because = UNSAID) -> Done:
     """Take a link back, and with it every chain that it is in."""
     api.records.delegations.revoke_link(id, body.reason)
     return Done()

@@ -71,6 +71,16 @@ def status_of(error: InterlockError) -> int:
     return 409
 
 
+def line_of(error: Mapping[str, Any]) -> str:
+    """What is wrong with a request and where, in one line, from the first error that was found."""
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "json_invalid":
+        return f"body: is not JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
+    if where == "body" and error["type"] in ("missing", "model_attributes_type"):
+        return "body: send a JSON object, with Content-Type: application/json"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+
+
 def install(app: FastAPI) -> None:
     """Have every error answered in the one shape."""
 
@@ -85,9 +95,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return refused(400, f"{where}: {first['msg']}")
+        return refused(400, line_of(error.errors()[0]))
 
     @app.exception_handler(Exception)
     async def unknown(_: Request, error: Exception) -> JSONResponse:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from interlock.api.access import Operator, Viewer
 from interlock.api.errors import responses
 from interlock.api.state import Api, api_of, found
-from interlock.api.words import Because, Body, Name, Names, Seconds, Text
+from interlock.api.words import UNSAID, Because, Body, Name, Names, Seconds, Text
 from interlock.errors import RegistryError
 from interlock.store.goals import UNLIMITED, Goal, Status
 
@@ -126,7 +126,7 @@ def extend_goal(id: str, body: More, _: Operator, api: State) -> GoalRecord:
 
 
 @router.post("/goals/{id}/{move}", responses=responses(404, 409))
-def move_goal(id: str, move: Move, body: Because, _: Operator, api: State) -> GoalRecord:
+def move_goal(id: str, move: Move, _: Operator, api: State, body: Because = UNSAID) -> GoalRecord:
     """Let agents work for a goal, pause it, or close it for good."""
     found(api.records.goals.get(id), "such goal")
     return record(api.records.goals.set_status(id, MOVES[move], body.reason))

@@ -134,7 +134,8 @@ class RegisteredScanner(ScannerRecord):
 
 def record(found: Registration) -> ServerRecord:
     """A registration as the reference spells it."""
-    said, now = found.record, time.time()
+    now = time.time()
+    said = found.record(now)
     return ServerRecord.model_validate(
         {name: said[name] for name in ServerRecord.model_fields if name in said}
         | {
@@ -221,10 +222,11 @@ def list_servers(
     scanner_id: Annotated[Text | None, Query()] = None,
 ) -> list[ServerRecord]:
     """Every server, or those that fit."""
+    now = time.time()
     fitting = (
         one
         for one in api.records.servers.all()
-        if status in (None, one.seen.health)
+        if status in (None, one.health(now))
         and scanner_id in (None, one.scanner)
         and (capability is None or _offers(one, capability))
     )

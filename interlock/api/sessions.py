@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from interlock.api.access import Operator, Viewer
 from interlock.api.errors import responses
 from interlock.api.state import Api, api_of
-from interlock.api.words import Because, Body, Name, Seconds, Text
+from interlock.api.words import UNSAID, Because, Body, Name, Seconds, Text
 from interlock.delegation import LONGEST
 from interlock.errors import RegistryError
 from interlock.model import Declaration
@@ -79,7 +79,7 @@ def show_session(id: str, _: Viewer, api: State) -> SessionRecord:
 
 
 @router.post("/{id}/end", responses=responses(404, 409))
-def end_session(id: str, body: Because, _: Operator, api: State) -> SessionRecord:
+def end_session(id: str, _: Operator, api: State, body: Because = UNSAID) -> SessionRecord:
     """End a session: its token proves nothing any more, its connections are cut."""
     return record(api.records.sessions.end(_known(api, id).id, time.time(), body.reason))
 

@@ -32,6 +32,9 @@ class Life(Body):
     ttl_s: Seconds | None = None
 
 
+FOR_EVER = Life()
+
+
 class TokenRecord(BaseModel):
     """A token, never its text. Times are seconds since 1970."""
 
@@ -67,7 +70,7 @@ def show_token(name: str, _: Admin, api: State) -> TokenRecord:
 
 
 @router.post("/{name}/rotate", responses=responses(404))
-def rotate_token(name: str, body: Life, _: Admin, api: State) -> MadeToken:
+def rotate_token(name: str, _: Admin, api: State, body: Life = FOR_EVER) -> MadeToken:
     """Replace the text of a token; the old one ends at once."""
     _known(api, name)
     text = api.records.tokens.rotate(name, ttl=body.ttl_s)

@@ -63,6 +63,10 @@ class Because(Body):
     reason: Text = ""
 
 
+# Who gives no reason need send no body.
+UNSAID = Because()
+
+
 class Done(BaseModel):
     """A change was made."""
 

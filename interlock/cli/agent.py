@@ -25,6 +25,7 @@ from interlock.cli.printing import Json, moment, say, say_fields, say_json, say_
 from interlock.cli.words import parse_duration, parse_text, typed
 from interlock.model import Agent, Trust
 from interlock.registry import Profile, Registry
+from interlock.registry.leases import health_of
 from interlock.registry.profile import KINDS
 from interlock.settings import Settings
 
@@ -248,7 +249,8 @@ def _say_key(settings: Settings, name: str, key: str, ends: float | None) -> Non
 
 def _public(registry: Registry, agent: Agent) -> dict[str, Any]:
     """All that is known of an agent, as JSON values."""
-    lease, seen = registry.lease(agent.name), registry.seen(agent.name).record
+    lease, known = registry.lease(agent.name), registry.seen(agent.name)
+    seen = known.record | {"health": health_of(known, lease, time.time())}
     return {
         "name": agent.name,
         "owner": agent.owner,

@@ -88,7 +88,7 @@ def add(
             server, profile, time.time(), lease_s=lease, vouched=True
         )
     if as_json:
-        say_json(found.record | {"changed": changed})
+        say_json(found.record(time.time()) | {"changed": changed})
         return
     if changed == ["new"]:
         say(f"Server {name} is registered ({trust}).")
@@ -103,7 +103,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         found = records.servers.all()
     if as_json:
         for one in found:
-            say_json(one.record)
+            say_json(one.record(time.time()))
         return
     columns = ("name", "trust", "health", "where", "tools", "source", "last seen")
     say_table(columns, map(_row, found))
@@ -114,10 +114,11 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
     """Show all that is known of one server."""
     with reading(settings_of(context)) as records:
         found = records.servers.show(name)
+    known = found.record(time.time())
     if as_json:
-        say_json(found.record)
+        say_json(known)
         return
-    fields = found.record | {kind: ", ".join(found.seen.profile.names(kind)) for kind in KINDS}
+    fields = known | {kind: ", ".join(found.seen.profile.names(kind)) for kind in KINDS}
     for field in ("first_seen", "last_seen", "verified_at", "lapses_at"):
         fields[field] = moment(fields[field]) if fields[field] else ""
     say_fields((k.replace("_", " "), plain(v)) for k, v in fields.items() if k != "capabilities")
@@ -172,4 +173,4 @@ def _row(found: Registration) -> tuple[Any, ...]:
     where = server.url or " ".join((profile.command, *profile.args))
     seen = moment(found.seen.last_seen)
     tools = len(profile.names("tools"))
-    return server.name, server.trust, server.health, where, tools, profile.source, seen
+    return server.name, server.trust, found.health(time.time()), where, tools, profile.source, seen

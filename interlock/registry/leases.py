@@ -4,7 +4,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from interlock.registry.profile import touch
+from interlock.model import Health
+from interlock.registry.profile import Seen, touch
 from interlock.store import Audit
 
 
@@ -29,6 +30,20 @@ class Lease:
     def over(self, now: float) -> bool:
         """Say whether it has lapsed."""
         return now >= self.ends_at
+
+
+def health_of(seen: Seen, lease: Lease | None, now: float) -> Health:
+    """How somebody is: as found out by whoever looked, else by the heartbeats of the lease.
+
+    Overdue is unhealthy, whatever was found out before; a heartbeat since it was registered is
+    active, where nobody looked.
+    """
+    if lease is None:
+        return seen.health
+    if lease.state(now) != "live":
+        return Health.UNHEALTHY
+    heard = lease.renewed_at > seen.first_seen
+    return Health.ACTIVE if heard and seen.health is Health.UNKNOWN else seen.health
 
 
 def lease_of(connection: sqlite3.Connection, agent: str) -> Lease | None:

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from interlock.model import Health
@@ -125,6 +125,15 @@ def touch(connection: sqlite3.Connection, kind: str, beats: Mapping[str, float])
 def forget(connection: sqlite3.Connection, kind: str, name: str) -> None:
     """Delete the profile of a holder, in the caller's transaction."""
     connection.execute("delete from profiles where kind = ? and name = ?", [kind, name])
+
+
+def with_calls(connection: sqlite3.Connection, agent: str, seen: Seen) -> Seen:
+    """The same, seen last at the newest call of that agent when that is later."""
+    row = connection.execute(
+        "select ts from events where agent = ? and kind = 'decision' order by ts desc limit 1",
+        [agent],
+    ).fetchone()
+    return replace(seen, last_seen=max(seen.last_seen, row["ts"])) if row else seen
 
 
 def read_profiles(connection: sqlite3.Connection, kind: str) -> dict[str, Seen]:

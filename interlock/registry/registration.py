@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from interlock.errors import RegistryError
-from interlock.model import Server, Trust
-from interlock.registry.leases import Lease
+from interlock.model import Health, Server, Trust
+from interlock.registry.leases import Lease, health_of
 from interlock.registry.profile import Seen, read_profile, read_profiles
 
 KIND = "server"
@@ -27,8 +27,11 @@ class Registration:
     lease: Lease | None = None
     scanner: str = ""
 
-    @property
-    def record(self) -> dict[str, Any]:
+    def health(self, now: float) -> Health:
+        """How it is, by its lease too."""
+        return health_of(self.seen, self.lease, now)
+
+    def record(self, now: float) -> dict[str, Any]:
         """Everything as one object of JSON values."""
         server, lease = self.server, self.lease
         return {
@@ -39,6 +42,7 @@ class Registration:
             "groups": list(server.groups),
             "trust": str(server.trust),
             **self.seen.record,
+            "health": str(self.health(now)),
             "scanner": self.scanner,
             "lease_s": lease and lease.seconds,
             "lapses_at": lease and lease.ends_at,

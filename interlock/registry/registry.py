@@ -29,6 +29,7 @@ from interlock.registry.profile import (
     names_told_by,
     read_profile,
     read_profiles,
+    with_calls,
     write_profile,
 )
 from interlock.registry.trust import FORGETTABLE, TRANSITIONS, require_move
@@ -150,11 +151,17 @@ class Registry:
 
     def seen(self, name: str) -> Seen:
         """What is known of an agent beside who it is; little when nobody described it."""
-        return self._database.read(lambda connection: read_profile(connection, KIND, name))
+        return self._database.read(lambda c: with_calls(c, name, read_profile(c, KIND, name)))
 
     def details(self) -> tuple[Mapping[str, Lease], Mapping[str, Seen]]:
         """The leases of all agents and what is known of them, by name, read at once."""
-        return self._database.read(lambda c: (read_leases(c), read_profiles(c, KIND)))
+
+        def work(connection: sqlite3.Connection) -> tuple[dict[str, Lease], dict[str, Seen]]:
+            seen = read_profiles(connection, KIND)
+            called = {name: with_calls(connection, name, one) for name, one in seen.items()}
+            return read_leases(connection), called
+
+        return self._database.read(work)
 
     def told_by(self, source: str, among: Iterable[str]) -> set[str]:
         """Those of these agents that were last described by a source; raises StoreError."""

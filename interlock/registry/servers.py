@@ -204,7 +204,10 @@ class Servers:
         if server.name not in self._known.value.leased:
             return server
         found = self._database.read(lambda connection: find(connection, server.name))
-        return replace(server, lapsed=found is None or bool(found.lease and found.lease.over(now)))
+        if found is None:
+            return replace(server, lapsed=True)
+        over = found.lease is not None and found.lease.over(now)
+        return replace(server, lapsed=over, health=found.health(now))
 
 
 def _serves(url: str, authority: Authority, path: str) -> bool:

@@ -226,6 +226,45 @@ def test_a_bad_body_is_refused_in_one_shape(shared: Service, body: bytes) -> Non
     assert shared.get("/goals") == []
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "said"),
+    [
+        pytest.param(b'{"id": "g"}', "", "body: send a JSON object, with Content", id="no type"),
+        pytest.param(b"", "application/json", "body: send a JSON object, with Content", id="empty"),
+        pytest.param(
+            b"[]", "application/json", "body: send a JSON object, with Content", id="list"
+        ),
+        pytest.param(
+            b'{"id":', "application/json", "body: is not JSON: Expecting value", id="half"
+        ),
+        pytest.param(
+            b'{"id": "g", "title": "a\\n"}',
+            "application/json",
+            "body.title: use one line of printable text",
+            id="two lines",
+        ),
+    ],
+)
+def test_a_bad_body_is_told_in_words(shared: Service, body: bytes, kind: str, said: str) -> None:
+    """What to send, rather than what the parser thought of it."""
+    headers = {"Authorization": f"Bearer {shared.keys['admin']}"} | {"Content-Type": kind}
+    answer = httpx.post(f"{shared.url}/goals", content=body, headers=headers, trust_env=False)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith(said)
+
+
+def test_who_gives_no_reason_need_send_no_body(service: Service) -> None:
+    """Where nothing has to be said, a bare POST is enough."""
+    service.post("/goals", {"id": "g"}, "operator")
+    headers = {"Authorization": f"Bearer {service.keys['admin']}"}
+    for path, field, value in (
+        ("/goals/g/pause", "status", "Paused"),
+        ("/tokens/viewer/rotate", "role", "viewer"),
+    ):
+        answer = httpx.post(f"{service.url}{path}", headers=headers, trust_env=False)
+        assert answer.json()[field] == value
+
+
 def test_what_fails_inside_is_told_to_the_log_alone(service: Service) -> None:
     """500 in the one shape; in the body not a word of why."""
     service.records.goals.all = lambda: 1 / 0  # type: ignore[method-assign]

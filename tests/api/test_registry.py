@@ -118,6 +118,7 @@ def test_a_server_is_registered_and_lives_by_heartbeats(service: Service) -> Non
     assert answer.status_code == 201, answer.text
     made = answer.json()
     assert (made["scanner_id"], made["lease"]) == ("scanner", "live")
+    assert made["status"] == "unknown", "nobody heard of it since"
     beat = service.ask(
         "POST", "/api/v1/servers/heartbeat", "", {"server_id": made["id"]}, **headers
     )
@@ -125,6 +126,8 @@ def test_a_server_is_registered_and_lives_by_heartbeats(service: Service) -> Non
     before = service.records.servers.show(made["id"]).seen.last_seen
     service.app.state.api.flush()
     assert service.records.servers.show(made["id"]).seen.last_seen > before
+    alive = service.get("/mcp-servers?status=active", "viewer")
+    assert [one["id"] for one in alive] == [made["id"]]
     wrong = headers | {"X_Scanner_ID": "another"}
     assert service.ask("POST", "/mcp-servers", "", WEATHER, **wrong).status_code == 401
 

@@ -11,9 +11,20 @@ from interlock.apdp import DecisionPoint, load_policies
 from interlock.apdp.policies import shipped
 from interlock.errors import RegistryError
 from interlock.installation import Installation
-from interlock.model import Agent, Authority, Binding, Declaration, Mode, Server, Stage, Trust
+from interlock.model import (
+    Agent,
+    Authority,
+    Binding,
+    Declaration,
+    Health,
+    Mode,
+    Server,
+    Stage,
+    Trust,
+)
 from interlock.registry import Lease, Profile, enlist
-from interlock.registry.leases import insert_lease
+from interlock.registry.leases import health_of, insert_lease
+from interlock.registry.profile import Seen
 from interlock.settings import Settings
 from interlock.store.bindings import bind
 from tests.apdp.test_decision_point import CALL
@@ -51,6 +62,24 @@ def test_a_lapsed_agent_is_denied_and_holds_no_credential(installation: Installa
                 registry.require_good_standing(["one"], at)
         else:
             registry.require_good_standing(["one"], at)
+
+
+@pytest.mark.parametrize(
+    ("found", "lease", "health"),
+    [
+        pytest.param("unknown", None, "unknown", id="no lease: as it was found"),
+        pytest.param("active", None, "active", id="found alive"),
+        pytest.param("unknown", Lease(90, 5), "unknown", id="registered and not heard of since"),
+        pytest.param("unknown", Lease(90, 60), "active", id="a heartbeat, just now"),
+        pytest.param("unhealthy", Lease(90, 60), "unhealthy", id="found ill, beating"),
+        pytest.param("active", Lease(90, 5), "active", id="found alive, no beat due yet"),
+        pytest.param("active", Lease(60, 5), "unhealthy", id="a heartbeat is overdue"),
+        pytest.param("active", Lease(30, 5), "unhealthy", id="lapsed"),
+    ],
+)
+def test_health_goes_by_heartbeats_too(found: str, lease: Lease | None, health: str) -> None:
+    """At 62 s, of what was registered at 5 s: what was found out holds unless no word comes."""
+    assert health_of(Seen(Profile(), Health(found), 5.0, 5.0), lease, 62.0) == health
 
 
 def test_an_agent_without_a_lease_never_lapses(installation: Installation) -> None:

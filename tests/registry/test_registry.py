@@ -7,7 +7,9 @@ import pytest
 
 from interlock.errors import IdentityError, RegistryError
 from interlock.installation import Installation
+from interlock.ledger import Event
 from interlock.model import Agent, Trust
+from interlock.registry import Profile
 from interlock.registry.keys import new_key, well_formed
 from interlock.settings import Settings
 
@@ -126,3 +128,16 @@ def test_adding_twice_is_refused_and_changes_nothing(installation: Installation)
     with pytest.raises(RegistryError, match="registered already"):
         registry.add(Agent("one", trust=Trust.TRUSTED))
     assert registry.prove(key, NOW).trust is Trust.UNVERIFIED
+
+
+def test_an_agent_is_seen_when_it_calls(installation: Installation) -> None:
+    """Whoever registered it; what others do about it is no call of it."""
+    registry, ledger = installation.registry, installation.ledger
+    registry.add(Agent("one"), profile=Profile())
+    first = registry.seen("one").last_seen
+    for kind, at in (("decision", first + 60), ("decision", first - 60), ("question", first + 90)):
+        event = Event(f"e{at}", at, kind, "one")
+        ledger.change(lambda connection, event=event: ledger.append(connection, [event]))
+    assert registry.seen("one").last_seen == first + 60
+    assert registry.details()[1]["one"].last_seen == first + 60
+    assert registry.seen("one").first_seen == first

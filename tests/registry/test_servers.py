@@ -50,7 +50,7 @@ def test_what_was_registered_is_known_in_every_process(installation: Installatio
     with Installation(installation.settings) as other:
         assert other.servers.show("files") == other.servers.show(added.id) == added
         assert other.servers.all() == [added]
-    record = added.record
+    record = added.record(NOW)
     assert record["capabilities"] == TOOLS
     assert record["trust"] == "unverified"
     assert record["health"] == "unknown"
