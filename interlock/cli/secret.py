@@ -237,11 +237,16 @@ def plan(
     catalogue = Catalogue.shipped()
     preset = catalogue.named(provider) if provider else catalogue.of_secret(name)
     if provider and not preset:
-        raise SecretInputError(f"--provider: {provider[:64]!r} is none of `secret providers`")
+        raise SecretInputError(
+            f"--provider: {provider[:64]!r} is none of `interlock secret providers`"
+        )
     if preset and not hosts:
         hosts = [parse_host(host) for host in preset.hosts]
     if not hosts:
-        raise SecretInputError(f"say where {name!r} may go: --host HOST[:PORT]")
+        raise SecretInputError(
+            f"say where {name!r} may go: --host HOST[:PORT], or --provider and a name of "
+            "`interlock secret providers`"
+        )
     lives_there = preset or catalogue.at(hosts[0].host)
     how = _recipe(recipe or (lives_there.recipe if lives_there else "bearer"))
     service = preset.service if preset else ""

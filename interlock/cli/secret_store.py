@@ -23,6 +23,7 @@ from interlock.cli.exits import NO
 from interlock.cli.home import Records, changing, settings_of
 from interlock.cli.printing import Json, say, say_json, say_table
 from interlock.cli.words import parse_secret_name, typed
+from interlock.errors import StoreError
 from interlock.installation import Installation
 from interlock.settings import Settings
 from interlock.store import Shelf
@@ -43,7 +44,11 @@ def check(context: typer.Context, name: Name = None, as_json: Json = False) -> N
     It looks from here: the front door may have another environment. Exit code 1 if any fails.
     """
     with changing(settings_of(context)) as home:
-        names = home.secrets() if name is None else [name]
+        names = home.secrets()
+        if name is not None:
+            if name not in names:
+                raise StoreError(f"there is no secret named {name!r}")
+            names = [name]
         found = [(each, home.origin(each), _problem(home, each)) for each in names]
         home.database.write(lambda c: home.ledger.admin(c, "secret.check", {"secrets": names}))
     if as_json:
