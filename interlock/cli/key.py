@@ -180,5 +180,5 @@ def _row(key: Mapping[str, Any]) -> tuple[str, ...]:
     if since := key.get("revoked_at"):
         state += f" {moment(since)}"
     if until := key.get("until"):
-        state += f" until {moment(until)}"
+        state += f" until {moment(until)}" if state == "verifies" else f" {moment(until)}"
     return key["kid"], key["purpose"], key["holder"] or "-", state, key["public"]

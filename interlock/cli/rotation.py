@@ -28,16 +28,19 @@ def rotate(
 ) -> None:
     """Make a new signing key. Running front doors take it up within a second.
 
-    The key before it verifies for as long as its last token may live, and is then removed.
+    The key before it verifies for as long as its last token may live, and is then removed. What a
+    key of checkpoints has signed verifies on: its public half lies beside them.
     """
     with changing(settings_of(context)) as home:
         kept = _rotated(home, purpose)
     new, old = kept[-1], kept[-2]
     if as_json:
-        named = {"purpose": purpose, "kid": _kid(new), "before": _kid(old), "until": old.until}
-        say_json(named)
+        named = {"purpose": purpose, "kid": _kid(new), "before": _kid(old)}
+        say_json(named | {"until": _until(old, purpose)})
         return
-    say(f"Key {_kid(new)} signs now. Key {_kid(old)} verifies until {moment(old.until)}.")
+    until = _until(old, purpose)
+    end = f"until {moment(until)}" if until else "on what it has signed"
+    say(f"Key {_kid(new)} signs now. Key {_kid(old)} verifies {end}.")
 
 
 def own_keys(settings: Settings) -> Iterator[dict[str, Any]]:
@@ -48,10 +51,10 @@ def own_keys(settings: Settings) -> Iterator[dict[str, Any]]:
             yield {
                 "kid": _kid(kept),
                 "purpose": purpose,
-                "state": _state(kept, now),
+                "state": _state(kept, purpose, now),
                 "holder": "",
                 "public": format_public_key(kept.key.verify_key),
-                "until": kept.until,
+                "until": _until(kept, purpose),
                 "revoked_at": None,
             }
 
@@ -77,10 +80,16 @@ def _rotated(home: Installation, purpose: Purpose) -> list[KeptKey]:
         raise
 
 
-def _state(kept: KeptKey, now: float) -> str:
+def _state(kept: KeptKey, purpose: Purpose, now: float) -> str:
     if kept.until is None:
         return "signs"
-    return "verifies" if now < kept.until else "ended"
+    until = _until(kept, purpose)
+    return "verifies" if until is None or now < until else "ended"
+
+
+def _until(kept: KeptKey, purpose: Purpose) -> float | None:
+    """Until when what a key signed verifies: a token's life long, a checkpoint for good."""
+    return None if purpose == "checkpoint" else kept.until
 
 
 def _kid(kept: KeptKey) -> str:

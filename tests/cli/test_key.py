@@ -1,5 +1,6 @@
 """`interlock key rotate` and `list`: keys of this installation."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ def test_a_rotation_retires_the_key_and_is_recorded(lived_in: Terminal, purpose:
     listed = own(lived_in, purpose)
     assert [state for _, state in listed] == ["verifies", "verifies", "signs"]
     assert [kid for kid, _ in listed][:2] == [first["before"], first["kid"]]
-    assert told.startswith(f"Key {listed[2][0]} signs now. Key {first['kid']} verifies until 2")
+    end = "until 2" if purpose == "sct" else "on what it has signed."
+    assert told.startswith(f"Key {listed[2][0]} signs now. Key {first['kid']} verifies {end}")
     assert f"{first['kid']}  {purpose}" in lived_in.does("key", "list").out
     (event,) = lived_in.does("audit", "tail", "-n", "1", "--json").objects
     assert event["kind"] == "admin"
@@ -41,6 +43,22 @@ def test_checkpoints_of_a_retired_key_hold(lived_in: Terminal) -> None:
     lived_in.does("audit", "checkpoint")
     (lived_in.home / "keys" / "checkpoint-0001.key").unlink()
     lived_in.does("audit", "verify")
+
+
+def test_a_key_that_ended_is_listed_with_its_end(lived_in: Terminal) -> None:
+    """Until a front door removes it. Checkpoints have no such end: what was signed verifies on."""
+    for purpose in ("sct", "checkpoint"):
+        lived_in.does("key", "rotate", purpose)
+        newest = lived_in.home / "keys" / f"{purpose}-0002.key"
+        os.utime(newest, (0, 0))
+    lines = [line.split() for line in lived_in.does("key", "list").out.splitlines()]
+    states = [(purpose, " ".join(state)) for _, purpose, _, *state, _ in lines[1:]]
+    assert states == [
+        ("sct", "ended 1970-01-01T00:05:10Z"),
+        ("sct", "signs"),
+        ("checkpoint", "verifies"),
+        ("checkpoint", "signs"),
+    ]
 
 
 @pytest.mark.parametrize(
