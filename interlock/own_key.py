@@ -37,10 +37,23 @@ class OwnKey:
         """
         known = self._known(database)
         if known and not self._key:
-            raise SettingsError(
-                f"{self._path} is gone, and what is sealed here with it: restore it"
-            )
+            raise self._gone()
         key = self._key or self._read()
+        self._require(known, key, database)
+        if not known:
+            said = [f"{self._name}_key", _told(key)]
+            database.write(lambda c: c.execute("insert or ignore into meta values (?, ?)", said))
+        return key
+
+    def find(self, database: Database) -> bytes:
+        """Return the key of a home that has one, changing nothing; raises SettingsError."""
+        if not self._key:
+            raise self._gone()
+        self._require(self._known(database), self._key, database)
+        return self._key
+
+    def _require(self, known: str, key: bytes, database: Database) -> None:
+        """Raise SettingsError unless this is the key that is `known`, or opens what is sealed."""
         if not known and not self._settings.broker:
             known = "" if database.read(lambda c: _opens(c, key)) else "sealed under another"
         if known and known != _told(key):
@@ -48,10 +61,9 @@ class OwnKey:
                 f"{self._where}: this is not the key that {database.path} was sealed under; "
                 "nothing was changed"
             )
-        if not known:
-            said = [f"{self._name}_key", _told(key)]
-            database.write(lambda c: c.execute("insert or ignore into meta values (?, ?)", said))
-        return key
+
+    def _gone(self) -> SettingsError:
+        return SettingsError(f"{self._path} is gone, and what is sealed here with it: restore it")
 
     def _known(self, database: Database) -> str:
         row = database.one("select value from meta where key = ?", f"{self._name}_key")

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from interlock.cli.exits import NoError
-from interlock.cli.home import changing, reading, settings_of
+from interlock.cli.home import Records, changing, reading, settings_of
 from interlock.cli.printing import Json, say, say_json
 from interlock.cli.rows import rows_shown
-from interlock.cli.words import parse_moment, typed
+from interlock.cli.words import parse_moment, require_order, typed
 from interlock.errors import SettingsError
-from interlock.ledger import Archive, Checkpoint, Span, Trail
+from interlock.ledger import Archive, Checkpoint, Span, Trail, Verification
 from interlock.settings import Settings
 
 Folder = Annotated[
@@ -49,13 +49,11 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check hashes, checkpoints and guards: exit 0 intact, 1 tampered, 2 could not run."""
+    require_order("--from", start, "--to", end)
     settings = settings_of(context)
     span = Span(start or 0.0, end) if end else Span(start or 0.0)
-    with reading(settings) as records, rows_shown(records.database):
-        kept = Archive(archive or settings.archive)
-        # A copy that is kept elsewhere may be older; the home's own must have every line.
-        own = None if checkpoints else Trail(settings.checkpoints)
-        result = records.ledger.verify(checkpoints_of(settings, checkpoints), span, kept, own)
+    with reading(settings) as records:
+        result = verified(settings, records, checkpoints, archive, span)
     if as_json:
         said = {"events": result.events, "checkpoints": result.checkpoints}
         say_json({"intact": result.intact} | said | {"problem": result.problem})
@@ -78,7 +76,22 @@ def checkpoint(context: typer.Context, as_json: Json = False) -> None:
     say(f"A checkpoint is in {settings.checkpoints}." if made else "Nothing has happened since.")
 
 
-def checkpoints_of(settings: Settings, folder: Path | None) -> Iterator[Checkpoint]:
+def verified(
+    settings: Settings,
+    records: Records,
+    checkpoints: Path | None = None,
+    archive: Path | None = None,
+    span: Span | None = None,
+) -> Verification:
+    """Hold the ledger against its hashes, its archive, and the checkpoints there or of the home."""
+    kept = Archive(archive or settings.archive)
+    # A copy that is kept elsewhere may be older; the home's own must have every line.
+    own = None if checkpoints else Trail(settings.checkpoints)
+    with rows_shown(records.database):
+        return records.ledger.verify(_checkpoints_of(settings, checkpoints), span, kept, own)
+
+
+def _checkpoints_of(settings: Settings, folder: Path | None) -> Iterator[Checkpoint]:
     """The checkpoints of a folder that somebody named, where some must be, or of the home."""
     trail = Trail(folder or settings.checkpoints)
     if folder and not trail.exists:

@@ -12,11 +12,12 @@ from interlock.cli import attestation, export, retention
 from interlock.cli.event import say_event, story
 from interlock.cli.home import Records, reading, settings_of
 from interlock.cli.printing import Json, say, say_fields, say_json, say_table
-from interlock.cli.words import parse_host, parse_moment, typed
+from interlock.cli.words import parse_host, parse_moment, require_order, typed
 from interlock.errors import StoreError
-from interlock.ledger import Question
+from interlock.ledger import Archive, Question
 from interlock.ledger.export import Sheet
 from interlock.model import Authority
+from interlock.settings import Settings
 
 app = typer.Typer(help="The ledger: what was decided, for whom, and why.")
 
@@ -62,10 +63,13 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Tell the whole story of one decision: who, what, why, with which secret, and the outcome."""
-    with reading(settings_of(context)) as records:
+    settings = settings_of(context)
+    with reading(settings) as records:
         events = records.ledger.of(reference)
         if not events:
-            raise StoreError(f"the ledger has no decision or event {reference!r}")
+            raise StoreError(
+                f"the database has no decision or event {reference!r}{_pruned(settings)}"
+            )
         if decision_id := events[0]["decision_id"]:
             events = records.ledger.of(decision_id)
         answers = list(_answers(records, events))
@@ -88,7 +92,11 @@ def query(
     ] = None,
     host: Annotated[
         Authority | None,
-        typer.Option(metavar="HOST[:PORT]", parser=typed(parse_host), help="Only calls to it."),
+        typer.Option(
+            metavar="HOST[:PORT]",
+            parser=typed(parse_host),
+            help="Only calls to it; without a port, to its port 443.",
+        ),
     ] = None,
     goal: Annotated[str, typer.Option(metavar="GOAL", help="Only calls for this goal.")] = "",
     user: Annotated[str, typer.Option(metavar="USER", help="Only agents of this owner.")] = "",
@@ -96,6 +104,9 @@ def query(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")] = False,
 ) -> None:
     """Print the decisions that fit, oldest first."""
+    if as_json and as_csv:
+        raise typer.BadParameter("give --json or --csv, not both")
+    require_order("--since", since, "--until", until)
     where = str(host) if host else ""
     asked = Question(agent, decision or "", where, goal, user, since or 0.0, until or inf)
     with reading(settings_of(context)) as records:
@@ -115,6 +126,7 @@ def stats(
 ) -> None:
     """Count decisions, agents, hosts, tokens and cost; of the last day unless you say otherwise."""
     now = time.time()
+    require_order("--since", since, "--until", until)
     with reading(settings_of(context)) as records:
         found = records.ledger.statistics(since or now - DAY_S, until or now)
     if as_json:
@@ -139,6 +151,14 @@ def _follow(records: Records, seq: int, as_json: bool) -> None:
         for event in records.ledger.after(records.database.node, seq):
             _say_all([event], as_json)
             seq = event["seq"]
+
+
+def _pruned(settings: Settings) -> str:
+    """Where else it may be, if anything was pruned."""
+    archive = Archive(settings.archive)
+    return (
+        f"; older ones are in {archive.folder}: `interlock audit export`" if archive.nodes() else ""
+    )
 
 
 def _answers(records: Records, events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

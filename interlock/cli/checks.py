@@ -1,7 +1,6 @@
 """The questions that `interlock doctor` asks; each answers with what it found and what to do."""
 
 import asyncio
-import os
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,11 +8,10 @@ from pathlib import Path
 
 from cryptography import x509
 
-from broker import BrokerError, Secret, Vault, master_key, parse_recipe
+from broker import BrokerError, Secret, Vault, parse_recipe
 from broker.remote import Client, parse_address
 from broker.remote.address import Address
-from broker.vault import MASTER_KEY_VARIABLE
-from interlock.cli.attestation import checkpoints_of
+from interlock.cli.attestation import verified
 from interlock.cli.check import Check, Status
 from interlock.cli.environment import CA_FILE
 from interlock.cli.home import Records, reading
@@ -21,10 +19,9 @@ from interlock.cli.outside import check_authorities, check_issuers
 from interlock.cli.policy import load_as_front_door
 from interlock.cli.ports import is_free, listener
 from interlock.cli.reader import START
-from interlock.cli.rows import rows_shown
-from interlock.errors import InterlockError
-from interlock.ledger import Archive
+from interlock.errors import InterlockError, SettingsError
 from interlock.model import Binding
+from interlock.own_key import OwnKey
 from interlock.settings import Settings
 from interlock.store import Shelf
 
@@ -84,9 +81,7 @@ def check_records(settings: Settings) -> Iterator[Check]:
 
 def check_ledger(settings: Settings, records: Records) -> Check:
     """Every hash of the chain fits, and every checkpoint."""
-    with rows_shown(records.database):
-        checkpoints = checkpoints_of(settings, None)
-        result = records.ledger.verify(checkpoints, archive=Archive(settings.archive))
+    result = verified(settings, records)
     if result.intact:
         found = f"events: {result.events}, checkpoints: {result.checkpoints}, every hash fits"
         return Check("ledger", Status.OK, found)
@@ -100,14 +95,21 @@ def check_secrets(settings: Settings, records: Records) -> Iterator[Check]:
         yield check_broker(settings)
         return
     bindings = records.bindings.all()
-    problems = {b: problem for b in bindings if (problem := _problem(settings, records, b))}
-    for binding, problem in problems.items():
-        advice = f"interlock secret set {binding.secret}"
-        yield Check("secrets", Status.FAILURE, f"{binding.authority}: {problem}", advice)
     if not bindings:
         advice = "interlock secret set openai-api-key"
         yield Check("secrets", Status.WARNING, "no secret is bound to any host", advice)
-    elif not problems:
+        return
+    try:
+        key = OwnKey(settings).find(records.database)
+    except SettingsError as e:
+        advice = "only the key that this home was made with opens them"
+        yield Check("secrets", Status.FAILURE, f"none can be opened: {e}", advice)
+        return
+    problems = {b: problem for b in bindings if (problem := _problem(records, key, b))}
+    for binding, problem in problems.items():
+        advice = f"interlock secret set {binding.secret}"
+        yield Check("secrets", Status.FAILURE, f"{binding.authority}: {problem}", advice)
+    if not problems:
         yield Check("secrets", Status.OK, f"bindings: {len(bindings)}, every secret opens")
 
 
@@ -163,13 +165,9 @@ def check_port(port: int, purpose: str) -> Check:
     return Check(subject, Status.WARNING, f"in use by {who or 'somebody'} ({purpose})", advice)
 
 
-def _problem(settings: Settings, records: Records, binding: Binding) -> str:
+def _problem(records: Records, key: bytes, binding: Binding) -> str:
     """Say why a binding would fail at the wire; empty when it would not."""
-    kept = settings.keys / "master.key"
-    if MASTER_KEY_VARIABLE not in os.environ and not kept.exists():
-        return f"{kept} is gone, and with it every secret"
     try:
-        key = master_key(settings.keys, os.environ)
         found = records.database.read(lambda c: Vault(Shelf(c), key).look(binding.secret))
         if isinstance(found, Secret):  # `interlock secret check` fetches the others
             parse_recipe(binding.recipe).check(found)

@@ -53,8 +53,8 @@ def _decision(event: Event) -> Iterator[Field]:
         yield "argument", f"{name} = {json.dumps(value)}"
     for name, field in (("intent", "intent"), ("category", "intent_category"), ("goal", "goal")):
         yield name, body.get(field) or "-"
-    if facts:
-        yield "facts", ", ".join(f"{name} {_short(value)}".strip() for name, value in facts.items())
+    if told := {name: value for name, value in facts.items() if name != "decided_at"}:
+        yield "facts", ", ".join(f"{name} {_short(value)}".strip() for name, value in told.items())
     for policy_id, description in body.get("reasons") or [["", "no policy permits it"]]:
         yield "because", f"{policy_id}: {description}" if policy_id else description
     micros = f"in {body.get('micros')} µs, policy set {body.get('policy_set')}"

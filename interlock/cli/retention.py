@@ -8,7 +8,7 @@ from rich.console import Console
 
 from broker import Keyring
 from interlock.cli.exits import NoError
-from interlock.cli.home import changing, settings_of
+from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, say, say_json
 from interlock.cli.words import parse_duration, parse_text, typed
 from interlock.ledger import Archive
@@ -59,10 +59,12 @@ def hold(
     """Put the ledger under a legal hold, end it, or say whether there is one."""
     if reason and release:
         raise typer.BadParameter("give --reason or --release, not both")
-    with changing(settings_of(context)) as home:
-        if reason or release:
+    settings = settings_of(context)
+    if reason or release:
+        with changing(settings) as home:
             keep(home.ledger, reason)
-        held = hold_of(home.ledger)
+    with reading(settings) as records:
+        held = hold_of(records.ledger)
     if as_json:
         say_json({"held": bool(held), "reason": held})
         return

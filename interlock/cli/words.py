@@ -46,6 +46,12 @@ def parse_moment(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
+def require_order(first: str, start: float | None, last: str, end: float | None) -> None:
+    """Refuse two moments, named as their options are, of which the first is the later one."""
+    if start is not None and end is not None and start > end:
+        raise typer.BadParameter(f"{first} is later than {last}, so nothing lies between them")
+
+
 def parse_text(text: str) -> str:
     """Read one printable line, as long as a declaration header may be; raises ValueError."""
     if len(text) > LONGEST_TEXT or not text.isprintable():

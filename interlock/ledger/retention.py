@@ -53,6 +53,8 @@ def hold(ledger: Ledger, reason: str) -> None:
 
     def work(connection: sqlite3.Connection) -> None:
         before = hold_in(connection)
+        if before == reason:
+            return
         connection.execute("insert or replace into meta values (?, ?)", [_HOLD, reason])
         ledger.admin(connection, "ledger.hold", {"before": before, "after": reason})
 

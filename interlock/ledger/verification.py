@@ -159,6 +159,10 @@ def _walk(
             yield from _fitting(archive.rows(seal), node, seq, prev, marks)
         seq, prev = seal.last, bytes.fromhex(seal.hash)
     first, last, end = _bounds(connection, node, span)
+    begin = _begin(connection, node) or 0
+    if archive and seq + 1 < begin and first <= begin <= last:
+        missing = f"the row after seq {seq} is missing, also from {archive.folder}"
+        raise Tampered(f"node {node} seq {begin}: {missing}")
     if first > seq + 1:
         seq, prev = _before(connection, node, first)
     for row in _fitting(connection.execute(_ROWS, [node, first, last]), node, seq, prev, marks):
@@ -170,9 +174,15 @@ def _walk(
 
 def _seals(connection: sqlite3.Connection, node: str, archive: Archive | None) -> list[Seal]:
     """What was archived; not what a prune that was cut short archived and did not remove."""
-    (begin,) = connection.execute("select min(seq) from events where node = ?", [node]).fetchone()
+    begin = _begin(connection, node)
     seals = archive.seals(node) if archive else []
     return [seal for seal in seals if begin is None or seal.last < begin]
+
+
+def _begin(connection: sqlite3.Connection, node: str) -> int | None:
+    """The first number of a node that is in the database; None when it has no row there."""
+    (seq,) = connection.execute("select min(seq) from events where node = ?", [node]).fetchone()
+    return seq if seq is None else int(seq)
 
 
 def _fitting(rows: Iterable[Row], node: str, seq: int, prev: bytes, marks: _Marks) -> Iterator[Row]:

@@ -184,6 +184,18 @@ def test_verify_finds_what_an_attacker_did(
     assert ledger[0]["status"] == "failure"
 
 
+def test_the_doctor_misses_the_checkpoints_that_verify_misses(lived_in: Terminal) -> None:
+    """The ledger tells of one that is in its folder no more."""
+    lived_in.does("audit", "checkpoint")
+    for file in (lived_in.home / "checkpoints").glob("*.checkpoints"):
+        file.unlink()
+    said = lived_in.fails(1, "audit", "verify")
+    assert "tells of a checkpoint that is not in" in said
+    (found,) = [c for c in lived_in.run("doctor", "--json").objects if c["subject"] == "ledger"]
+    assert found["status"] == "failure"
+    assert found["found"] in said
+
+
 def test_a_row_that_cannot_be_read_says_what_to_do(lived_in: Terminal) -> None:
     """A tampered body is no traceback."""
     lived_in.tamper(UNLOCK_UPDATE, "update events set body = '[1]' where seq = 3")
@@ -262,6 +274,22 @@ def test_verify_can_look_at_a_part(lived_in: Terminal) -> None:
     assert "not like" in lived_in.fails(2, *verify, "--from", "yesterday")
 
 
+@pytest.mark.parametrize(
+    ("command", "first", "last"),
+    [
+        ("verify", "--from", "--to"),
+        ("query", "--since", "--until"),
+        ("stats", "--since", "--until"),
+    ],
+)
+def test_a_time_that_ends_before_it_begins_is_a_mistake(
+    lived_in: Terminal, command: str, first: str, last: str
+) -> None:
+    """Nothing lies between, so nothing found there would be an answer, least of all `intact`."""
+    said = lived_in.fails(2, "audit", command, first, "1h", last, "2h")
+    assert f"{first} is later than {last}" in said
+
+
 def test_verify_needs_the_checkpoints_that_were_named(lived_in: Terminal, tmp_path: Path) -> None:
     """A folder without any is a mistake, not an intact ledger."""
     said = lived_in.fails(2, "audit", "verify", "--checkpoints", str(tmp_path / "nothing"))
@@ -294,6 +322,7 @@ def test_query_prints_csv_that_no_spreadsheet_runs(lived_in: Terminal) -> None:
     header, *lines = csv.reader(out.splitlines())
     assert header[:4] == ["time", "decision_id", "agent", "label"]
     assert {line[2] for line in lines} == {"research-agent", "intern-agent"}
+    assert "--json or --csv" in lived_in.fails(2, "audit", "query", "--csv", "--json")
 
 
 def test_stats_counts(lived_in: Terminal) -> None:
@@ -312,8 +341,17 @@ def test_prune_and_hold(lived_in: Terminal) -> None:
     assert held == {"held": True, "reason": "case 7"}
     assert "case 7" in lived_in.fails(1, "audit", "prune", "--keep", "1s")
     lived_in.does("audit", "hold", "--release")
+    events = lived_in.events()
+    assert "no legal hold" in lived_in.does("audit", "hold", "--release").out
+    assert lived_in.events() == events
     before = lived_in.does("audit", "verify", "--json").object["events"]
     time.sleep(1.1)
     assert lived_in.does("audit", "prune", "--keep", "1s", "--json").object["events"] > 0
     assert lived_in.does("audit", "verify", "--json").object["events"] >= before
     assert lived_in.does("audit", "prune", "--keep", "90d", "--json").object["events"] == 0
+    archive = lived_in.home / "archive"
+    assert f"older ones are in {archive}" in lived_in.fails(2, "audit", "show", "dec_0")
+    archive.rename(lived_in.home / "moved")
+    said = lived_in.fails(1, "audit", "verify")
+    assert f"the row after seq 0 is missing, also from {archive}" in said
+    assert lived_in.does("audit", "verify", "--archive", str(lived_in.home / "moved")).out

@@ -100,6 +100,22 @@ def test_the_doctor_finds_it(
     assert lived_in.snapshot() == before
 
 
+@pytest.mark.parametrize("harm", [_widen_key, _lose_master_key])
+def test_a_master_key_that_does_not_serve_is_told_once(
+    lived_in: Terminal, harm: Callable[[Path], None]
+) -> None:
+    """However many secrets it would open; none of them is told to be set anew."""
+    lived_in.does("secret", "set", "other", "--host", "a.example", stdin=b"x")
+    harm(lived_in.home)
+    found = [c for c in lived_in.run("doctor", "--json").objects if c["subject"] == "secrets"]
+    assert len(found) == 1
+    assert "none can be opened" in found[0]["found"]
+    assert "master.key" in found[0]["found"]
+    assert "secret set" not in found[0]["advice"]
+    wrong = lived_in.run("doctor", "--json", INTERLOCK_MASTER_KEY="ab" * 32).objects
+    assert "this is not the key" in next(c["found"] for c in wrong if c["subject"] == "secrets")
+
+
 async def test_the_doctor_knocks_at_the_broker(lived_in: Terminal, tmp_path: Path) -> None:
     """A broker that does not listen, or says nothing, is a failure; one that answers is fine."""
     path = tmp_path / "broker.sock"
