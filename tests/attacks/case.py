@@ -24,7 +24,7 @@ from tests.door.world import TRUSTED
 
 # `make attacks` tries every case in every setting, `make test` each once, in turn.
 WHOLE = os.environ.get("INTERLOCK_ATTACKS") == "whole"
-ANSWER_S = 20.0
+ANSWER_S = 60.0
 # How long something may take that should not come at all.
 SILENCE_S = 0.25 if WHOLE else 0.05
 GET = b"GET /v1/models HTTP/1.1\r\nHost: {victim}\r\n{proof}\r\n"

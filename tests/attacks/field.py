@@ -73,15 +73,16 @@ class Field(World):
     def with_listener(self, listener: Listener, *, bind: str = "") -> Iterator[Listener]:
         """One more listener for a while; `bind` is a name at which the victim's key is at home."""
         with listener:
-            self.listeners.append(listener)
-            if bind:
-                self.homes.append(listener)
-                authority = Authority(bind, listener.port)
-                self.also_bind(Binding("victim-key", authority, "bearer", service="openai"))
+            was = self.listeners, self.homes
+            self.listeners = [*self.listeners, listener]
             try:
+                if bind:
+                    self.homes = [*self.homes, listener]
+                    authority = Authority(bind, listener.port)
+                    self.also_bind(Binding("victim-key", authority, "bearer", service="openai"))
                 yield listener
             finally:
-                self.listeners.remove(listener)
+                self.listeners, self.homes = was
 
     @contextmanager
     def of_the_hostile(self) -> Iterator[Hostile]:

@@ -291,16 +291,13 @@ def strict(_field: Field) -> object:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_an_address_inside(field: Field, strict: object, address: str) -> None:
+def test_an_address_inside(
+    field: Field, strict: object, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However it is spelled: nobody on this machine or in its networks is dialled."""
-    doors, field.doors = field.doors, {Mode.OBSERVE: strict}  # type: ignore[dict-item]
+    monkeypatch.setattr(field, "doors", {Mode.OBSERVE: strict})
     at = f"{address}:{{V}}"
-    try:
-        answer = attempt(
-            field, Case("", REFUSED, get(at), at.encode(), None), Setting(Mode.OBSERVE)
-        )
-    finally:
-        field.doors = doors
+    answer = attempt(field, Case("", REFUSED, get(at), at.encode(), None), Setting(Mode.OBSERVE))
     assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 502")), answer
     assert not answer.startswith(b"HTTP/1.1 502") or b"refused to dial" in answer, answer
     assert not field.victim.connections
