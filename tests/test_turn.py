@@ -1,7 +1,7 @@
 """A turn takes an event through to its end, in the order in which mitmproxy would."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -70,6 +70,14 @@ class Server:
         return commands.SendData(self.client, data)
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the loop go on until something holds, or what comes next says what does not."""
+    for _ in range(10_000):
+        if holds():
+            return
+        await asyncio.sleep(0.001)
+
+
 async def test_what_is_sent_in_one_go_is_written_in_one_piece() -> None:
     """And before any command that might close the connection."""
     server = Server()
@@ -93,7 +101,7 @@ async def test_a_hook_that_waits_holds_up_nobody() -> None:
     server = Server([Asked(waits=True)])
     await server.server_event(events.Start())
     assert server.said == ["Start", "hook"]
-    await asyncio.sleep(0.01)
+    await until(lambda: len(server.said) == 3)
     assert server.said == ["Start", "hook", "HookCompleted"]
 
 
@@ -102,8 +110,7 @@ async def test_hooks_without_end_leave_others_their_turn() -> None:
     server = Server(*([Asked()] for _ in range(3 * MOST_AT_ONCE)))
     await server.server_event(events.Start())
     assert server.said.count("hook") <= MOST_AT_ONCE + 1
-    await asyncio.sleep(0.05)
-    assert server.said.count("hook") == 3 * MOST_AT_ONCE
+    await until(lambda: server.said.count("hook") == 3 * MOST_AT_ONCE)
 
 
 async def test_a_layer_that_breaks_loses_neither_data_nor_hooks() -> None:
@@ -120,7 +127,7 @@ async def test_a_layer_that_breaks_loses_neither_data_nor_hooks() -> None:
     server._script = [[Asked(), server.send(b"a")]]
     with pytest.raises(ZeroDivisionError):
         await server.server_event(events.Start())
-    await asyncio.sleep(0.01)
+    await until(lambda: len(server.said) == 4)
     assert server.said == ["Start", b"a", "hook", "HookCompleted"]
 
 

@@ -100,7 +100,7 @@ async def test_a_broker_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
             stage.governor.custody.close()
     assert verdict.decision.refused
     assert "does not answer within" in verdict.decision.why
-    assert turns > 10
+    assert turns > 3
     assert took < 30
 
 

@@ -58,7 +58,7 @@ class TestRecording:
             trust.wrap_socket(plain, server_hostname="localhost") as wire,
         ):
             wire.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while not upstream.received and time.monotonic() < deadline:
             time.sleep(0.01)
         assert [request.body for request in upstream.received] == [b"half"]
@@ -98,7 +98,7 @@ class TestServing:
                 next(ticks.iter_raw())
                 client.get("/echo")
                 began = time.monotonic()
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 10
         assert not {record.name for record in caplog.records} & {"uvicorn.error", "asyncio"}
 
     async def test_speaks_http2_under_another_server(

@@ -11,7 +11,7 @@ from interlock.discovery.sighting import Kind, Sighting
 from interlock.installation import Installation
 from interlock.patrol import Patrol
 
-ENOUGH_S = 30.0
+ENOUGH_S = 60.0
 
 
 @dataclass

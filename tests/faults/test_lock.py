@@ -23,6 +23,7 @@ time.sleep(float(sys.argv[2]))
 """
 LAG_S = 0.05
 TICK_S = 0.005
+TRIES = 5
 
 
 async def decide(ledger: Ledger, number: int) -> bool:
@@ -55,9 +56,8 @@ def locked(file: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield locker
 
 
-async def test_a_locked_database_holds_nothing_else_up(tmp_path: Path) -> None:
-    """Calls are refused at their deadline, reads and the event loop go on, and then it passes."""
-    file = tmp_path / "interlock.db"
+async def lags_while_locked(file: Path) -> list[float]:
+    """How late other work was while calls were refused at their deadline, and reads went on."""
     over = asyncio.Event()
     with Database(file) as database:
         ledger = Ledger(database, deadline_s=min(1.0, LOCKED_S / 4))
@@ -73,8 +73,20 @@ async def test_a_locked_database_holds_nothing_else_up(tmp_path: Path) -> None:
         over.set()
         found = sorted(await lag)
     assert answers[0] is False
-    # One in twenty may be late: this machine does other things too.
-    assert found[len(found) * 19 // 20] < LAG_S
-    assert found[-1] < 1.0, "something waited for the lock"
     gaps = [event["body"]["writes"] for event in events(file) if event["kind"] == "gap"]
     assert sum(gaps) == answers.count(False)
+    return found
+
+
+async def test_a_locked_database_holds_nothing_else_up(tmp_path: Path) -> None:
+    """Calls are refused at their deadline, reads and the event loop go on, and then it passes.
+
+    A machine that is busy may be late in one try; what waits for the lock is late in all.
+    """
+    for number in range(TRIES):
+        found = await lags_while_locked(tmp_path / f"{number}.db")
+        # One in twenty may be late: this machine does other things too.
+        late, latest = found[len(found) * 19 // 20], found[-1]
+        if late < LAG_S and latest < LOCKED_S / 4:
+            return
+    raise AssertionError(f"something waited for the lock: one in 20 {late:.3f} s, {latest:.3f} s")

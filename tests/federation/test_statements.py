@@ -374,14 +374,14 @@ async def test_an_issuer_that_trickles_is_not_waited_for(
 ) -> None:
     """The whole of an answer has to be there in time, not each part of it."""
     monkeypatch.setattr("interlock.federation.fetch.TIMEOUT_S", 0.3)
-    provider.pause_s = 0.05
+    provider.pause_s = 0.2
     began = time.monotonic()
     try:
         with pytest.raises(FetchError, match="did not answer in"):
             await fetch_keyset(provider.issuer())
     finally:
         provider.pause_s = 0.0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 async def test_an_issuer_that_is_gone_proves_nobody(home: Installation, provider: Provider) -> None:

@@ -167,10 +167,10 @@ def test_no_front_door_starts_over_an_unsound_row(
     installation: Installation, change: dict[str, object], said: str
 ) -> None:
     """I7: a bound host that policy would not cover is found at load, and named."""
-    host = change.pop("host", None)
-    bad = replace(GENERAL, **change)  # type: ignore[arg-type]
-    if host:
-        bad = replace(bad, authority=replace(bad.authority, host=str(host)))
+    host = str(change.get("host", GENERAL.authority.host))
+    given = {"authority": replace(GENERAL.authority, host=host)} | change
+    given.pop("host", None)
+    bad = replace(GENERAL, **given)  # type: ignore[arg-type]
     installation.database.write(lambda connection: bind(connection, bad))
     if said:
         with pytest.raises(BindingError, match=f"^general at .*{said}"):

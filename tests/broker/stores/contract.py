@@ -12,7 +12,7 @@ from broker import Secret, StoreRefusalError
 from broker.stores import Cache, Fetched, Reference, Stores, parse_reference
 
 VALUE = "sk-live-0123456789abcdef"
-LIMIT_S = 8.0
+LIMIT_S = 30.0
 
 
 class StoreContract:

@@ -1,6 +1,8 @@
 """OpenBao, the real one."""
 
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,16 @@ from tests.broker.stores.servers import Bao, Elsewhere, Mute, Users
 KEY = parse_reference("openbao:secret/data/openai#api_key")
 DYNAMIC = parse_reference("openbao:rabbitmq/creds/app#password")
 USER = parse_reference("openbao:rabbitmq/creds/app#username")
+
+
+type Open = Callable[[Mapping[str, str]], Stores]
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Opens stores that give back what they were lent when the test is over, however it went."""
+    with ExitStack() as stack:
+        yield lambda environ: stack.enter_context(closing(Stores(environ)))
 
 
 class TestOpenBao(FieldContract, StoreContract):
@@ -71,7 +83,7 @@ def test_a_server_that_does_not_answer_hits_the_limit(
     began = time.monotonic()
     with pytest.raises(StoreRefusalError, match="no answer within 1 seconds"):
         Stores({"BAO_ADDR": mute.address, "BAO_TOKEN": "x"}).fetch(KEY)
-    assert 0.9 < time.monotonic() - began < 4
+    assert 0.9 < time.monotonic() - began < 20
 
 
 def test_a_redirect_is_not_followed(bao: Bao) -> None:
@@ -98,23 +110,23 @@ def test_a_token_may_come_from_a_file(bao: Bao, tmp_path: Path) -> None:
     assert stores.fetch(KEY).secret == Secret(VALUE)
 
 
-def test_a_login_is_kept_alive_and_given_back(bao: Bao) -> None:
+def test_a_login_is_kept_alive_and_given_back(bao: Bao, opened: Open) -> None:
     """The token of a role outlives its time to live, and ends with us."""
     bao.keep("openai", api_key=VALUE)
-    stores = Stores(bao.allow_role("2s"))
+    stores = opened(bao.allow_role("4s"))
     assert stores.fetch(KEY).secret == Secret(VALUE)
     (token,) = logins(bao)
-    time.sleep(4)
+    time.sleep(6)
     assert stores.fetch(KEY).secret == Secret(VALUE)
     assert logins(bao) == [token]
     stores.close()
     assert logins(bao) == []
 
 
-def test_a_login_that_ends_is_made_anew(bao: Bao) -> None:
+def test_a_login_that_ends_is_made_anew(bao: Bao, opened: Open) -> None:
     """A token that cannot live longer, or was revoked, is replaced."""
     bao.keep("openai", api_key=VALUE)
-    stores = Stores(bao.allow_role("1s", longest="2s"))
+    stores = opened(bao.allow_role("1s", longest="2s"))
     for _ in range(4):
         assert stores.fetch(KEY).secret == Secret(VALUE)
         time.sleep(0.9)
@@ -124,11 +136,11 @@ def test_a_login_that_ends_is_made_anew(bao: Bao) -> None:
     stores.close()
 
 
-def test_a_role_that_may_not_read_does_not_log_in_again_and_again(bao: Bao) -> None:
+def test_a_role_that_may_not_read_does_not_log_in_again_and_again(bao: Bao, opened: Open) -> None:
     """A denial of the path is no reason for another token."""
     environ = bao.allow_role("1h")
     bao.call("PUT", "sys/policies/acl/reader", policy='path "none" { capabilities = ["read"] }')
-    stores = Stores(environ)
+    stores = opened(environ)
     for _ in range(3):
         with pytest.raises(StoreRefusalError, match="permission denied"):
             stores.fetch(KEY)
@@ -136,26 +148,28 @@ def test_a_role_that_may_not_read_does_not_log_in_again_and_again(bao: Bao) -> N
     stores.close()
 
 
-def test_a_lease_is_shared_renewed_and_given_back(bao: Bao, users: Users) -> None:
+def test_a_lease_is_shared_renewed_and_given_back(bao: Bao, users: Users, opened: Open) -> None:
     """User and password are of one lease, which outlives its time to live and ends with us."""
-    bao.call("POST", "rabbitmq/config/lease", ttl=2, max_ttl=3600)
-    stores = Stores(bao.environ)
+    bao.call("POST", "rabbitmq/config/lease", ttl=4, max_ttl=3600)
+    stores = opened(bao.environ)
     fetched, user = stores.fetch(DYNAMIC), stores.fetch(USER)
-    assert 0 < fetched.seconds <= 2
+    assert 0 < fetched.seconds <= 4
     assert len(users.names) == 1
-    time.sleep(4)
+    time.sleep(6)
     assert stores.fetch(DYNAMIC).secret == fetched.secret
     assert users.names == {user.secret.reveal().decode()}
     stores.close()
     eventually_none(users)
 
 
-def test_a_lease_that_cannot_be_renewed_is_replaced_in_time(bao: Bao, users: Users) -> None:
+def test_a_lease_that_cannot_be_renewed_is_replaced_in_time(
+    bao: Bao, users: Users, opened: Open
+) -> None:
     """While the old one still works, the next fetch brings a new one."""
-    bao.call("POST", "rabbitmq/config/lease", ttl=3, max_ttl=3)
-    stores = Stores(bao.environ)
+    bao.call("POST", "rabbitmq/config/lease", ttl=6, max_ttl=6)
+    stores = opened(bao.environ)
     first = stores.fetch(DYNAMIC)
-    time.sleep(2.5)
+    time.sleep(4.5)
     assert len(users.names) == 1
     assert stores.fetch(DYNAMIC).secret != first.secret
     assert len(users.names) == 2
@@ -163,10 +177,10 @@ def test_a_lease_that_cannot_be_renewed_is_replaced_in_time(bao: Bao, users: Use
     eventually_none(users)
 
 
-def test_a_forgotten_lease_is_not_used_again(bao: Bao, users: Users) -> None:
+def test_a_forgotten_lease_is_not_used_again(bao: Bao, users: Users, opened: Open) -> None:
     """After a rotation the next fetch brings a new credential."""
     bao.call("POST", "rabbitmq/config/lease", ttl=60, max_ttl=60)
-    stores = Stores(bao.environ)
+    stores = opened(bao.environ)
     first = stores.fetch(DYNAMIC)
     assert stores.fetch(DYNAMIC).secret == first.secret
     stores.forget(DYNAMIC)
@@ -186,7 +200,7 @@ def logins(bao: Bao) -> list[str]:
 
 def eventually_none(users: Users) -> None:
     """OpenBao takes its users back a moment later."""
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + 30
     while users.names and time.monotonic() < deadline:
         time.sleep(0.1)
     assert users.names == set()
