@@ -1,14 +1,17 @@
-"""Reads HTTP/1 messages with trailers, which mitmproxy gives up on, and drops what stands there.
+"""Reads HTTP/1 messages: with trailers, which mitmproxy gives up on, and long ones without copies.
 
-A recipient may discard trailers (RFC 9110, 6.5.1), and an agent was never told of any: we ask for
-none, and take `Trailer` off the answer.
+What stands in trailers is dropped. A recipient may (RFC 9110, 6.5.1), and an agent was never told
+of any: we ask for none, and take `Trailer` off the answer.
 """
 
 from typing import Any
 
 import h11
-from h11._readers import ChunkedReader
+from h11._readers import ChunkedReader, ContentLengthReader
+from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers.http import _http1
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import HttpEvent
 
 
 class WithoutTrailers(ChunkedReader):
@@ -19,8 +22,34 @@ class WithoutTrailers(ChunkedReader):
         event = super().__call__(buffer)
         return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
 
-    @classmethod
-    def take_over(cls) -> None:
-        """Have every chunked body be read by one of these."""
-        module: Any = _http1
-        module.ChunkedReader = cls
+
+def take_over() -> None:
+    """Have every message be read so."""
+    module: Any = _http1
+    module.ChunkedReader = WithoutTrailers
+    reader: Any = _http1.Http1Connection
+    reader._handle_event = handle_event
+
+
+def handle_event(reader: Any, event: events.Event) -> layer.CommandGenerator[None]:
+    """`Http1Connection._handle_event`: the middle of a body goes on as it came, without copies."""
+    if isinstance(event, HttpEvent):
+        yield from reader.send(event)
+        return
+    if isinstance(event, events.DataReceived) and reader.state != reader.passthrough:
+        if _is_amid(reader, len(event.data)):
+            reader.body_reader._remaining -= len(event.data)
+            yield ReceiveHttp(reader.ReceiveData(reader.stream_id, event.data))
+            return
+        reader.buf += event.data
+    yield from reader.state(event)
+
+
+def _is_amid(reader: Any, size: int) -> bool:
+    """Say whether so many bytes are of a body of a known length, and not its end."""
+    return (
+        reader.state == reader.read_body
+        and not reader.buf
+        and type(reader.body_reader) is ContentLengthReader
+        and 0 < size < reader.body_reader._remaining
+    )

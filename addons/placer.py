@@ -6,10 +6,9 @@ from mitmproxy import ctx, tls
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import HttpLayer
 
-from addons import handler, http2, records
+from addons import handler, http1, http2, records
 from addons.client_certificate import show
 from addons.door import Door
-from addons.http1 import WithoutTrailers
 from addons.inject import BoundaryLayer
 from addons.parent import ParentTunnel
 from addons.proofs import ask
@@ -26,7 +25,7 @@ class Inject:
         """Go to the end of the chain: the layer must have been chosen when we replace it."""
         ctx.master.addons.add(self._placer)
         ParentTunnel.take_over(self._door)
-        WithoutTrailers.take_over()
+        http1.take_over()
         http2.take_over(self._door)
         handler.take_over()
         records.take_over()

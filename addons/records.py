@@ -1,10 +1,15 @@
-"""Has what is said in one go leave in one record of TLS; mitmproxy makes one of each command.
+"""Has what is said in one go leave in one record of TLS, and what is long a piece at a time.
 
-A record costs some twenty functions and a look at OpenSSL's buffers, and whoever reads it as much.
+mitmproxy makes a record of each command, which costs some twenty functions and a look at OpenSSL's
+buffers, and whoever reads it as much; and it has all of a body in those buffers at once, which
+then stay as large.
 """
 
+import logging
+from contextlib import suppress
 from typing import Any
 
+from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import tls
 from mitmproxy.proxy.layers.http._events import (
@@ -19,7 +24,7 @@ from OpenSSL import SSL
 
 # The most that one record holds (RFC 8446, 5.1); what is as large is worth no copy.
 RECORD_BYTES = 1 << 14
-# So much of what OpenSSL has ready is one piece.
+# So much goes through OpenSSL's buffers at once.
 PIECE_BYTES = 1 << 16
 
 _openssl: Any = SSL
@@ -32,6 +37,7 @@ def take_over() -> None:
     """Have all TLS, and all requests of HTTP/1, be written so."""
     layered: Any = tls.TLSLayer
     layered.event_to_child, layered.tls_interact = event_to_child, interact
+    layered.receive_data, layered.send_data = receive_data, send_data
     client: Any = Http1Client
     client.send = send
 
@@ -58,10 +64,42 @@ def event_to_child(tunnel: Any, event: events.Event) -> layer.CommandGenerator[N
         yield from tunnel.send_data(b"".join(said))
 
 
+def receive_data(tunnel: Any, data: bytes) -> layer.CommandGenerator[None]:
+    """`TLSLayer.receive_data`, without the errors by which OpenSSL says that there is no more."""
+    if data:
+        tunnel.tls.bio_write(data)
+    pieces, closed = [], False
+    try:
+        while _ready(tunnel.tls._into_ssl, _where) or tunnel.tls.pending():
+            pieces.append(tunnel.tls.recv(RECORD_BYTES))
+    except SSL.WantReadError:
+        pass
+    except SSL.ZeroReturnError:
+        closed = True
+    except SSL.Error as e:
+        yield commands.Log(f"TLS Error: {e}", logging.WARNING)
+    yield from tunnel.tls_interact()
+    if pieces:
+        yield from tunnel.event_to_child(events.DataReceived(tunnel.conn, b"".join(pieces)))
+    if closed:
+        tunnel.conn.state &= ~ConnectionState.CAN_READ
+        yield from tunnel.event_to_child(events.ConnectionClosed(tunnel.conn))
+
+
+def send_data(tunnel: Any, data: bytes) -> layer.CommandGenerator[None]:
+    """`TLSLayer.send_data`, piece by piece."""
+    for start in range(0, len(data), PIECE_BYTES):
+        piece = data if len(data) <= PIECE_BYTES else memoryview(data)[start : start + PIECE_BYTES]
+        # The peer may have ended, and then hears no more.
+        with suppress(SSL.ZeroReturnError, SSL.SysCallError):
+            tunnel.tls.sendall(piece)
+        yield from tunnel.tls_interact()
+
+
 def interact(tunnel: Any) -> layer.CommandGenerator[None]:
     """`TLSLayer.tls_interact`: send what is ready; mitmproxy asks until OpenSSL has an error."""
     while size := _ready(tunnel.tls._from_ssl, _where):
-        yield commands.SendData(tunnel.conn, tunnel.tls.bio_read(min(size, PIECE_BYTES)))
+        yield commands.SendData(tunnel.conn, tunnel.tls.bio_read(size))
 
 
 def send(client: Any, event: HttpEvent) -> layer.CommandGenerator[None]:

@@ -1,12 +1,17 @@
 """Passes event streams on as they come, and tells the agent how its call was decided."""
 
+from io import BytesIO
+from typing import Any, Self
+
 from mitmproxy import http
 from mitmproxy.flow import Error
 from mitmproxy.net.http.http1 import expected_http_body_size
-from mitmproxy.proxy import commands, layer
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseData, ResponseProtocolError
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook
+from mitmproxy.proxy.utils import ReceiveBuffer
 from mitmproxy.utils import human
 
 from addons.door import Door
@@ -46,11 +51,39 @@ class Stream:
         response.stream = _must_not_wait(response)
 
 
+class Body(ReceiveBuffer):
+    """A body that comes piece by piece and is held once, not in its pieces and as a whole."""
+
+    def __init__(self) -> None:
+        self._held = BytesIO()
+
+    def __iadd__(self, piece: bytes) -> Self:
+        self._held.write(piece)
+        return self
+
+    def __len__(self) -> int:
+        return self._held.tell()
+
+    def __bytes__(self) -> bytes:
+        return self._held.getvalue()
+
+    def __bool__(self) -> bool:
+        return self._held.tell() > 0
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._held = BytesIO()
+
+
 class StreamLayer(HttpStream):
     """mitmproxy's stream of one call, which says of a limit whose it is and keeps no large answer.
 
     mitmproxy would give up an answer above `body_size_limit` even where it passes it on unkept.
     """
+
+    def __init__(self, context: Context, stream_id: int) -> None:
+        super().__init__(context, stream_id)
+        self.request_body_buf = Body()
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         """Refuse a request above the limit; begin to pass on an answer that outgrows what we keep.
@@ -74,6 +107,14 @@ class StreamLayer(HttpStream):
             if not isinstance(command, commands.Log):
                 yield command
 
+    def flow_done(self) -> layer.CommandGenerator[None]:
+        """End, and let go of the call, which would stay until the collector of cycles comes by."""
+        yield from super().flow_done()
+        if self.child_layer is None:
+            ended: Any = self
+            ended._handle_event = _nothing
+            del self.flow
+
     def _check_request(self) -> layer.CommandGenerator[bool]:
         most = human.parse_size(self.context.options.body_size_limit)
         # What it says of itself is looked at before the first byte.
@@ -90,6 +131,10 @@ class StreamLayer(HttpStream):
         self.client_state = self.state_errored
         self.flow.live = False
         return True
+
+
+def _nothing(_: events.Event) -> layer.CommandGenerator[None]:
+    yield from ()
 
 
 def _spelled(name: str, response: http.Response) -> bytes:

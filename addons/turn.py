@@ -16,6 +16,8 @@ from mitmproxy.proxy import commands, events, mode_servers
 
 # So many hooks in a row are called on the spot; then others have their turn.
 MOST_AT_ONCE = 16
+# So much is sent by itself.
+LARGE_BYTES = 1 << 14
 # Where mitmproxy's log lines begin to quote.
 QUOTES = re.compile(r"[:'\"]")
 
@@ -50,9 +52,13 @@ class Turn:
         try:
             for command in self._layer.handle_event(event):
                 if isinstance(command, commands.SendData):
+                    # What is large is worth no copy; and a peer of HTTP/2 that gets an answer and
+                    # a reset at once may look at the reset only.
+                    is_large = len(command.data) > LARGE_BYTES
+                    if is_large:
+                        self._send()
                     self._pieces.setdefault(command.connection, []).append(command.data)
-                    if command.connection.alpn == b"h2":
-                        # A peer that gets an answer and a reset at once may look at the reset only.
+                    if is_large or command.connection.alpn == b"h2":
                         self._send()
                 elif isinstance(command, commands.StartHook):
                     hooks.append(command)

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from mitmproxy.test import taddons, tflow, tutils
 from OpenSSL import SSL
 
 from addons import records
-from addons.records import RECORD_BYTES
+from addons.records import PIECE_BYTES, RECORD_BYTES
 from interlock.demo.certificates import Certificates
 
 APPLICATION_DATA = 23  # RFC 8446, 5.1
@@ -49,17 +50,22 @@ class Wire:
     """A TLS layer of mitmproxy's whose child says what it is told to, and its peer."""
 
     def __init__(self, context: Context, certificates: Certificates) -> None:
-        child: Any = self
-        self.layer: Any = tls.ServerTLSLayer(context)
-        self.conn = self.layer.conn
-        self.conn.alpn = b"http/1.1"
-        self.layer.tls, self.peer = _connected(certificates)
-        self.layer.tunnel_state = TunnelState.OPEN
-        self.layer.child_layer = child
+        made: Any = tls.ServerTLSLayer(context)
+        made.conn.alpn = b"http/1.1"
+        made.tls, self.peer = _connected(certificates)
+        made.tunnel_state = TunnelState.OPEN
+        made.child_layer = self
+        made.tls_interact = partial(records.interact, made)
+        self.layer, self.conn = made, made.conn
         self._script: list[commands.Command] = []
+        self._heard: list[bytes] = []
 
     def handle_event(self, event: events.Event) -> Iterator[commands.Command]:
         """The child."""
+        if isinstance(event, events.DataReceived):
+            self._heard.append(event.data)
+        elif isinstance(event, events.ConnectionClosed):
+            self._heard.append(b"closed")
         yield from self._script
 
     def say(self, *script: commands.Command | bytes) -> list[commands.Command]:
@@ -68,6 +74,12 @@ class Wire:
             commands.SendData(self.conn, one) if isinstance(one, bytes) else one for one in script
         ]
         return list(records.event_to_child(self.layer, events.Start()))
+
+    def heard(self, data: bytes) -> list[bytes]:
+        """What the child hears of what the peer sent."""
+        self._script, self._heard = [], []
+        assert not list(records.receive_data(self.layer, data))
+        return self._heard
 
     def read(self, said: list[commands.Command]) -> tuple[int, bytes]:
         """How many records there are, and what the peer reads out of them."""
@@ -130,6 +142,39 @@ def test_frames_of_http2_leave_one_by_one(wire: Wire) -> None:
     """A peer that reads an answer and a reset at once may see the reset only."""
     wire.conn.alpn = b"h2"
     assert wire.read(wire.say(b"answer", b"reset")) == (2, b"answerreset")
+
+
+def test_a_long_body_leaves_piece_by_piece(wire: Wire) -> None:
+    """OpenSSL never has more of it in its buffers, which would stay as large."""
+    body = bytes(range(256)) * (1 << 12)
+    said = list(records.send_data(wire.layer, body))
+    assert len(said) == len(body) // PIECE_BYTES
+    assert wire.read(said)[1] == body
+
+
+def test_what_comes_together_is_heard_together(wire: Wire) -> None:
+    """However many records it is in, and wherever it was cut."""
+    for text in (b"a" * 40_000, b"b"):
+        wire.peer.sendall(text)
+    sent = wire.peer.bio_read(PIECE_BYTES)
+    assert wire.heard(sent[:30_000]) == [b"a" * RECORD_BYTES]
+    assert wire.heard(sent[30_000:]) == [b"a" * (40_000 - RECORD_BYTES) + b"b"]
+    assert wire.heard(b"") == []
+
+
+def test_a_farewell_is_heard_after_what_was_said_before(wire: Wire) -> None:
+    """Both came at once."""
+    wire.peer.sendall(b"last words")
+    wire.peer.shutdown()
+    assert wire.heard(wire.peer.bio_read(PIECE_BYTES)) == [b"last words", b"closed"]
+
+
+def test_what_is_no_tls_is_logged(wire: Wire) -> None:
+    """It is heard by nobody."""
+    log, *alert = records.receive_data(wire.layer, b"\x17\x03\x03\x00\x20" + b"x" * 32)
+    assert isinstance(log, commands.Log)
+    assert log.message.startswith("TLS Error")
+    assert [type(one) for one in alert] == [commands.SendData]
 
 
 @pytest.mark.parametrize("size", [1, RECORD_BYTES - 1, RECORD_BYTES, 10 * RECORD_BYTES])

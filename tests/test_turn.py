@@ -8,7 +8,7 @@ import pytest
 from mitmproxy.proxy import commands, events
 from mitmproxy.test import tflow
 
-from addons.turn import MOST_AT_ONCE, Turn
+from addons.turn import LARGE_BYTES, MOST_AT_ONCE, Turn
 
 
 class Asked(commands.StartHook):
@@ -86,6 +86,16 @@ async def test_what_is_sent_in_one_go_is_written_in_one_piece() -> None:
     ]
     await server.server_event(events.Start())
     assert server.said == ["Start", b"ab", "CloseConnection"]
+
+
+async def test_what_is_large_is_written_by_itself() -> None:
+    """The peer can read it while the rest is made, and nothing of it is copied."""
+    large = b"x" * (LARGE_BYTES + 1)
+    server = Server()
+    server._script = [[server.send(b"a"), server.send(large), server.send(b"b")]]
+    await server.server_event(events.Start())
+    assert server.said == ["Start", b"a", large, b"b"]
+    assert server.said[2] is large
 
 
 async def test_a_hook_that_does_not_wait_is_over_when_its_event_is() -> None:

@@ -1,0 +1,148 @@
+"""Bodies pass whole, in their order, are held once, and are let go when their call is over."""
+
+import gc
+import tracemalloc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy import http
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
+    GetHttpConnectionCompleted,
+    HttpLayer,
+    HTTPMode,
+)
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    HttpEvent,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+)
+from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.test import taddons, tflow, tutils
+
+from addons import http1
+from addons.stream import Body, StreamLayer
+
+MB = 1 << 20
+PIECES = st.lists(st.binary(min_size=1, max_size=9), max_size=6)
+
+
+@pytest.fixture(scope="module")
+def context() -> Iterator[Context]:
+    """A client, a server, and mitmproxy's options."""
+    with taddons.context(Proxyserver()) as known:
+        made = Context(tflow.tclient_conn(), known.options)
+        made.server = tflow.tserver_conn()
+        yield made
+
+
+def test_a_body_is_held_once() -> None:
+    """Not its pieces, and then the whole besides."""
+    piece = b"x" * 65536
+    tracemalloc.start()
+    try:
+        body = Body()
+        for _ in range(8 * MB // len(piece)):
+            body += piece
+        whole = bytes(body)
+        assert tracemalloc.get_traced_memory()[1] < 10 * MB
+    finally:
+        tracemalloc.stop()
+    assert whole == piece * 128
+    assert len(body) == 8 * MB
+    body.clear()
+    assert (len(body), bool(body), bytes(body), len(whole)) == (0, False, b"", 8 * MB)
+
+
+@given(PIECES)
+def test_a_body_is_its_pieces(pieces: list[bytes]) -> None:
+    """In their order; what was read out of it stays as it was."""
+    body = Body()
+    for piece in pieces:
+        before = bytes(body)
+        body += piece
+        assert bytes(body) == before + piece
+        assert body
+
+
+@given(st.lists(PIECES, min_size=1, max_size=3), st.data())
+def test_requests_are_read_the_same_however_they_are_cut(
+    context: Context, bodies: list[list[bytes]], data: st.DataObject
+) -> None:
+    """Every byte of a body once, the next request where it begins."""
+    sent = [b"".join(body) for body in bodies]
+    wire = b"".join(b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(b), b) for b in sent)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=9)))
+    reader = Http1Server(context.fork())
+    list(reader.handle_event(events.Start()))
+    got: list[bytes] = []
+    ended = 0
+    for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True):
+        for event in _read(reader, events.DataReceived(context.client, wire[start:end])):
+            if isinstance(event, RequestHeaders):
+                got.append(b"")
+            elif isinstance(event, RequestData):
+                got[-1] += event.data
+            elif isinstance(event, RequestEndOfMessage):
+                ended += 1
+                answer = ResponseHeaders(event.stream_id, _response(), end_stream=True)
+                for answered in (answer, ResponseEndOfMessage(event.stream_id)):
+                    list(reader.send(answered))
+    assert (got, ended) == (sent, len(sent))
+
+
+def _read(reader: Any, event: events.Event) -> Iterator[HttpEvent]:
+    for command in http1.handle_event(reader, event):
+        if isinstance(command, ReceiveHttp):
+            yield command.event
+
+
+def test_a_call_that_is_over_is_let_go(context: Context) -> None:
+    """Its body may be large, and the collector of cycles comes by when it pleases."""
+    above = HttpLayer(context.fork(), HTTPMode.regular)
+    stream = StreamLayer(above.context.fork(), 1)
+    request = tutils.treq(headers=http.Headers([(b"content-length", b"3")]))
+    said = _through(stream, context, events.Start(), RequestHeaders(1, request, end_stream=False))
+    flow = weakref.ref(stream.flow)
+    said += _through(stream, context, RequestData(1, b"abc"), RequestEndOfMessage(1))
+    assert RequestData(1, b"abc") in said
+    answer = ResponseHeaders(1, _response(), end_stream=False)
+    gc.disable()
+    try:
+        said = _through(stream, context, answer, ResponseData(1, b"ok"), ResponseEndOfMessage(1))
+        assert said[-1] == ResponseEndOfMessage(1)
+        assert flow() is None
+    finally:
+        gc.enable()
+    assert not _through(stream, context, ResponseData(1, b"late"))
+
+
+def _response() -> http.Response:
+    return tutils.tresp(content=None, headers=http.Headers([(b"content-length", b"2")]))
+
+
+def _through(stream: StreamLayer, context: Context, *given: Any) -> list[HttpEvent]:
+    """What a stream sends while everything that it asks for is granted."""
+    sent = []
+    waiting = list(given)
+    while waiting:
+        for command in stream.handle_event(waiting.pop(0)):
+            if isinstance(command, GetHttpConnection):
+                waiting.insert(0, GetHttpConnectionCompleted(command, (context.server, None)))
+            elif isinstance(command, commands.StartHook) and command.blocking:
+                waiting.insert(0, events.HookCompleted(command))
+            elif hasattr(command, "event"):
+                sent.append(command.event)
+    return sent
