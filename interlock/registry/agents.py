@@ -105,18 +105,13 @@ def remove_agent(connection: sqlite3.Connection, audit: Audit, name: str) -> lis
     return ended
 
 
-def find_agent(connection: sqlite3.Connection, name: str) -> Agent | None:
-    """An agent as it was registered; None when there is none of that name."""
-    row = connection.execute("select * from agents where name = ?", [name]).fetchone()
-    return _agent(row) if row else None
-
-
 def read_agents(connection: sqlite3.Connection) -> list[Agent]:
     """Every agent, by name."""
-    return [_agent(row) for row in connection.execute("select * from agents order by name")]
+    return [agent_in(row) for row in connection.execute("select * from agents order by name")]
 
 
-def _agent(row: sqlite3.Row) -> Agent:
+def agent_in(row: sqlite3.Row) -> Agent:
+    """The agent of a row of `agents`, as it was registered."""
     return Agent(
         name=row["name"],
         owner=row["owner"],

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from interlock.errors import IdentityError, RegistryError
 from interlock.model import Agent
-from interlock.registry.agents import find_agent, find_trust
-from interlock.registry.keys import SESSION_PREFIX, digest, well_formed
-from interlock.registry.leases import lease_of
+from interlock.registry.agents import agent_in, find_trust
+from interlock.registry.keys import digest, well_formed
 from interlock.registry.sessions import Session, find_open
 from interlock.store import Database, Lookup
 
@@ -34,14 +33,21 @@ class Standing:
     leased: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A key or an open session, and whose it is."""
+
+    by: Key | Session
+    standing: Standing
+
+
 class Known:
-    """Agents by name, keys and open sessions by digest, looked up when they are asked for."""
+    """Agents by name, proofs by digest, looked up when they are asked for."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._agents = Lookup(database, self._asking(_find_standing))
-        self._keys = Lookup(database, self._asking(_find_key))
-        self._sessions = Lookup(database, self._asking(find_open))
+        self._proofs = Lookup(database, self._asking(_find_proof))
 
     def find(self, name: str) -> Standing | None:
         """Answer an agent by name; None for a name that nobody has."""
@@ -59,18 +65,15 @@ class Known:
         Raises IdentityError with the same words whatever is wrong, so that a guesser learns
         nothing. Keys are looked up by digest: the time it takes tells nothing about them.
         """
-        hashed = digest(key)
-        session = self._sessions.get(hashed) if key.startswith(SESSION_PREFIX) else None
-        found = session or self._keys.get(hashed)
-        proven = found and found.holds(now) and well_formed(key) and name in (None, found.agent)
-        # Its agent may have been removed between these two looks at the store.
-        if found and proven and (standing := self.find(found.agent)):
-            return standing, session
-        raise IdentityError(
-            "the agent name or key is not valid, or the key has expired",
-            _flaw(found, now) if found else "unknown key",
-            found.agent if found else self._spelled(name or ""),
-        )
+        found = self._proofs.get(digest(key))
+        proven = found and found.by.holds(now) and name in (None, found.by.agent)
+        if found is None or not proven or not well_formed(key):
+            raise IdentityError(
+                "the agent name or key is not valid, or the key has expired",
+                _flaw(found.by, now) if found else "unknown key",
+                found.by.agent if found else self._spelled(name or ""),
+            )
+        return found.standing, found.by if isinstance(found.by, Session) else None
 
     def _spelled(self, name: str) -> str:
         """The name, if an agent has it; never kept, so that both answers take the same time."""
@@ -82,15 +85,22 @@ class Known:
 
 
 def _find_standing(connection: sqlite3.Connection, name: str) -> Standing | None:
-    agent = find_agent(connection, name)
-    return Standing(agent, lease_of(connection, name) is not None) if agent else None
+    row = connection.execute(
+        "select *, exists (select 1 from leases where agent = name) as leased "
+        "from agents where name = ?",
+        [name],
+    ).fetchone()
+    return Standing(agent_in(row), bool(row["leased"])) if row else None
 
 
-def _find_key(connection: sqlite3.Connection, hashed: bytes) -> Key | None:
+def _find_proof(connection: sqlite3.Connection, hashed: bytes) -> Proof | None:
     row = connection.execute(
         "select agent, expires_at, revoked_at from agent_keys where digest = ?", [hashed]
     ).fetchone()
-    return Key(*row) if row else None
+    found = Key(*row) if row else find_open(connection, hashed)
+    # It may have been removed between these looks at the store.
+    standing = _find_standing(connection, found.agent) if found else None
+    return Proof(found, standing) if found and standing else None
 
 
 def _flaw(proof: Key | Session, now: float) -> str:
