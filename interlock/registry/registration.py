@@ -60,8 +60,18 @@ def require_server_name(name: str) -> None:
 
 def find(connection: sqlite3.Connection, name: str) -> Registration | None:
     """Look a server up by name or id."""
-    row = connection.execute("select * from servers where ? in (name, id)", [name]).fetchone()
+    row = connection.execute(
+        "select * from servers where name = ? or id = ?", [name, name]
+    ).fetchone()
     return _registration(row, read_profile(connection, KIND, row["name"])) if row else None
+
+
+def find_near(connection: sqlite3.Connection, host: str) -> list[Registration]:
+    """The servers that have a host in their URL, perhaps in another place of it, by name."""
+    rows = connection.execute(
+        "select * from servers where instr(lower(url), ?) order by name", [host]
+    ).fetchall()
+    return [_registration(row, read_profile(connection, KIND, row["name"])) for row in rows]
 
 
 def require(connection: sqlite3.Connection, name: str) -> Registration:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ from interlock.registry.registration import (
     KIND,
     Registration,
     find,
+    find_near,
     insert_server,
     read_servers,
     require,
@@ -21,19 +22,13 @@ from interlock.registry.registration import (
 )
 from interlock.registry.takeover import changes, require_free_url, require_harmless
 from interlock.registry.trust import FORGETTABLE, require_move
-from interlock.store import Audit, Database, Snapshot
+from interlock.store import Audit, Database, Lookup
 
 PORTS = {"https": 443, "http": 80}
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    servers: Mapping[str, Server]
-    leased: frozenset[str]
-
-
 class Servers:
-    """Everything that is known about servers, read through a snapshot, changed with an audit row.
+    """Everything that is known about servers, kept until it changes, changed with an audit row.
 
     Times (`now`) are epoch seconds.
     """
@@ -41,31 +36,30 @@ class Servers:
     def __init__(self, database: Database, audit: Audit) -> None:
         self._database = database
         self._audit = audit
-        self._known = Snapshot(database, _load)
+        self._named = Lookup(database, self._find)
+        self._places = Lookup(database, self._find_at)
 
     def get(self, name: str, now: float | None = None) -> Server:
         """Answer a server by name; raises RegistryError. Without `now` its lease is not asked."""
-        try:
-            server = self._known.value.servers[name]
-        except KeyError:
-            raise RegistryError(f"there is no server named {name!r}") from None
-        return server if now is None else self._at(server, now)
+        found = self._named.get(name)
+        if found is None:
+            raise RegistryError(f"there is no server named {name!r}")
+        return found.server if now is None else self._at(found, now)
 
     def at(self, authority: Authority, path: str, now: float) -> Server | None:
         """The server whose URL a request goes to: of several, the one with the longest path."""
         wanted = path.partition("?")[0]
-        found = [s for s in self._known.value.servers.values() if _serves(s.url, authority, wanted)]
-        best = max(found, key=lambda server: len(server.url), default=None)
-        return best and self._at(best, now)
+        found = [each for each in self._places.get(authority) if _serves(each.server.url, wanted)]
+        best = max(found, key=lambda each: len(each.server.url), default=None)
+        return self._at(best, now) if best else None
 
     def named(self, name: str) -> bool:
         """Say whether there is a server of this name."""
-        return name in self._known.value.servers
+        return self._named.get(name) is not None
 
     def alone_at(self, authority: Authority, now: float) -> Server | None:
         """The server at a destination where there is one only, whatever the path."""
-        known = self._known.value.servers.values()
-        found = [server for server in known if _is_at(server.url, authority)]
+        found = self._places.get(authority)
         return self._at(found[0], now) if len(found) == 1 else None
 
     def show(self, name: str) -> Registration:
@@ -199,9 +193,18 @@ class Servers:
         details = {"server": server.name, "before": {"trust": server.trust, "url": server.url}}
         self._audit(connection, "server.rm", details)
 
-    def _at(self, server: Server, now: float) -> Server:
+    def _find(self, name: str) -> Registration | None:
+        found = self._database.read(lambda connection: find(connection, name))
+        return found if found and found.server.name == name else None
+
+    def _find_at(self, authority: Authority) -> tuple[Registration, ...]:
+        near = self._database.read(lambda connection: find_near(connection, authority.host))
+        return tuple(each for each in near if _is_at(each.server.url, authority))
+
+    def _at(self, known: Registration, now: float) -> Server:
         """The server with what its lease says; only those that have one cost a look."""
-        if server.name not in self._known.value.leased:
+        server = known.server
+        if known.lease is None:
             return server
         found = self._database.read(lambda connection: find(connection, server.name))
         if found is None:
@@ -210,10 +213,10 @@ class Servers:
         return replace(server, lapsed=over, health=found.health(now))
 
 
-def _serves(url: str, authority: Authority, path: str) -> bool:
-    """Say whether a request goes to the endpoint of a URL, or below it."""
+def _serves(url: str, path: str) -> bool:
+    """Say whether a path is that of a URL, or below it."""
     base = urlsplit(url).path.rstrip("/")
-    return _is_at(url, authority) and (path == base or path.startswith(f"{base}/"))
+    return path == base or path.startswith(f"{base}/")
 
 
 def _is_at(url: str, authority: Authority) -> bool:
@@ -225,9 +228,3 @@ def _is_at(url: str, authority: Authority) -> bool:
 def _told(name: str, profile: Profile) -> dict[str, Any]:
     """What an event says of a registration: who made it, and the names of what it offers."""
     return {"server": name, "source": profile.source, "tools": profile.names("tools")}
-
-
-def _load(database: Database) -> _Known:
-    found = database.read(read_servers)
-    leased = frozenset(one.server.name for one in found if one.lease)
-    return _Known({one.server.name: one.server for one in found}, leased)

@@ -14,7 +14,8 @@ from broker import Secret
 from interlock.errors import IdentityError
 from interlock.federation.identity import parse_identity
 from interlock.installation import Installation
-from interlock.model import Agent, Authority, Binding, Declaration, Trust
+from interlock.model import Agent, Authority, Binding, Declaration, Server, Trust
+from interlock.registry import Profile
 from interlock.registry.keys import new_key
 from interlock.settings import Settings
 from interlock.store import Database, Lookup
@@ -23,6 +24,7 @@ from interlock.store.bindings import bind
 FEW, MANY = 10, 500
 NOW = 4_000_000_000.0
 AT = Authority("api-1.example.com", 443)
+SERVED = Authority("mcp-1.example.com", 443)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,26 @@ class Crowd:
     records: Installation
     key: str
     token: str
+
+    def rows(self, ask: Callable[["Crowd"], object]) -> int:
+        """How many rows one question reads right after a change."""
+        self.records.registry.add(Agent(f"new-{time.time_ns()}"))
+        taken = 0
+
+        def row(cursor: sqlite3.Cursor, values: tuple[object, ...]) -> sqlite3.Row:
+            nonlocal taken
+            taken += 1
+            return sqlite3.Row(cursor, values)
+
+        def have(made_by: Callable[..., sqlite3.Row]) -> None:
+            self.records.database.read(lambda c: setattr(c, "row_factory", made_by))
+
+        have(row)
+        try:
+            ask(self)
+        finally:
+            have(sqlite3.Row)
+        return taken
 
     def steps(self, ask: Callable[["Crowd"], object], *, writing: bool = False) -> int:
         """What SQLite does for one question right after a change."""
@@ -83,6 +105,8 @@ def gather(records: Installation, number: int) -> Crowd:
                 "values (?, ?, ?, ?, ?)",
                 run,
             )
+            server = Server(f"server-{n}", f"https://mcp-{n}.example.com/mcp")
+            records.servers.register_in(connection, server, Profile(), NOW)
             records.safe.vault(connection).seal(f"key-{n}", Secret(f"value-of-{n:06}"))
             bind(connection, bound(f"key-{n}", f"api-{n}.example.com", {f"agent-{n}"}))
 
@@ -118,6 +142,7 @@ SUBJECT = parse_identity("oidc", "https://issuer.example#1")
         pytest.param(lambda c: c.records.bindings.at(AT), id="what is bound to a destination"),
         pytest.param(lambda c: c.records.bindings.of("key-1"), id="where a secret is bound"),
         pytest.param(lambda c: c.records.mask_at(AT), id="what answers are scrubbed of"),
+        pytest.param(lambda c: c.records.servers.get("server-1", NOW), id="a server"),
         pytest.param(
             lambda c: c.records.federation.identities.holder(SUBJECT), id="whom a subject means"
         ),
@@ -133,6 +158,18 @@ def test_after_a_change_a_call_reads_what_it_asks_for(
     """And nothing else, however much there is."""
     few, many = (crowd.steps(ask) for crowd in crowds)
     assert 0 < many < few + 10
+
+
+def test_of_all_servers_those_of_the_destination_are_read(crowds: tuple[Crowd, Crowd]) -> None:
+    """SQLite looks through the URLs of the others, and once for all calls."""
+
+    def ask(crowd: Crowd) -> None:
+        servers = crowd.records.servers
+        for _ in range(2):
+            assert servers.alone_at(SERVED, NOW) == servers.at(SERVED, "/mcp", NOW) is not None
+
+    few, many = (crowd.rows(ask) for crowd in crowds)
+    assert few == many
 
 
 @pytest.mark.parametrize(
