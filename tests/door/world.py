@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import socket
 import ssl
 import threading
 import time
@@ -26,6 +27,7 @@ from interlock.model import Agent, Authority, Binding, Mode, Server, Trust
 from interlock.registry import Profile
 from interlock.settings import Settings
 from interlock.store.bindings import bind
+from tests.door.patience import wait_for
 
 OPENAI_KEY = "sk-openai-REAL-4f9a8b7c6d5e4f3a2b1c0d9e"
 ANTHROPIC_KEY = "sk-ant-REAL-0a1b2c3d4e5f6a7b8c9d0e1f"
@@ -286,7 +288,12 @@ class Http2Upstream(Upstream):
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._serve, name="http2-upstream", daemon=True)
         self._thread.start()
+        wait_for(self._listens)
         return self
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
