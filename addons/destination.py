@@ -25,12 +25,33 @@ from interlock.model import NOWHERE, Authority
 # The host of a reverse listener that serves what `interlock_routes` says.
 ROUTES = "routes"
 
+GOVERNED = (
+    "'regular', 'reverse:https://HOST' (or http), 'transparent', 'upstream:http://PROXY' "
+    "and 'local:PROGRAM' are governed"
+)
+
 type Routes = Mapping[str, Authority]
 
 
 def knows_proxy(client: connection.Client) -> bool:
     """True for an agent that was told of a proxy, and proves itself to it."""
     return isinstance(client.proxy_mode, (RegularMode, UpstreamMode))
+
+
+def parse_mode(text: str) -> ProxyMode:
+    """Read a mode that is governed; raises ValueError with a line that names it."""
+    try:
+        mode = ProxyMode.parse(text)
+    except ValueError as e:
+        unknown = str(e) == "unknown mode"
+        raise ValueError(f"{text!r}: {f'unknown: {GOVERNED}' if unknown else e}") from None
+    if isinstance(mode, ReverseMode):
+        served = mode.scheme == "https" or (mode.scheme == "http" and not serves_routes(mode))
+    else:
+        served = isinstance(mode, (RegularMode, TransparentMode, UpstreamMode, LocalMode))
+    if not served:
+        raise ValueError(f"{text!r} is refused: {GOVERNED}")
+    return mode
 
 
 def serves_routes(mode: ProxyMode) -> bool:

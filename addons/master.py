@@ -51,7 +51,7 @@ class ProxyMaster(Master):
             tlsconfig.TlsConfig(),
             *_metrics(),
             *governance.addons,
-            errorcheck.ErrorCheck(),
+            QuietCheck(),
         )
 
     async def running(self) -> None:
@@ -59,6 +59,18 @@ class ProxyMaster(Master):
         await super().running()
         gc.collect()
         gc.freeze()
+
+
+class QuietCheck(errorcheck.ErrorCheck):
+    """Ends a start that failed, and adds nothing to the line that said why."""
+
+    name = "errorcheck"
+
+    async def shutdown_if_errored(self) -> None:
+        """Leave when an error was logged."""
+        await asyncio.sleep(0)  # every line is written first
+        if self.logger.has_errored:
+            sys.exit(1)
 
 
 class JsonLines(log.MitmLogHandler):

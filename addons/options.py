@@ -14,14 +14,10 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy.mode_specs import (
     LocalMode,
     ProxyMode,
-    RegularMode,
-    ReverseMode,
-    TransparentMode,
-    UpstreamMode,
 )
 
 from addons.certificate import export_ca
-from addons.destination import ROUTES, parse_routes, serves_routes
+from addons.destination import ROUTES, parse_mode, parse_routes, serves_routes
 from addons.door import Door
 from addons.local import require_local
 from broker import BrokerError
@@ -271,12 +267,10 @@ def check_required() -> None:
                 f"the only value here is {required!r}"
             )
     for text in ctx.options.mode:
-        mode = ProxyMode.parse(text)
-        if not _served(mode):
-            raise exceptions.OptionsError(
-                f"mode {text!r} is refused: 'regular', 'reverse:https://HOST' (or http), "
-                "'transparent', 'upstream:http://PROXY' and 'local:PROGRAM' are governed"
-            )
+        try:
+            mode = parse_mode(text)
+        except ValueError as e:
+            raise exceptions.OptionsError(f"mode {e}") from None
         if isinstance(mode, LocalMode):
             try:
                 require_local()
@@ -293,12 +287,6 @@ def check_modes(settings: Settings) -> None:
         )
     if settings.parent_secret and settings.broker:
         raise SettingsError("interlock_parent_secret: not beside a broker, which keeps the secrets")
-
-
-def _served(mode: ProxyMode) -> bool:
-    if isinstance(mode, ReverseMode):
-        return mode.scheme == "https" or (mode.scheme == "http" and not serves_routes(mode))
-    return isinstance(mode, (RegularMode, TransparentMode, UpstreamMode, LocalMode))
 
 
 def _unset(name: str) -> bool:

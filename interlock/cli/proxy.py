@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -98,16 +96,21 @@ def run(
     async def supervise() -> int:
         return await Supervisor(replace(plan, admin=admin_port), workers).run()
 
-    with listening():
-        raise typer.Exit(asyncio.run(supervise()))
+    raise typer.Exit(asyncio.run(supervise()))
 
 
 def modes_of(modes: list[str] | None, port: int | None) -> tuple[str, ...]:
-    """What is listened for; raises SettingsError for a port beside modes that have their own."""
+    """What is listened for; raises SettingsError for what is not governed, and for a port twice."""
+    from addons.destination import parse_mode
     from addons.plan import DEFAULT_MODE
 
     if modes and port:
         raise SettingsError(f"--listen-port: {port}: write it into --mode, as in {modes[0]}@{port}")
+    try:
+        for text in modes or ():
+            parse_mode(text)
+    except ValueError as e:
+        raise SettingsError(f"--mode: {e}") from None
     return tuple(modes or [f"regular@{port}" if port else DEFAULT_MODE])
 
 
@@ -139,12 +142,3 @@ def plan_of(
         as_json=as_json,
         drain_s=drain_s,
     )
-
-
-@contextmanager
-def listening() -> Iterator[None]:
-    """Name the option when a mode cannot be read; raises SettingsError."""
-    try:
-        yield
-    except ValueError as e:
-        raise SettingsError(f"--mode: {e}") from None

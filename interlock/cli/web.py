@@ -14,7 +14,6 @@ from interlock.cli.proxy import (
     Save,
     Script,
     Set,
-    listening,
     modes_of,
     plan_of,
 )
@@ -44,5 +43,4 @@ def run(
     given = [*page, *(options or [])]
     modes = modes_of(mode, listen_port)
     plan = plan_of(context, modes, enforce, listen_host, given, script, save, as_json, 5.0)
-    with listening():
-        raise typer.Exit(asyncio.run(serve(plan, GovernedWebMaster)))
+    raise typer.Exit(asyncio.run(serve(plan, GovernedWebMaster)))

@@ -179,7 +179,9 @@ def test_a_hook_of_a_user_that_fails_is_a_refusal(
     ("words", "said"),
     [
         pytest.param(["--set", "nope=1"], "--set nope: there is no such option", id="an option"),
-        pytest.param(["--mode", "foo"], "--mode: unknown mode", id="a mode"),
+        pytest.param(["--mode", "foo"], "--mode: 'foo': unknown: 'regular'", id="a mode"),
+        pytest.param(["--mode", "socks5"], "--mode: 'socks5' is refused", id="ungoverned"),
+        pytest.param(["--mode", "regular@x"], "--mode: 'regular@x': invalid port", id="no port"),
         pytest.param(["--set", "ssl_insecure=true"], "ssl_insecure", id="an insecure option"),
         pytest.param(["-s", "nope.py"], "nope.py", id="a script"),
         pytest.param(["--workers", "0"], "--workers", id="no worker"),
@@ -200,6 +202,7 @@ def test_bad_input_is_named_once(words: list[str], said: str, tmp_path: Path) ->
     assert ended.returncode == 2
     assert text.count(said.replace("TAKEN", number)) == 1
     assert "Traceback" not in text
+    assert text.count("\n") == 1, text
 
 
 def test_no_module_of_the_folder_that_it_starts_in_is_run(tmp_path: Path) -> None:
