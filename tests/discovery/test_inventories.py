@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -247,14 +248,14 @@ class TestRemoteInventory(InventoryContract):
         self, service: Service, reach: Reach, tmp_path: Path
     ) -> None:
         """The same name on two machines is two agents; one that lost its home finds its own."""
-        service.keys["other"] = service.post("/scanners", {"id": "other"})["api_key"]
+        other = f"other-{token_hex(4)}"
+        service.keys[other] = service.post("/scanners", {"id": other})["api_key"]
         mine = look(reach(), BOT)["bot"].name
         with Installation(Settings.load(home=tmp_path / "other")) as home:
-            theirs = look(reach(home, "other"), BOT)["bot"].name
+            theirs = look(reach(home, other), BOT)["bot"].name
         with Installation(Settings.load(home=tmp_path / "anew")) as home:
             assert look(reach(home), BOT)["bot"].name == mine
         assert {agent.name for agent in service.records.registry.all()} == {mine, theirs}
-        service.records.tokens.remove("other")
 
     def test_the_server_of_another_is_not_taken_over(
         self, inventory: Inventory, service: Service, caplog: pytest.LogCaptureFixture
