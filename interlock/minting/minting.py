@@ -112,11 +112,12 @@ class Minting:
         """What would reveal a token that may go to a destination."""
         known = self._snapshot.value
         if authority not in known.masks:
-            found = Mask(())
+            reaching = {name for name, route in known.routes.items() if route.reaches(authority)}
+            forms: dict[bytes, str] = {}
             for held in known.held.values():
-                if known.routes[held.minted.route].reaches(authority):
-                    found |= self._forms[held.minted.digest]
-            known.masks[authority] = found
+                if held.minted.route in reaching:
+                    forms |= self._forms[held.minted.digest].forms
+            known.masks[authority] = Mask.of(forms)
         return known.masks[authority]
 
     def route_of(self, agent: Agent, call: Call) -> Route | None:
