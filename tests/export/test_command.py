@@ -88,6 +88,23 @@ def test_a_cursor_goes_on_where_it_was(full: Terminal, tmp_path: Path) -> None:
     assert [json.loads(line)["id"] for line in lines] == ids_of(full)
 
 
+def test_a_cursor_that_is_ahead_of_the_ledger_is_told(full: Terminal, tmp_path: Path) -> None:
+    """After an older file was put back: what comes next would be taken for exported already."""
+    to = ("--to", str(tmp_path / "out.jsonl"), "--cursor", "siem")
+    shutil.copytree(full.home, tmp_path / "older")
+    with Installation(Settings.load(home=full.home)) as installation:
+        write(installation, 3, MANY)
+    assert typed(full, *EXPORT, *to).code == 0
+    for name in ("interlock.db", "interlock.db-wal", "interlock.db-shm"):
+        (full.home / name).unlink(missing_ok=True)
+    shutil.copy(tmp_path / "older" / "interlock.db", full.home)
+    said = typed(full, *EXPORT, *to)
+    assert said.code == 2
+    assert "an older file was put back" in said.err
+    assert len(said.err.splitlines()) == 1
+    assert typed(full, *EXPORT, "--to", str(tmp_path / "new.jsonl"), "--cursor", "new").code == 0
+
+
 def test_killed_in_the_middle_it_repeats_one_batch_at_most(full: Terminal) -> None:
     """kill -9 between the receiver's having a batch and its answer: that one alone comes again."""
     with Collector() as collector:

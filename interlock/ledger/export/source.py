@@ -43,8 +43,13 @@ class Source:
         Raises ExportError for events that are neither in the database nor in the archive, and
         StoreError or AttestationError for what cannot be read.
         """
-        for node in self._ledger.nodes():
+        for node, head in self._ledger.heads().items():
             after = self._start(node, positions)
+            if after > head.seq:
+                raise ExportError(
+                    f"node {node}: event {after} was exported, and the ledger ends at {head.seq}: "
+                    "an older file was put back; go on under the name of another cursor"
+                )
             while page := self._page(node, after):
                 yield page
                 after = page.last
@@ -86,6 +91,8 @@ class Source:
         seal, rows = found
         begin = after + 1 - seal.first
         page = rows[begin : begin + PAGE]
+        if not page:
+            raise ExportError(f"node {node}: event {after + 1} is not in {seal.file}")
         return [event_of(dict(zip(COLUMNS, row, strict=True))) for row in page]
 
     def _wants(self, event: Mapping[str, Any]) -> bool:
