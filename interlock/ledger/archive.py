@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ class Archive:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         publish(self.folder, keyring.signing_key.verify_key)
         node, first, last = rows[0][0], rows[0][1], rows[-1][1]
-        name = f"{node}-{first:012d}-{last:012d}"
+        name = _name(node, first, last)
         data = gzip.compress("".join(map(_line, rows)).encode(), mtime=0)
         seal = Seal(
             file=name + ROWS,
@@ -82,9 +83,11 @@ class Archive:
                 if key is None:
                     raise AttestationError(f"{path}: it was signed by a key that is not known here")
                 payload, _ = paseto.verify(token, key, PURPOSE)
+                found.append(_seal(payload))
             except (OSError, UnicodeDecodeError, TokenError) as e:
                 raise AttestationError(f"{path}: {e}") from None
-            found.append(Seal(**json.loads(payload)))
+            except (ValueError, TypeError):
+                raise AttestationError(f"{path}: is no seal") from None
         return found
 
     def nodes(self) -> set[str]:
@@ -100,9 +103,12 @@ class Archive:
             raise AttestationError(f"{path}: {e.strerror}") from None
         if hashlib.sha256(data).hexdigest() != seal.sha256:
             raise AttestationError(f"{path}: was changed")
-        for line in gzip.decompress(data).splitlines():
-            *values, prev, hash_ = json.loads(line)
-            yield [*values, bytes.fromhex(prev), bytes.fromhex(hash_)]
+        try:
+            lines = gzip.decompress(data).splitlines()
+            rows = [_row(line) for line in lines]
+        except (OSError, EOFError, zlib.error, ValueError, TypeError):
+            raise AttestationError(f"{path}: does not hold the rows of a ledger") from None
+        yield from rows
 
     def forget_from(self, node: str, seq: int) -> None:
         """Remove what a prune that was cut short left behind: rows that the database still has."""
@@ -110,6 +116,31 @@ class Archive:
             if seal.last >= seq:
                 (self.folder / seal.file.replace(ROWS, SEAL)).unlink()
                 (self.folder / seal.file).unlink(missing_ok=True)
+
+
+def _name(node: str, first: int, last: int) -> str:
+    return f"{node}-{first:012d}-{last:012d}"
+
+
+def _seal(payload: bytes) -> Seal:
+    """Read what was signed; raises ValueError or TypeError for what we would not have signed.
+
+    Whoever can write the folder can put a key of their own there, so a signature is not enough.
+    """
+    seal = Seal(**json.loads(payload))
+    if seal.file != _name(seal.node, seal.first, seal.last) + ROWS:
+        raise ValueError("it names another file")
+    if not isinstance(seal.until, int | float):
+        raise TypeError("its time is no number")
+    bytes.fromhex(seal.prev + seal.hash)
+    return seal
+
+
+def _row(line: bytes) -> Row:
+    *values, prev, hash_ = json.loads(line)
+    if len(values) != _PREV:
+        raise ValueError("a row of another length")
+    return [*values, bytes.fromhex(prev), bytes.fromhex(hash_)]
 
 
 def _line(row: Row) -> str:

@@ -53,9 +53,19 @@ def verify_checkpoint(line: str, keys: Mapping[str, VerifyKey]) -> Checkpoint:
         payload, _ = paseto.verify(line, key, PURPOSE)
     except TokenError as e:
         raise AttestationError(str(e)) from None
+    try:
+        return _checkpoint(payload)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise AttestationError("what was signed is no checkpoint") from None
+
+
+def _checkpoint(payload: bytes) -> Checkpoint:
+    """Read what was signed; a key that somebody put into the folder may sign anything."""
     said = json.loads(payload)
     heads = {node: Head(**head) for node, head in said["heads"].items()}
-    return Checkpoint(said["ts"], heads, said["previous"])
+    if not all(isinstance(head.seq, int) and isinstance(head.hash, str) for head in heads.values()):
+        raise TypeError("a head is a number and a hash")
+    return Checkpoint(float(said["ts"]), heads, str(said["previous"]))
 
 
 def digest_of(line: str) -> str:

@@ -132,7 +132,7 @@ def _digest_in(body: str) -> str:
     """The digest that a checkpoint's row tells; empty for a row that somebody else wrote."""
     try:
         said = json.loads(body)
-    except ValueError:
+    except (ValueError, TypeError):
         return ""
     return str(said.get("digest", "")) if isinstance(said, dict) else ""
 
@@ -156,7 +156,11 @@ def _walk(
         if (seal.first, seal.prev) != (seq + 1, prev.hex()):
             raise Tampered(f"node {node} seq {seq + 1}: is not in the archive before {seal.file}")
         if archive and span.start <= seal.until:
-            yield from _fitting(archive.rows(seal), node, seq, prev, marks)
+            for row in _fitting(archive.rows(seal), node, seq, prev, marks):
+                seq, prev = row[1], bytes(row[9])
+                yield row
+            if (seq, prev.hex()) != (seal.last, seal.hash):
+                raise Tampered(f"node {node} seq {seq + 1}: is not in {seal.file}")
         seq, prev = seal.last, bytes.fromhex(seal.hash)
     first, last, end = _bounds(connection, node, span)
     begin = _begin(connection, node) or 0

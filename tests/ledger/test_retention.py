@@ -2,19 +2,25 @@
 
 import asyncio
 import gzip
+import hashlib
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from nacl.signing import SigningKey
 
-from broker import Keyring
-from interlock.ledger import Archive, Event, Ledger, Notary, Trail, Verification
+from broker import Keyring, paseto
+from interlock.ledger import Archive, AttestationError, Event, Ledger, Notary, Trail, Verification
 from interlock.ledger import retention as module
+from interlock.ledger.archive import PURPOSE
+from interlock.ledger.keys import publish
 from interlock.ledger.retention import HoldError, hold, prune
 from interlock.store import Database
 
 OURS = Keyring([SigningKey(bytes(range(32)))])
+THEIRS = Keyring([SigningKey(b"x" * 32)])
 ROWS = 100
 
 
@@ -77,6 +83,24 @@ def test_the_guard_stands_again_after_a_prune(home: Home) -> None:
         home.ledger.change(lambda c: c.execute("delete from events"))
 
 
+def rows_file(home: Home) -> Path:
+    """The second file of the archive."""
+    return next(home.folder.glob("archive/*-000000000018-*.jsonl.gz"))
+
+
+def seal_anew(home: Home, data: bytes, said: bytes | dict[str, object] = b"") -> Path:
+    """Put other content into the file, and sign for it, or for what is `said`, with another key."""
+    path = rows_file(home)
+    seal = next(one for one in home.archive.seals(home.ledger.nodes()[0]) if one.first == 18)
+    path.write_bytes(data)
+    publish(path.parent, THEIRS.signing_key.verify_key)
+    true = asdict(seal) | {"sha256": hashlib.sha256(data).hexdigest()}
+    payload = said if isinstance(said, bytes) and said else json.dumps(true | dict(said)).encode()
+    token = paseto.sign(payload, THEIRS.signing_key, THEIRS.kid.encode(), PURPOSE)
+    (sealed := path.with_name(path.name.replace(".jsonl.gz", ".seal"))).write_text(token)
+    return sealed
+
+
 def test_without_its_archive_the_record_is_not_whole(home: Home) -> None:
     """A file that is missing is named, and so is one that is no longer there at all."""
     home.prune(50.0)
@@ -96,6 +120,58 @@ def test_a_changed_file_is_found(home: Home, name: str) -> None:
         data = gzip.decompress(file.read_bytes()).replace(b"evt_20", b"evt_21")
         file.write_bytes(gzip.compress(data))
     assert str(file) in home.verify().problem
+
+
+@pytest.mark.parametrize("kept", [0, 1, 16])
+def test_an_archive_that_lost_rows_and_was_sealed_anew_is_found(home: Home, kept: int) -> None:
+    """By a key that was put beside it: the seal says where its rows end, and they do not."""
+    home.prune(50.0)
+    data = gzip.decompress(rows_file(home).read_bytes()).splitlines(keepends=True)[:kept]
+    seal_anew(home, gzip.compress(b"".join(data)))
+    found = home.verify()
+    assert f"seq {18 + kept}: is not in " in found.problem
+    assert not home.ledger.verify(archive=home.archive).intact
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"not compressed", id="no gzip"),
+        pytest.param(gzip.compress(b"x" * 99)[:-9], id="cut off"),
+        pytest.param(gzip.compress(b"hello\n"), id="no JSON"),
+        pytest.param(gzip.compress(b"{}\n"), id="no list"),
+        pytest.param(gzip.compress(b'[1, "", ""]\n'), id="a short row"),
+        pytest.param(gzip.compress(b'[1, 2, 3, 4, 5, 6, 7, 8, 9, "zz"]\n'), id="no hash"),
+    ],
+)
+def test_a_sealed_file_of_something_else_is_named(home: Home, data: bytes) -> None:
+    """Whoever signed it: one line, and no traceback."""
+    home.prune(50.0)
+    seal_anew(home, data)
+    assert f"{rows_file(home)}: does not hold the rows of a ledger" in home.verify().problem
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b"{", id="no JSON"),
+        pytest.param(b"[]", id="no object"),
+        pytest.param(b"{}", id="nothing"),
+        pytest.param({"file": "../../keys/master.key"}, id="another file"),
+        pytest.param({"first": "1"}, id="a text for a number"),
+        pytest.param({"hash": 7}, id="a number for a hash"),
+        pytest.param({"until": "soon"}, id="a text for a time"),
+    ],
+)
+def test_a_signed_seal_of_something_else_is_named(
+    home: Home, said: bytes | dict[str, object]
+) -> None:
+    """Nothing that it says is taken up, least of all the name of a file to remove."""
+    home.prune(50.0)
+    path = seal_anew(home, rows_file(home).read_bytes(), said)
+    assert f"{path}: is no seal" in home.verify().problem
+    with pytest.raises(AttestationError, match="is no seal"):
+        home.prune(60.0)
 
 
 def test_a_prune_that_was_cut_short_is_run_again(home: Home) -> None:

@@ -36,6 +36,34 @@ def test_a_token_of_another_purpose_is_no_checkpoint() -> None:
         verify_checkpoint(other, KEYS)
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(b"{", id="no JSON"),
+        pytest.param(b"[]", id="no object"),
+        pytest.param(b"{}", id="nothing"),
+        pytest.param(b'{"ts": 1, "previous": "", "heads": []}', id="a list of heads"),
+        pytest.param(b'{"ts": 1, "previous": "", "heads": {"n": {"seq": 1}}}', id="no hash"),
+        pytest.param(
+            b'{"ts": 1, "previous": "", "heads": {"n": {"seq": "1", "hash": ""}}}',
+            id="a text for a number",
+        ),
+        pytest.param(b'{"ts": "now", "previous": "", "heads": {}}', id="a text for a time"),
+    ],
+)
+def test_what_was_signed_and_is_no_checkpoint_is_named(tmp_path: Path, payload: bytes) -> None:
+    """Whoever can write the folder can sign anything with a key of their own: file and line."""
+    trail = Trail(tmp_path)
+    trail.write(HEADS, OURS, NOW)
+    (file,) = tmp_path.glob("*.checkpoints")
+    purpose = b"interlock-checkpoint-v1"
+    file.write_text(f"{paseto.sign(payload, OURS.signing_key, OURS.kid.encode(), purpose)}\n")
+    with pytest.raises(
+        AttestationError, match=r"\.checkpoints:1: what was signed is no checkpoint"
+    ):
+        list(trail.read())
+
+
 def test_lines_are_chained_over_days_and_clocks(tmp_path: Path) -> None:
     """A new day is a new file; a clock that goes back changes nothing of the order."""
     trail = Trail(tmp_path)
