@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from nacl.signing import VerifyKey
 
@@ -62,10 +63,14 @@ def verify_checkpoint(line: str, keys: Mapping[str, VerifyKey]) -> Checkpoint:
 def _checkpoint(payload: bytes) -> Checkpoint:
     """Read what was signed; a key that somebody put into the folder may sign anything."""
     said = json.loads(payload)
-    heads = {node: Head(**head) for node, head in said["heads"].items()}
-    if not all(isinstance(head.seq, int) and isinstance(head.hash, str) for head in heads.values()):
-        raise TypeError("a head is a number and a hash")
+    heads = {node: _head(head) for node, head in said["heads"].items()}
     return Checkpoint(float(said["ts"]), heads, str(said["previous"]))
+
+
+def _head(said: Any) -> Head:
+    if not isinstance(said["seq"], int):
+        raise TypeError("the place of a row is a whole number")
+    return Head(said["seq"], str(said["hash"]))
 
 
 def digest_of(line: str) -> str:
