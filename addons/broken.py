@@ -21,6 +21,8 @@ from addons.door import Door
 from addons.ending import OURS
 from addons.rpc import in_rpc, is_rpc
 
+# Why a call ends whose agent had more to say.
+ANSWERED = OURS + "the answer is complete"
 # What we answer ourselves when mitmproxy gives up.
 STATUSES = {
     ErrorCode.CONNECT_FAILED: 502,
@@ -62,6 +64,8 @@ def explained(
         answer = refusals.broken_off(stream.flow, event.message, status=STATUSES[event.code])
         if is_rpc(stream.flow.request):
             answer = in_rpc(answer)
+    if stream.flow.request.method == "HEAD":
+        answer.data.content = b""
     # Of a request that was not read to its end the rest is still to come: hang up.
     unread = [event] if event.code is ErrorCode.REQUEST_TOO_LARGE else []
     return [

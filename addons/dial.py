@@ -1,14 +1,14 @@
 """The choke point: only what a cleared request asked for is dialled, at a checked address."""
 
 import asyncio
-import ipaddress
 import logging
-import socket
 
+from mitmproxy import connection
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons.addresses import Address, is_allowed, is_own, is_public
 from addons.door import Door
+from addons.lookup import Lookup
 from addons.parent import Parent, parent_of
 from interlock.calls import parse_authority
 from interlock.model import Authority
@@ -23,6 +23,7 @@ class Dial:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._pinned: dict[str, Authority] = {}
+        self._lookup = Lookup()
 
     async def server_connect(self, data: ServerConnectionHookData) -> None:
         """Resolve once, check every answer, and pin the address that is dialled.
@@ -36,7 +37,7 @@ class Dial:
             elif authority not in self._door.dialable.get(data.client.id, ()):
                 raise PermissionError(f"no cleared request asked for {authority}")
             else:
-                address = await resolve(authority, self._door.private)
+                address = await self._resolve(authority, data.client, self._door.private)
         except Exception as e:  # noqa: BLE001 - whatever goes wrong, the dial is refused
             data.server.error = f"interlock refused to dial: {e}"
             log.warning("%s", data.server.error)
@@ -61,7 +62,27 @@ class Dial:
         if governor and name:
             open_ = governor.installation.secret
             self._door.parent_secret = await asyncio.to_thread(open_, name)
-        return await resolve(authority, (frozenset({authority.host}), ()))
+        return await self._resolve(authority, data.client, (frozenset({authority.host}), ()))
+
+    async def _resolve(
+        self, authority: Authority, client: connection.Client, private: AllowPrivate
+    ) -> Address:
+        """Resolve a name once and answer the address to dial.
+
+        Raises PermissionError when ANY answer is not a public address, or is one of this machine,
+        and is not allowed; OSError when there is no answer.
+        """
+        proven = self._door.proofs.get(client.id, {}).values()
+        who = next(iter(proven), f"at {client.peername[0]}")
+        addresses = await self._lookup.addresses(authority, who)
+        for address in addresses:
+            inside = "not public" if not is_public(address) else "this machine" * is_own(address)
+            if inside and not is_allowed(authority.host, private, address):
+                raise PermissionError(
+                    f"{authority.host} resolves to {address}, which is {inside} "
+                    "(allow it with interlock_allow_private)"
+                )
+        return addresses[0]
 
     async def server_connected(self, data: ServerConnectionHookData) -> None:
         """Give the connection its name back, by which the HTTP layer finds it for reuse.
@@ -76,25 +97,6 @@ class Dial:
     async def server_connect_error(self, data: ServerConnectionHookData) -> None:
         """Forget the pin of a dial that failed."""
         self._pinned.pop(data.server.id, None)
-
-
-async def resolve(authority: Authority, private: AllowPrivate) -> Address:
-    """Resolve a name once and answer the address to dial.
-
-    Raises PermissionError when ANY answer is not a public address, or is one of this machine, and
-    is not allowed; OSError when there is no answer.
-    """
-    loop = asyncio.get_running_loop()
-    answers = await loop.getaddrinfo(authority.host, authority.port, type=socket.SOCK_STREAM)
-    addresses = [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
-    for address in addresses:
-        inside = "not public" if not is_public(address) else "this machine" * is_own(address)
-        if inside and not is_allowed(authority.host, private, address):
-            raise PermissionError(
-                f"{authority.host} resolves to {address}, which is {inside} "
-                "(allow it with interlock_allow_private)"
-            )
-    return addresses[0]
 
 
 def _authority(data: ServerConnectionHookData) -> Authority:

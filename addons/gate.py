@@ -85,8 +85,6 @@ class Gate:
             unknown = caller.foreign_key and not agent.identified
             status = 421 if request.authority == NOWHERE else 401 if unknown else 403
             flow.response = refusals.refused(verdict, status=status)
-            if flow.request.method == "HEAD":
-                flow.response.content = b""
             tell(self._door, flow, verdict)
             return
         self._clear(flow, verdict, request.body)

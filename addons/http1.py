@@ -1,9 +1,11 @@
 """Reads HTTP/1 messages: with trailers, which mitmproxy gives up on, and long ones without copies.
 
 What stands in trailers is dropped. A recipient may (RFC 9110, 6.5.1), and an agent was never told
-of any: we ask for none, and take `Trailer` off the answer.
+of any: we ask for none, and take `Trailer` off the answer. Empty lines before a request are skipped
+(RFC 9112, 2.2); mitmproxy waits for more behind the first one, though the request is there.
 """
 
+import re
 from typing import Any
 
 import h11
@@ -12,6 +14,11 @@ from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import HttpEvent
+
+# Not where nothing follows: without end, they are a head without end.
+EMPTY_LINES = re.compile(rb"(?:\r?\n)+(?=[^\r\n])")
+
+_read_headers: Any = _http1.Http1Server.read_headers
 
 
 class WithoutTrailers(ChunkedReader):
@@ -29,6 +36,8 @@ def take_over() -> None:
     module.ChunkedReader = WithoutTrailers
     reader: Any = _http1.Http1Connection
     reader._handle_event = handle_event
+    server: Any = _http1.Http1Server
+    server.read_headers = read_headers
 
 
 def handle_event(reader: Any, event: events.Event) -> layer.CommandGenerator[None]:
@@ -53,3 +62,13 @@ def _is_amid(reader: Any, size: int) -> bool:
         and type(reader.body_reader) is ContentLengthReader
         and 0 < size < reader.body_reader._remaining
     )
+
+
+def read_headers(
+    server: _http1.Http1Server, event: events.ConnectionEvent
+) -> layer.CommandGenerator[None]:
+    """Read the head of a request, behind the empty lines before it."""
+    kept = server.buf._data
+    if kept.startswith((b"\r", b"\n")) and (empty := EMPTY_LINES.match(kept)):
+        server.buf.maybe_extract_at_most(empty.end())
+    yield from _read_headers(server, event)

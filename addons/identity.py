@@ -51,6 +51,7 @@ class Identity:
         tunnel = Tunnel()
         try:
             tunnel.target = authority_of(flow)
+            _require_no_body(flow.request.headers)
             tunnel.proof = take_proof(flow.request.headers)
             await prepare(self._door, tunnel.proof)
             tunnel.who = self._prove(flow, tunnel.proof)
@@ -151,6 +152,13 @@ def _on_loopback(client: connection.Client) -> bool:
     address = ipaddress.ip_address(client.sockname[0].partition("%")[0])
     inner = getattr(address, "ipv4_mapped", None)
     return (inner or address).is_loopback
+
+
+def _require_no_body(headers: http.Headers) -> None:
+    """Raise ValueError for a CONNECT with content, which nothing is made for (RFC 9110, 9.3.6)."""
+    for name in ("content-length", "transfer-encoding"):
+        if headers.get(name, "0").strip() != "0":
+            raise ValueError(f"it has a body ({name})")
 
 
 def take_proof(headers: http.Headers) -> Proof | None:

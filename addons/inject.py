@@ -38,7 +38,7 @@ from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from mitmproxy.utils import human
 
 from addons.admission import admit
-from addons.broken import broken, explained, hang_up
+from addons.broken import ANSWERED, broken, explained, hang_up
 from addons.clearance import Clearance, Refused
 from addons.client_certificate import granted_to, is_fit
 from addons.conversation import Breach, Conversation
@@ -324,7 +324,7 @@ class BoundaryLayer(HttpLayer):
         elif isinstance(event, ResponseProtocolError):
             parts = explained(self.door, self.streams.get(event.stream_id), event)
             for part in parts:
-                is_told = part is event and part is not parts[0]
+                is_told = part is event and (part is not parts[0] or event.message == ANSWERED)
                 if not (is_told and (yield from hang_up(child, event))):
                     yield from super().event_to_child(child, part)
             return
@@ -388,7 +388,9 @@ class BoundaryLayer(HttpLayer):
             yield from self.event_to_child(upstream, gone)
 
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
-        """Have calls handled by a stream that keeps no large answer."""
+        """Have calls handled by a stream that keeps no large answer; forget those that ended."""
+        for ended in self.passages.keys() - self.streams.keys():
+            del self.passages[ended]
         self.streams[stream_id] = StreamLayer(self.context.fork(), stream_id)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
 

@@ -8,12 +8,19 @@ from mitmproxy.flow import Error
 from mitmproxy.net.http.http1 import expected_http_body_size
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import HttpStream, SendHttp
-from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseData, ResponseProtocolError
+from mitmproxy.proxy.layers.http import DropStream, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestProtocolError,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseProtocolError,
+)
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook
 from mitmproxy.proxy.utils import ReceiveBuffer
 from mitmproxy.utils import human
 
+from addons.broken import ANSWERED
 from addons.door import Door
 from addons.refusals import DECISION_HEADER, DECISION_ID_HEADER
 
@@ -78,12 +85,40 @@ class Body(ReceiveBuffer):
 class StreamLayer(HttpStream):
     """mitmproxy's stream of one call, which says of a limit whose it is and keeps no large answer.
 
-    mitmproxy would give up an answer above `body_size_limit` even where it passes it on unkept.
+    mitmproxy would give up an answer above `body_size_limit` even where it passes it on unkept,
+    keep what it refused for as long as the connection lasts, answer HEAD with a body, which the
+    agent takes for the next answer, and have a call of gRPC go on that was answered already.
     """
 
     def __init__(self, context: Context, stream_id: int) -> None:
         super().__init__(context, stream_id)
         self.request_body_buf = Body()
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        yield from super()._handle_event(event)
+        if self.client_state == self.state_errored:
+            yield DropStream(self.stream_id)
+
+    def send_response(self, already_streamed: bool = False) -> layer.CommandGenerator[None]:
+        """Send an answer; one that came before its agent had said all ends the call."""
+        if self.flow.response and self.flow.request.method == "HEAD":
+            self.flow.response.data.content = b""
+        yield from super().send_response(already_streamed)
+        if (self.client_state, self.server_state) == (
+            self.state_stream_request_body,
+            self.state_done,
+        ):
+            yield from self._end_upload()
+
+    def _end_upload(self) -> layer.CommandGenerator[None]:
+        """Tell both sides that nobody reads the rest (RFC 9113, 8.1)."""
+        client, id_ = self.context.client, self.stream_id
+        yield SendHttp(ResponseEndOfMessage(id_), client)
+        gone = RequestProtocolError(id_, ANSWERED, ErrorCode.CANCEL)
+        yield SendHttp(gone, self.context.server)
+        yield SendHttp(ResponseProtocolError(id_, ANSWERED, ErrorCode.CANCEL), client)
+        self.client_state = self.state_errored
+        self.flow.live = False
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         """Refuse a request above the limit; begin to pass on an answer that outgrows what we keep.

@@ -14,8 +14,9 @@ from interlock.custody.speech import as_binding, as_grant, said_of
 from interlock.errors import LedgerUnavailableError
 from interlock.installation import Installation
 from interlock.ledger import Event
-from interlock.ledger.ledger import new_id
+from interlock.ledger.ledger import moment_of, new_id
 from interlock.model import Authority, Binding
+from interlock.store.spent import KEEP_AFTER_EXPIRY
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,10 @@ class Service:
     async def _record(self, grant: Grant, who: str) -> None:
         """Spend the id of the grant, in one transaction with the row that tells of it."""
         now = time.time()
+        # So that an id that is forgotten as spent is too old to come back.
+        if not now - MAX_TTL <= moment_of(grant.id) <= now + KEEP_AFTER_EXPIRY:
+            why = "not released: its grant is not of now; compare the clocks of both machines"
+            raise SecretUnavailableError(grant.secret, why)
         body = {
             "secret": grant.secret,
             "authority": grant.authority,

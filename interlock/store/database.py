@@ -25,7 +25,7 @@ class Database:
     """State of one installation. Reads do not wait for writers (WAL); writes are durable."""
 
     # Of the class, so that a reader, which opens the file in its own way, begins with them too.
-    _seen, _seen_at, _seen_until = 0, -1, 0.0
+    _seen = (-1, 0.0, 0)
 
     def __init__(self, path: Path) -> None:
         """Open or create the file; raises StoreError with one line that names it."""
@@ -86,11 +86,13 @@ class Database:
         is how long a change made by another process may take to hold here.
         """
         stamp, now = Writer.commits, time.monotonic()
-        if stamp != self._seen_at or now >= self._seen_until:
+        seen_at, until, change = self._seen
+        if stamp != seen_at or now >= until:
             sql = "select value from meta where key = 'change'"
-            self._seen = int(self.read(lambda reader: reader.execute(sql).fetchone())[0])
-            self._seen_at, self._seen_until = stamp, now + FRESH_S
-        return self._seen
+            change = int(self.read(lambda reader: reader.execute(sql).fetchone())[0])
+            # One assignment: another thread never sees an older number beside a newer stamp.
+            self._seen = (stamp, now + FRESH_S, change)
+        return change
 
     @property
     def waiting(self) -> int:

@@ -3,9 +3,12 @@
 import ipaddress
 import itertools
 import socket
+import time
 from typing import Any
 
 LOOPBACK = "127.0.0.1"
+# How long a name takes that begins with `slow`.
+SLOW_S = 6.0
 ANSWERS = {
     "loopback.test": [["127.0.0.2"]],
     "unspecified.test": [["0.0.0.0"]],
@@ -37,6 +40,8 @@ def getaddrinfo(host: Any, port: Any, *args: Any, **more: Any) -> Any:
         return real(host, port, *args, **more)
     if not name.endswith(".test"):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    if name.startswith("slow"):
+        time.sleep(SLOW_S)
     addresses = next(asked[name]) if name in asked else [LOOPBACK]
     return [answer for one in addresses for answer in real(one, port, *args, **more)]
 

@@ -25,9 +25,8 @@ from hyperframe.frame import (
 )
 
 from interlock.demo.front_door import FrontDoor
-from interlock.model import Mode
+from interlock.model import Agent, Mode
 from tests.attacks.case import (
-    BASE_URL,
     BOTH,
     GET,
     PROXY,
@@ -40,6 +39,7 @@ from tests.attacks.case import (
 )
 from tests.attacks.field import VICTIM, Field
 from tests.attacks.hostile import PREFACE, bomb2, continued, data2, head2
+from tests.attacks.hostile_dns import SLOW_S
 from tests.attacks.test_destination import FIELDS
 from tests.door.world import TRUSTED, UNVERIFIED
 
@@ -251,11 +251,11 @@ def drained(one: socket.socket, talk: h2.connection.H2Connection, within_s: floa
 
 
 @pytest.fixture(scope="module")
-def impatient(_field: Field) -> Iterator[FrontDoor]:
-    """A front door that waits for nothing for long."""
+def impatient(_field: Field) -> Iterator[dict[Mode, FrontDoor]]:
+    """Front doors that wait for nothing for long, one in each mode and of each program."""
     words = [f"--set=interlock_{name}={most}" for name, most in LIMITS.items()]
-    with _field.door(Mode.ENFORCE, *words) as door:
-        yield door
+    with ExitStack() as stack:
+        yield {mode: stack.enter_context(_field.either(mode, *words)) for mode in Mode}
 
 
 POST = (
@@ -273,15 +273,14 @@ TRICKLES: dict[str, tuple[bytes, bytes] | None] = {
     "a frame of a head": None,
     "a body in frames": None,
 }
-IMPATIENT = (BOTH[1], BASE_URL[1])
 
 
 @pytest.fixture(scope="module")
-def lasted(_field: Field, impatient: FrontDoor) -> dict[tuple[str, Setting], float]:
+def lasted(_field: Field, impatient: dict[Mode, FrontDoor]) -> dict[tuple[str, Setting], float]:
     """How long each trickle was listened to, all of them at once; for ever where it was not cut."""
-    ways = [(what, setting) for what in TRICKLES for setting in IMPATIENT]
+    ways = [(what, setting) for what in TRICKLES for setting in BOTH]
     with ThreadPoolExecutor(len(ways)) as pool:
-        times = pool.map(lambda way: trickle(_field, impatient, *way), ways)
+        times = pool.map(lambda way: trickle(_field, impatient[way[1].mode], *way), ways)
         found = dict(zip(ways, times, strict=True))
     assert not any(b"POST" in head for head in _field.heads)
     return found
@@ -311,7 +310,7 @@ def frames_of(field: Field, what: str, setting: Setting) -> tuple[bytes, bytes]:
     return OPENING + first + begun, drip
 
 
-@pytest.mark.parametrize("setting", IMPATIENT, ids=str)
+@pytest.mark.parametrize("setting", BOTH, ids=str)
 @pytest.mark.parametrize("what", TRICKLES)
 def test_a_trickle(
     field: Field, lasted: dict[tuple[str, Setting], float], what: str, setting: Setting
@@ -332,6 +331,25 @@ def test_eight_hundred_slow_connections(field: Field, setting: Setting, said: by
             one = stack.enter_context(socket.create_connection(("127.0.0.1", door.ports[0]), 20))
             one.sendall(said)
     assert not field.reached
+
+
+def test_names_that_nobody_answers_for(field: Field) -> None:
+    """Whoever asks for a dozen of them waits; another agent's name is looked up meanwhile."""
+    door, asks = field.doors[Mode.OBSERVE], "asks-for-names"
+    field.keys[asks] = field.change(lambda i: i.registry.add(Agent(asks)))
+    with ExitStack() as stack:
+        for number in range(12):
+            one = stack.enter_context(open_at(door.ports[0]))
+            target = b"slow-%d.test:443" % number
+            one.sendall(connect(field, target, asks))
+            assert read_answer(one).startswith(b"HTTP/1.1 200")
+            secure = stack.enter_context(secured(one, target.decode()[:-4]))
+            secure.sendall(b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % target)
+        began = time.monotonic()
+        with inside(field, door, Setting(Mode.OBSERVE), "http/1.1") as other:
+            other.sendall(field.fill(GET))
+            assert read_answer(other).startswith(b"HTTP/1.1 200")
+        assert time.monotonic() - began < SLOW_S / 2
 
 
 def test_an_upstream_that_hangs(field: Field, mode: Mode) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from broker import (
 from interlock.custody import RemoteCustody
 from interlock.custody.speech import said_of
 from interlock.governor import Governor
+from interlock.ledger.ledger import new_id
 from interlock.model import Authority, Mode
 from interlock.verdict import Credential, grant_for
 from tests.broker.test_exchange import CLIENT, TokenServer, server
@@ -154,14 +156,19 @@ async def test_nothing_is_released_twice_or_to_another_host(stage: Stage) -> Non
     with pytest.raises(SecretUnavailableError, match="spent already"):
         await custody.release(grant, BOUND)
     elsewhere = Authority("evil.example", 443)
-    bent = replace(grant, id="sct_2", authority=str(elsewhere))
+    bent = replace(grant, id=new_id("sct"), authority=str(elsewhere))
     for binding in (BOUND, replace(BOUND, authority=elsewhere)):
         with pytest.raises(SecretUnavailableError, match=r"for another|not bound"):
             await custody.release(bent, binding)
-    for n, change in enumerate(({"recipe": "query:key"}, {"secret": "another"})):
+    for change in ({"recipe": "query:key"}, {"secret": "another"}):
         other = replace(BOUND, **change)
         with pytest.raises(SecretUnavailableError, match="not bound"):
-            await custody.release(replace(grant, id=f"sct_3{n}", secret=other.secret), other)
+            await custody.release(replace(grant, id=new_id("sct"), secret=other.secret), other)
+    # An id is forgotten as spent some minutes later: by then it is too old.
+    for moment in (time.time() - 301, time.time() + 61):
+        other_time = f"sct_{int(moment * 1000):012x}{grant.id[-20:]}"
+        with pytest.raises(SecretUnavailableError, match="not of now"):
+            await custody.release(replace(grant, id=other_time), BOUND)
     released = [e["body"] for e in stage.broker.ledger.tail(10) if e["kind"] == "secret_access"]
     assert [body["token"] for body in released][-1] == grant.id
     assert released[-1]["released_to"]

@@ -23,6 +23,7 @@ from interlock.custody.speech import said_of, said_of_grant
 from interlock.errors import BindingError, SettingsError
 from interlock.governor import Governor
 from interlock.installation import Installation
+from interlock.ledger.ledger import new_id
 from interlock.model import Authority, Mode
 from interlock.settings import Settings
 from interlock.verdict import Credential, grant_for
@@ -192,7 +193,7 @@ async def test_a_bent_grant_gets_nothing_and_breaks_no_record(
         grant = grant_for(verdict, Credential(BOUND, parse_recipe(BOUND.recipe), None), 30)
         custody, events = stage.governor.custody, stage.broker.ledger.newest()
         assert isinstance(custody, RemoteCustody)
-        said = said_of_grant(replace(grant, id="sct_2"))
+        said = said_of_grant(replace(grant, id=new_id("sct")))
         with pytest.raises(StoreRefusalError, match="cannot be read"):
             await custody._client.ask("release", **SAID, grant=said | bent)
         assert stage.broker.ledger.newest() == events
