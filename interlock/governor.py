@@ -50,7 +50,7 @@ from interlock.recorder import Recorder
 from interlock.refusal import refuse, weaker
 from interlock.shadow import Shadow
 from interlock.steps import Steps
-from interlock.store.fit import require_distinct
+from interlock.store.distinct import require_distinct
 from interlock.store.goals import Status
 from interlock.verdict import Capability, Credential, Verdict
 

@@ -9,7 +9,8 @@ from typing import Any
 from interlock.model import Agent, Authority, Binding, Call
 from interlock.pattern import host_fits, is_pattern, tail_of
 from interlock.store.database import Database
-from interlock.store.fit import choose, require_distinct
+from interlock.store.distinct import require_distinct
+from interlock.store.fit import choose
 from interlock.store.snapshot import Lookup
 
 _LISTS = ("agents", "groups", "goals", "methods", "paths")

@@ -15,7 +15,8 @@ from interlock.installation import Installation
 from interlock.model import Agent, Binding, Call, Request, Trust
 from interlock.settings import Settings
 from interlock.store.bindings import bind
-from interlock.store.fit import choose, require_distinct
+from interlock.store.distinct import require_distinct
+from interlock.store.fit import choose
 
 ONE, LAB = Agent("one"), Agent("two", groups=("lab",))
 BOTH = Agent("three", groups=("lab", "ops"))
