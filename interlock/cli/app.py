@@ -1,5 +1,6 @@
 """The command `interlock`: its nouns, and the option that all of them share."""
 
+import logging
 from typing import Annotated
 
 import typer
@@ -24,5 +25,7 @@ Home = Annotated[
 def main(context: typer.Context, home: Home = None) -> None:
     """Runtime governance for AI agents: every call identified, judged, recorded."""
     context.obj = home
+    # A command says itself, in its one line, what the store did not take; what runs on logs it.
+    logging.getLogger("interlock.store.writer").addHandler(logging.NullHandler())
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

@@ -69,7 +69,7 @@ def checkpoint(context: typer.Context, as_json: Json = False) -> None:
     """Sign where the ledger ends now, if anything has happened since the last time."""
     settings = settings_of(context)
     with changing(settings) as home:
-        made = home.notary.attest(time.time())
+        made = home.notary.sign(time.time())
     if as_json:
         say_json({"made": made, "folder": str(settings.checkpoints)})
         return

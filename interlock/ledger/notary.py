@@ -45,16 +45,23 @@ class Notary:
         A failure is logged and tried again when next due; no call ever waits for a checkpoint.
         """
         try:
-            self._ledger.flush()
-            if self._ledger.newest()[1] in ("", KIND):
-                return False
-            heads = self._ledger.heads()
-            line = self._trail.write(heads, self._keyring(), now)
-            event = _event(heads, line, now)
-            self._ledger.change(lambda connection: self._ledger.append(connection, [event]))
+            return self.sign(now)
         except (OSError, StoreError, BrokerError) as e:
             log.error("no checkpoint of the ledger could be made: %s", e)
             return False
+
+    def sign(self, now: float) -> bool:
+        """Attest what is on disk now; False when there is nothing new.
+
+        Raises OSError, StoreError or BrokerError when it cannot be done.
+        """
+        self._ledger.flush()
+        if self._ledger.newest()[1] in ("", KIND):
+            return False
+        heads = self._ledger.heads()
+        line = self._trail.write(heads, self._keyring(), now)
+        event = _event(heads, line, now)
+        self._ledger.change(lambda connection: self._ledger.append(connection, [event]))
         self._attested, self._at = self._ledger.newest()[0], now
         return True
 

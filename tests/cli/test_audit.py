@@ -307,6 +307,15 @@ def test_checkpoint_is_made_once_for_what_happened(lived_in: Terminal) -> None:
     assert lived_in.does("audit", "verify").out.endswith(" and 1 checkpoint agrees.\n")
 
 
+def test_a_checkpoint_that_cannot_be_made_is_no_peace(lived_in: Terminal) -> None:
+    """Something has happened, and it is not attested: exit 2 and one line that names the folder."""
+    folder = lived_in.home / "checkpoints"
+    folder.write_text("in the way")
+    assert str(folder) in lived_in.fails(2, "audit", "checkpoint")
+    folder.unlink()
+    assert lived_in.does("audit", "checkpoint", "--json").object["made"]
+
+
 def test_query_asks_by_host_goal_and_user(lived_in: Terminal) -> None:
     """A host without a port means that of https."""
     query = ("audit", "query", "--json")

@@ -1,6 +1,9 @@
 """Bad input: exit 2, one line that names what is wrong, and nothing is written."""
 
+import sqlite3
 import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -113,6 +116,26 @@ def test_a_bad_settings_file(lived_in: Terminal, content: bytes, said: str) -> N
     """The line names the setting."""
     (lived_in.home / "interlock.toml").write_bytes(content)
     assert said in lived_in.fails(2, "agent", "add", "a1")
+
+
+def test_a_database_that_somebody_has_locked(lived_in: Terminal) -> None:
+    """One line names it; here after less patience than a command has."""
+    program = (
+        "import interlock.store.database as database; database.BUSY_MS = 50\n"
+        "from interlock.cli import app; app(['agent', 'add', 'a1'])"
+    )
+    file = lived_in.home / "interlock.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as holder:
+        holder.execute("begin exclusive")
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            env=lived_in.variables(),
+            check=False,
+        )
+    assert done.returncode == 2
+    said = f"interlock: {file}: cannot write: database is locked"
+    assert done.stderr.decode().splitlines() == [said]
 
 
 def test_a_home_that_cannot_be_made(terminal: Terminal) -> None:
