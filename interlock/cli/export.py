@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.progress import Progress
 from interlock.cli.home import reading, settings_of
 from interlock.cli.printing import Json, complain, say, say_json
 from interlock.cli.words import parse_moment, typed
+from interlock.client.url import is_loopback
 from interlock.ledger import Archive
 from interlock.ledger.export import (
     FORMATS,
@@ -94,6 +96,8 @@ def export(
     settings = settings_of(context)
     written = FORMATS[format_]()
     headers = dict(map(_header, header or ()))
+    if headers:
+        _require_private(to)
     with reading(settings) as records:
         source = Source(
             records.ledger,
@@ -109,6 +113,15 @@ def export(
         say_json({"events": count, "format": format_, "to": to, "cursor": cursor or ""})
     elif to != SCREEN:
         say(f"{count} events went to {to}.")
+
+
+def _require_private(to: str) -> None:
+    """Refuse a destination that has no headers, or on the way to which others could read them."""
+    url = urlsplit(to)
+    if url.scheme not in ("http", "https"):
+        raise typer.BadParameter("--header goes with a destination that is posted to, https://...")
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+        raise typer.BadParameter("--header: others could read it on the way: use https://")
 
 
 def _header(text: str) -> tuple[str, str]:

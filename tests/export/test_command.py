@@ -210,6 +210,12 @@ def test_only_some_kinds(full: Terminal) -> None:
         pytest.param(("--to", "/no/such/folder/x"), "No such file", id="no such folder"),
         pytest.param(("--header", "Authorization: x"), "is not like", id="a value in a header"),
         pytest.param(("--header", "A=NO_SUCH"), "NO_SUCH is empty", id="a variable not set"),
+        pytest.param(("--header", "A=PATH"), "that is posted to", id="a header on the screen"),
+        pytest.param(
+            ("--header", "A=PATH", "--to", "http://siem.example/"),
+            "use https://",
+            id="a header in the clear",
+        ),
         pytest.param(("--json",), "give --to", id="json on the screen"),
         pytest.param(("--ca", "/no/such.pem", "--to", "https://h/"), "such.pem", id="no such CA"),
     ],
