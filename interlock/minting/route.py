@@ -87,8 +87,9 @@ def _require(route: Route) -> None:
     ):
         if not values:
             raise ValueError(f"it names no {what}")
-        if wrong := next((value for value in values if not pattern.fullmatch(value)), None):
-            raise ValueError(f"{wrong[:64]!r} is not the name of a {what}")
+        for value in values:
+            if not pattern.fullmatch(value):
+                raise ValueError(f"{value[:64]!r} is not the name of a {what}")
     if not route.hosts:
         raise ValueError("it names no host that a token may go to")
 

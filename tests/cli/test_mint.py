@@ -48,7 +48,9 @@ def test_what_is_said_comes_before_the_preset(terminal: Terminal) -> None:
         pytest.param(["github", "--to", "*.com"], "--to", id="everybody"),
         pytest.param(["github", "--path", "t"], "--path", id="no path"),
         pytest.param(["github", "--field", "a b"], "'a b'", id="no field"),
+        pytest.param(["github", "--field", ""], "'' is not the name", id="a field without a name"),
         pytest.param(["github", "--header", "a b"], "'a b'", id="no header"),
+        pytest.param(["github", "--header", ""], "'' is not the name", id="a nameless header"),
     ],
 )
 def test_bad_input_is_one_line(terminal: Terminal, words: list[str], told: str) -> None:
