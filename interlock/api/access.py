@@ -71,7 +71,16 @@ async def asker_of(
         retry = {"Retry-After": str(math.ceil(wait))}
         raise HTTPException(429, "the agent asks more often than interlock_max_rate allows", retry)
     act_as(asker.actor)
+    require_known_query(request)
     return asker
+
+
+def require_known_query(request: Request) -> None:
+    """Raise 400 for a parameter that the route has not: a filter misspelt would not filter."""
+    known = {one.alias for one in request.scope["route"].dependant.query_params}
+    if unknown := next((name for name in request.query_params if name not in known), None):
+        names = f"known: {', '.join(sorted(known))}" if known else "it takes none"
+        raise HTTPException(400, f"query.{unknown[:40]}: there is no such parameter; {names}")
 
 
 def prove(api: Api, key: str, scanner: str | None) -> Asker:

@@ -113,6 +113,9 @@ class Heartbeat(Body):
     names: Names = []
 
 
+NOBODY_NAMED = Heartbeat()
+
+
 class Heard(BaseModel):
     """How many heartbeats were noted."""
 
@@ -262,7 +265,7 @@ def rotate_agent(name: str, _: Operator, api: State) -> NewKey:
 
 
 @router.post("/api/v1/agents/heartbeat")
-def hear_of_agents(body: Heartbeat, who: Living, api: State) -> Heard:
+def hear_of_agents(who: Living, api: State, body: Heartbeat = NOBODY_NAMED) -> Heard:
     """Renew the leases of agents; names that are not registered are passed over.
 
     For a scanner, so are those that it did not register itself.

@@ -29,6 +29,8 @@ CODES: Mapping[int, str] = {
     429: "too_many_attempts",
     503: "unavailable",
 }
+# What starlette says of a path that no route has.
+NOWHERE = "Not Found"
 BEARER = {"WWW-Authenticate": "Bearer"}
 
 
@@ -91,7 +93,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
-        return refused(error.status_code, str(error.detail), error.headers)
+        nowhere = error.status_code == 404 and error.detail == NOWHERE
+        said = "there is no such route; /openapi.json lists them" if nowhere else error.detail
+        return refused(error.status_code, str(said), error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:

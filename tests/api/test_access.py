@@ -258,11 +258,28 @@ def test_who_gives_no_reason_need_send_no_body(service: Service) -> None:
     service.post("/goals", {"id": "g"}, "operator")
     headers = {"Authorization": f"Bearer {service.keys['admin']}"}
     for path, field, value in (
+        ("/api/v1/agents/heartbeat", "count", 0),
         ("/goals/g/pause", "status", "Paused"),
         ("/tokens/viewer/rotate", "role", "viewer"),
     ):
         answer = httpx.post(f"{service.url}{path}", headers=headers, trust_env=False)
         assert answer.json()[field] == value
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/mcp-servers?state=active", 400, "query.state: there is no such parameter; known: cap"),
+        ("/ledger/decisions?effect=deny", 400, "query.effect: there is no such parameter"),
+        ("/status?x", 400, "query.x: there is no such parameter; it takes none"),
+        ("/nowhere", 404, "there is no such route; /openapi.json lists them"),
+    ],
+)
+def test_what_is_not_there_is_told(shared: Service, path: str, status: int, said: str) -> None:
+    """A filter that is misspelt is refused: what it lets through would be taken for filtered."""
+    answer = shared.ask("GET", path, "admin")
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"].startswith(said)
 
 
 def test_what_fails_inside_is_told_to_the_log_alone(service: Service) -> None:

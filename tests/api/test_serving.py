@@ -54,7 +54,8 @@ def test_it_serves_by_tls_and_stops_when_told(terminal: Terminal, tmp_path: Path
             deadline = time.monotonic() + 30
             while True:
                 try:
-                    assert client.get(f"/status?key={token}").json()["status"] == "ok"
+                    assert client.get("/status").json()["status"] == "ok"
+                    assert client.get(f"/status?key={token}").status_code == 400
                     break
                 except httpx.ConnectError:
                     assert time.monotonic() < deadline
