@@ -54,6 +54,8 @@ class Configuration:
         """A scanner for every source; raises SettingsError for one that lacks what it needs."""
         if "network" in self.sources and not self.ranges:
             raise SettingsError("[network] ranges: name the ranges to scan, such as 10.0.0.0/24")
+        if not self.sources:
+            raise SettingsError("[scanner] methods: only the network, and it is not enabled")
         known: Mapping[str, Scanner] = {
             "docker": Containers(self.depth, self.docker_host),
             "kubernetes": Cluster(self.depth, self.kubeconfig, self.context),
@@ -145,8 +147,7 @@ def load(path: Path | None, preset: str = "") -> Configuration:
         kubeconfig=parts["kubernetes"].get("kubeconfig", str, ""),
         context=parts["kubernetes"].get("context", str, ""),
         folders=_folders(parts["filesystem"]),
-        clients=parts["claude_config"].get("enabled", bool, True),
-        more=parts["claude_config"].texts("paths", ()),
+        **_clients(parts["claude_config"]),
         **_network(parts["network"]),
     )
     enabled = parts["network"].get("enabled", bool, False)
@@ -161,12 +162,10 @@ def _with_methods(known: Configuration, scanner: _Section, *, network: bool) -> 
     for method in methods:
         if method not in METHODS:
             raise scanner.error("methods", f"there is no {method[:40]!r}: {', '.join(METHODS)}")
-    if "claude_config" not in methods and methods:
-        known = replace(known, clients=False)
+    if methods and not {"claude_config", "files"} & set(methods):
+        known = replace(known, clients=False, more=())
     if "filesystem" not in methods and "files" not in methods and methods:
         known = replace(known, folders=Folders())
-    if "files" in methods:
-        known = replace(known, clients=True)
     sources = [METHODS[method] for method in methods] or list(known.sources)
     # The network is looked at by whoever says so twice: a method, and enabled.
     sources = [name for name in sources if name != "network"]
@@ -231,6 +230,11 @@ def _folders(section: _Section) -> Folders:
         int(section.number("max_depth", plain.max_depth, 1, 32)),
         section.get("follow_symlinks", bool, True),
     )
+
+
+def _clients(section: _Section) -> dict[str, Any]:
+    enabled, more = section.get("enabled", bool, True), section.texts("paths", ())
+    return {"clients": enabled, "more": more if enabled else ()}
 
 
 def _network(section: _Section) -> dict[str, Any]:

@@ -64,6 +64,7 @@ class Files:
 
     def scan(self) -> Iterator[Sighting | Trouble]:
         """Read every file once, whichever way leads to it."""
+        yield from self._missing()
         read_already: set[tuple[Path, Client | None]] = set()
         for path, client in self._candidates():
             real = path.resolve()
@@ -71,6 +72,13 @@ class Files:
                 continue
             read_already.add((real, client))
             yield from _read(path, client)
+
+    def _missing(self) -> Iterator[Trouble]:
+        """The folders that are named and not there: a name misspelt, or what was found is gone."""
+        for text in self.folders.paths:
+            if not any(path.is_dir() for path in self._paths(text)):
+                why = f"[filesystem] paths: {clean(text, 200)}: there is no such folder"
+                yield Trouble(f"{SOURCE}:{text}#", why)
 
     def _candidates(self) -> Iterator[tuple[Path, Client | None]]:
         if self.clients:

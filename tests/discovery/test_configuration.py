@@ -43,6 +43,26 @@ def test_the_file_of_the_reference_is_read(tmp_path: Path) -> None:
     assert known.narrowed(["network"]).scanners()[0].source == "network"
 
 
+@pytest.mark.parametrize(
+    ("text", "clients", "more"),
+    [
+        pytest.param("", True, ("~/c.json",), id="unless told otherwise"),
+        pytest.param("[scanner]\nmethods = ['files']", True, ("~/c.json",), id="all files"),
+        pytest.param("[scanner]\nmethods = ['filesystem']", False, (), id="folders alone"),
+        pytest.param("[claude_config]\nenabled = false", False, (), id="switched off"),
+    ],
+)
+def test_files_of_clients_are_read_when_they_are_to_be(
+    tmp_path: Path, text: str, clients: bool, more: tuple[str, ...]
+) -> None:
+    """Those that a file names, like those that are known."""
+    named = "paths = ['~/c.json']\n"
+    section = "" if "[claude_config]" in text else "\n[claude_config]"
+    (tmp_path / "d.toml").write_text(f"{text}{section}\n{named}")
+    known = load(tmp_path / "d.toml")
+    assert (known.clients, known.more) == (clients, more)
+
+
 def test_presets_have_the_thresholds_of_the_reference() -> None:
     """And what a file says goes before its preset."""
     assert [preset.threshold for preset in PRESETS.values()] == [0.50, 0.30, 0.65]
@@ -72,6 +92,7 @@ def test_presets_have_the_thresholds_of_the_reference() -> None:
         pytest.param("[network]\nranges = ['10.0.0.0/8']", "more than", id="a range too large"),
         pytest.param("[network]\nports = [70000]", "from 1 to 65535", id="a port"),
         pytest.param("[network]\nenabled = true", "name the ranges", id="no ranges"),
+        pytest.param("[scanner]\nmethods = ['network']", "it is not enabled", id="nothing left"),
     ],
 )
 def test_what_is_wrong_is_one_clear_line(tmp_path: Path, text: str, said: str) -> None:

@@ -102,6 +102,8 @@ def test_folders_are_walked_as_deep_as_told_and_links_end(tmp_path: Path) -> Non
     (tmp_path / "more").symlink_to(tmp_path / "work")
     found = scan(tmp_path, "${WORK}", "~/more", "${NOT_SET}/x", max_depth=3)
     assert [one.name for one in found if isinstance(one, Sighting)] == ["here", "deep"]
+    (gone,) = (one.why for one in found if isinstance(one, Trouble))
+    assert gone == "[filesystem] paths: ${NOT_SET}/x: there is no such folder"
     found = scan(tmp_path, "~/more", follow_symlinks=False, recursive=False)
     assert [one.name for one in found if isinstance(one, Sighting)] == ["here"]
     assert found[0].capabilities == {"tools": [{"name": "a"}]}  # type: ignore[union-attr]
