@@ -19,6 +19,7 @@ from mitmproxy.proxy.layers.http._events import HttpEvent
 EMPTY_LINES = re.compile(rb"(?:\r?\n)+(?=[^\r\n])")
 
 _read_headers: Any = _http1.Http1Server.read_headers
+_read_body: Any = _http1.Http1Connection.read_body
 
 
 class WithoutTrailers(ChunkedReader):
@@ -35,7 +36,7 @@ def take_over() -> None:
     module: Any = _http1
     module.ChunkedReader = WithoutTrailers
     reader: Any = _http1.Http1Connection
-    reader._handle_event = handle_event
+    reader._handle_event, reader.read_body = handle_event, read_body
     server: Any = _http1.Http1Server
     server.read_headers = read_headers
 
@@ -52,6 +53,27 @@ def handle_event(reader: Any, event: events.Event) -> layer.CommandGenerator[Non
             return
         reader.buf += event.data
     yield from reader.state(event)
+
+
+def read_body(reader: Any, event: events.Event) -> layer.CommandGenerator[None]:
+    """`Http1Connection.read_body`: chunks that came together go on as one piece."""
+    pieces: list[HttpEvent] = []
+    for command in _read_body(reader, event):
+        if isinstance(command, ReceiveHttp) and isinstance(command.event, reader.ReceiveData):
+            pieces.append(command.event)
+            continue
+        if pieces:
+            yield _together(pieces)
+            pieces = []
+        yield command
+    if pieces:
+        yield _together(pieces)
+
+
+def _together(pieces: list[Any]) -> ReceiveHttp:
+    if len(pieces) > 1:
+        pieces[0].data = b"".join([piece.data for piece in pieces])
+    return ReceiveHttp(pieces[0])
 
 
 def _is_amid(reader: Any, size: int) -> bool:

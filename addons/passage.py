@@ -1,7 +1,7 @@
 """One cleared call on the wire: what it takes along, and what its answer passes on the way back."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mitmproxy import http
 from mitmproxy.proxy import events
@@ -17,7 +17,7 @@ from addons.broken import broken
 from addons.conversation import Conversation
 from addons.door import Account
 from addons.rpc import RpcScrub, Upload
-from addons.stage import DIGESTS, Decode, Read, Scrub, Stage, Unreadable
+from addons.stage import DIGESTS, Decode, Read, Scrub, Simple, Stage, Unreadable
 from broker import Mask, Outgoing, Recipe, Secret
 from interlock.settings import Limits
 
@@ -56,6 +56,7 @@ class Passage:
         self._upload = upload
         self._account = account
         self._stages = stages
+        self._takes: list[Callable[[bytes], bytes]] | None = None
 
     def outward(self, request: http.Request) -> http.Request:
         """What the upstream gets in place of `request`."""
@@ -86,9 +87,18 @@ class Passage:
             response = event.response
             for stage in self._stages:
                 response = stage.head(response, empty=event.end_stream)
+            self._stages = [stage for stage in self._stages if not stage.is_idle]
+            self._takes = _takes(self._stages)
             event = ResponseHeaders(event.stream_id, response, event.end_stream)
         elif isinstance(event, ResponseData):
             self._account.bytes_down += len(event.data)
+            if self._takes is not None:
+                data = event.data
+                for take in self._takes:
+                    data = take(data)
+                if data:
+                    yield ResponseData(event.stream_id, data)
+                return
             yield from _data(event.stream_id, _fed(self._stages, event.data))
             return
         elif isinstance(event, (ResponseTrailers, ResponseEndOfMessage)):
@@ -160,6 +170,16 @@ def sent_as(request: http.Request, outgoing: Outgoing) -> http.Request:
             sent.headers.pop(name, None)
         sent.headers["content-length"] = str(len(outgoing.body))
     return sent
+
+
+def _takes(stages: Sequence[Stage]) -> list[Callable[[bytes], bytes]] | None:
+    """The way through stages that are all simple, without an iterator for each."""
+    takes: list[Callable[[bytes], bytes]] = []
+    for stage in stages:
+        if not isinstance(stage, Simple):
+            return None
+        takes.append(stage.take)
+    return takes
 
 
 def _fed(stages: Sequence[Stage], data: bytes) -> Iterator[bytes]:

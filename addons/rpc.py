@@ -93,24 +93,22 @@ class RpcScrub(Scrub):
             self._envelopes = None
         return super().head(response, empty=empty)
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def take(self, data: bytes) -> bytes:
         """Pass messages and pieces of them, their lengths unchanged."""
         if self._envelopes is None:
-            yield from super().feed(data)
-            return
+            return super().take(data)
         shown = bytearray()
         try:
             for prefix, piece, ends in self._envelopes.feed(data):
                 if prefix[:1] not in (b"", b"\0"):
                     raise Unreadable("the upstream compresses its messages although asked not to")
-                shown += prefix + b"".join(super().feed(piece))
+                shown += prefix + super().take(piece)
                 if ends:
                     self._account.messages_down += 1
                     shown += b"".join(super().flush())
         except Breach as breach:
             raise Unreadable(breach.why) from None
-        if shown:
-            yield bytes(shown)
+        return bytes(shown)
 
     def flush(self) -> Iterator[bytes]:
         """Pass the rest."""

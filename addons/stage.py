@@ -29,6 +29,8 @@ class Stage:
 
     masked = 0
     spellings: Collection[str] = ()
+    # Whether it has nothing to do with what follows the head.
+    is_idle = False
 
     def head(self, response: http.Response, *, empty: bool) -> http.Response:
         """Pass status and headers; `empty` when no body follows."""
@@ -46,16 +48,29 @@ class Stage:
         """Change trailers in their place."""
 
 
-class Read(Stage):
+class Simple(Stage):
+    """A step that makes one piece of one, or none yet."""
+
+    def take(self, data: bytes) -> bytes:
+        """Pass a piece of the body; nothing while it is held back."""
+        return data
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Pass a piece of the body."""
+        if taken := self.take(data):
+            yield taken
+
+
+class Read(Simple):
     """Reads along what an answer says that it used."""
 
     def __init__(self, usage: UsageReader) -> None:
         self._usage = usage
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def take(self, data: bytes) -> bytes:
         """Read a piece."""
         self._usage.feed(data)
-        yield data
+        return data
 
 
 class Decode(Stage):
@@ -77,6 +92,7 @@ class Decode(Stage):
             codings = parse_codings(response.headers.get("content-encoding", ""))
         except CodingError as e:
             raise Unreadable(f"{UNDECODED}: {e}") from None
+        self.is_idle = not codings
         if not codings:
             return response
         # A copy, for by its own framing the connection to the upstream knows where it ends.
@@ -109,7 +125,7 @@ class Decode(Stage):
         yield from ()
 
 
-class Scrub(Stage):
+class Scrub(Simple):
     """Masks secrets in whatever can carry bytes: reason, headers, body, trailers."""
 
     def __init__(self, mask: Mask) -> None:
@@ -122,13 +138,18 @@ class Scrub(Stage):
         response.data.reason = self._whole(response.data.reason)
         return response
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def take(self, data: bytes) -> bytes:
         """Pass what cannot be the beginning of a form any more."""
-        yield from self._shown(self._scrubber.feed(data))
+        clean = self._scrubber.feed(data)
+        self.masked = self._scrubber.count
+        return clean
 
     def flush(self) -> Iterator[bytes]:
         """Pass the rest."""
-        yield from self._shown(self._scrubber.flush())
+        clean = self._scrubber.flush()
+        self.masked = self._scrubber.count
+        if clean:
+            yield clean
 
     def trailers(self, trailers: http.Headers) -> None:
         """Scrub all names and values in one go; masking keeps every length."""
@@ -145,8 +166,3 @@ class Scrub(Stage):
         clean = self._scrubber.whole(value)
         self.masked = self._scrubber.count
         return clean
-
-    def _shown(self, clean: bytes) -> Iterator[bytes]:
-        self.masked = self._scrubber.count
-        if clean:
-            yield clean

@@ -15,9 +15,11 @@ class Scrubber:
     bytes that cannot be the beginning of a form are never held back.
     """
 
-    def __init__(self, forms: Iterable[bytes]) -> None:
+    def __init__(self, forms: Iterable[bytes], alphabet: frozenset[int] | None = None) -> None:
+        """`alphabet` are all bytes of the forms, where they are known already."""
         named = forms if isinstance(forms, Mapping) else dict.fromkeys(forms, PLAIN)
         self._forms: dict[bytes, str] = {form: name for form, name in named.items() if form}
+        self._alphabet = frozenset(b"".join(self._forms)) if alphabet is None else alphabet
         self._shortest = min(map(len, self._forms), default=0)
         self._held = b""
         self._masked = 0  # how many bytes of _held belong to a place that was counted already
@@ -26,7 +28,7 @@ class Scrubber:
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what can be said of the stream so far; the rest is held back."""
-        data = self._held + chunk
+        data = self._held + chunk if self._held else chunk
         return self._release(data, self._undecided(data))
 
     def flush(self) -> bytes:
@@ -42,10 +44,13 @@ class Scrubber:
         return self._release(data, len(data))
 
     def _release(self, data: bytes, end: int) -> bytes:
+        found, masked = sorted(self._occurrences(data)), self._masked
+        if not (found or masked):
+            self._held = data[end:]
+            return data[:end]
         shown = bytearray(data[:end])
-        masked = self._masked
         _mask(shown, 0, masked)
-        for start, stop, name in sorted(self._occurrences(data)):
+        for start, stop, name in found:
             if start >= end:
                 break
             self.spellings.add(name)
@@ -73,6 +78,8 @@ class Scrubber:
     def _undecided(self, data: bytes) -> int:
         """Return where the longest suffix of data begins that may be the beginning of a form."""
         end = len(data)
+        if not data or data[-1] not in self._alphabet:
+            return end  # as the end of an event, mostly
         for form in self._forms:
             first = form[:1]
             start = data.find(first, max(0, len(data) - len(form) + 1), end)
@@ -86,11 +93,12 @@ class Scrubber:
 class Mask:
     """The forms of some secrets, worked out once, for any number of answers; shows nothing."""
 
-    __slots__ = ("_forms",)
+    __slots__ = ("_alphabet", "_forms")
 
     def __init__(self, values: Iterable[bytes]) -> None:
         """`values` are the plain strings whose appearance would reveal a secret."""
         self._forms: dict[bytes, str] = {}
+        self._alphabet: frozenset[int] | None = None
         for value in values:
             self._forms = spellings_of(value) | self._forms
 
@@ -129,7 +137,9 @@ class Mask:
 
     def scrubber(self) -> Scrubber:
         """A new scrubber for one answer."""
-        return Scrubber(self._forms)
+        if self._alphabet is None:
+            self._alphabet = frozenset(b"".join(self._forms))
+        return Scrubber(self._forms, self._alphabet)
 
 
 def _mask(shown: bytearray, start: int, stop: int) -> None:

@@ -18,6 +18,7 @@ from mitmproxy.proxy.layers.http import (
     GetHttpConnectionCompleted,
     HttpLayer,
     HTTPMode,
+    _http1,
 )
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
@@ -29,7 +30,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseEndOfMessage,
     ResponseHeaders,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 from mitmproxy.test import taddons, tflow, tutils
 
 from addons import http1
@@ -41,8 +42,12 @@ PIECES = st.lists(st.binary(min_size=1, max_size=9), max_size=6)
 
 @pytest.fixture(scope="module")
 def context() -> Iterator[Context]:
-    """A client, a server, and mitmproxy's options."""
-    with taddons.context(Proxyserver()) as known:
+    """A client, a server, and mitmproxy's options, where messages are read our way."""
+    with pytest.MonkeyPatch.context() as patch, taddons.context(Proxyserver()) as known:
+        # Both are what `http1.take_over` puts in place, for all that comes after.
+        for name in ("_handle_event", "read_body"):
+            patch.setattr(Http1Connection, name, getattr(http1, name.removeprefix("_")))
+        patch.setattr(_http1, "ChunkedReader", http1.WithoutTrailers)
         made = Context(tflow.tclient_conn(), known.options)
         made.server = tflow.tserver_conn()
         yield made
@@ -77,13 +82,22 @@ def test_a_body_is_its_pieces(pieces: list[bytes]) -> None:
         assert body
 
 
-@given(st.lists(PIECES, min_size=1, max_size=3), st.data())
+def request_of(pieces: list[bytes], chunked: bool) -> bytes:
+    """A whole request, of a known length or in chunks."""
+    if chunked:
+        chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+        return b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n" + chunks
+    body = b"".join(pieces)
+    return b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+@given(st.lists(st.tuples(PIECES, st.booleans()), min_size=1, max_size=3), st.data())
 def test_requests_are_read_the_same_however_they_are_cut(
-    context: Context, bodies: list[list[bytes]], data: st.DataObject
+    context: Context, requests: list[tuple[list[bytes], bool]], data: st.DataObject
 ) -> None:
     """Every byte of a body once, the next request where it begins."""
-    sent = [b"".join(body) for body in bodies]
-    wire = b"".join(b"POST / HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(b), b) for b in sent)
+    sent = [b"".join(pieces) for pieces, _ in requests]
+    wire = b"".join(request_of(*each) for each in requests)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=9)))
     reader = Http1Server(context.fork())
     list(reader.handle_event(events.Start()))
@@ -103,8 +117,20 @@ def test_requests_are_read_the_same_however_they_are_cut(
     assert (got, ended) == (sent, len(sent))
 
 
+def test_chunks_that_come_together_are_one_piece(context: Context) -> None:
+    """Most events of a stream do, and each piece costs a way through all layers."""
+    reader = Http1Server(context.fork())
+    list(reader.handle_event(events.Start()))
+    wire = request_of([b"a", b"b", b"c"], chunked=True)
+    cut = wire.index(b"c\r\n")
+    first = _read(reader, events.DataReceived(context.client, wire[:cut]))
+    assert [event.data for event in first if isinstance(event, RequestData)] == [b"ab"]
+    second = _read(reader, events.DataReceived(context.client, wire[cut:]))
+    assert [type(event).__name__ for event in second] == ["RequestData", "RequestEndOfMessage"]
+
+
 def _read(reader: Any, event: events.Event) -> Iterator[HttpEvent]:
-    for command in http1.handle_event(reader, event):
+    for command in reader.handle_event(event):
         if isinstance(command, ReceiveHttp):
             yield command.event
 

@@ -114,6 +114,16 @@ def test_a_mask_makes_scrubbers_and_shows_nothing() -> None:
     assert not Mask([])
 
 
+@given(st.binary(min_size=8, max_size=24), st.binary(max_size=9), st.data())
+def test_a_mask_cuts_as_any_other(value: bytes, around: bytes, data: st.DataObject) -> None:
+    """What it worked out beforehand about its forms is true of all of them."""
+    mask = Mask([value])
+    answer = around + data.draw(st.sampled_from([*mask.forms])) + around
+    scrubber, plain = mask.scrubber(), Scrubber(mask.forms)
+    shown = b"".join(scrubber.feed(answer[at : at + 1]) for at in range(len(answer)))
+    assert shown + scrubber.flush() == plain.feed(answer) + plain.flush()
+
+
 def test_goes_on_after_a_flush() -> None:
     """One scrubber serves one value after the other; nothing of the first meets the second."""
     scrubber = Scrubber([b"secret"])
