@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from broker import Keyring, TokenError, paseto
+from interlock.ledger.disk import furnish, put
 from interlock.ledger.keys import AttestationError, public_keys, publish
 
 PURPOSE = b"interlock-archive-v1"
@@ -51,7 +51,7 @@ class Archive:
 
         The seal is written last: a file without one does not count.
         """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        furnish(self.folder)
         publish(self.folder, keyring.signing_key.verify_key)
         node, first, last = rows[0][0], rows[0][1], rows[-1][1]
         name = _name(node, first, last)
@@ -68,8 +68,8 @@ class Archive:
         )
         payload = json.dumps(asdict(seal), sort_keys=True).encode()
         token = paseto.sign(payload, keyring.signing_key, keyring.kid.encode(), PURPOSE)
-        _write(self.folder / seal.file, data)
-        _write(self.folder / (name + SEAL), token.encode() + b"\n")
+        put(self.folder / seal.file, data)
+        put(self.folder / (name + SEAL), token.encode() + b"\n")
         return seal
 
     def seals(self, node: str) -> list[Seal]:
@@ -146,11 +146,3 @@ def _row(line: bytes) -> Row:
 def _line(row: Row) -> str:
     values: Iterable[Any] = [*row[:_PREV], row[_PREV].hex(), row[_HASH].hex()]
     return json.dumps(list(values), separators=(",", ":")) + "\n"
-
-
-def _write(path: Path, data: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(handle)

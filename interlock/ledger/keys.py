@@ -6,6 +6,7 @@ from nacl.signing import VerifyKey
 
 from interlock.delegation import format_public_key, kid_of, parse_public_key
 from interlock.errors import InterlockError
+from interlock.ledger.disk import put
 
 
 class AttestationError(InterlockError):
@@ -16,7 +17,7 @@ def publish(folder: Path, key: VerifyKey) -> None:
     """Put a public key into a folder, unless it is there."""
     path = folder / f"{kid_of(key)}.pub"
     if not path.exists():
-        path.write_text(format_public_key(key) + "\n", "ascii")
+        put(path, f"{format_public_key(key)}\n".encode(), mode=0o644)
 
 
 def public_keys(folder: Path) -> dict[str, VerifyKey]:

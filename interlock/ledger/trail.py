@@ -21,6 +21,7 @@ from interlock.ledger.checkpoint import (
     sign_checkpoint,
     verify_checkpoint,
 )
+from interlock.ledger.disk import furnish, settle
 from interlock.ledger.keys import AttestationError, public_keys, publish
 
 LINES = "*.checkpoints"
@@ -43,7 +44,7 @@ class Trail:
 
         Processes that share the folder take turns, so that the lines stay one chain.
         """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        furnish(self.folder)
         with _turn(self.folder):
             publish(self.folder, keyring.signing_key.verify_key)
             last = self._last()
@@ -102,6 +103,7 @@ def _turn(folder: Path) -> Iterator[None]:
 
 
 def _append(path: Path, line: str) -> None:
+    is_new = not path.exists()
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.ftruncate(handle, _whole(handle))
@@ -111,6 +113,8 @@ def _append(path: Path, line: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+    if is_new:
+        settle(path.parent)
 
 
 def _whole(handle: int) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from interlock.ledger.disk import furnish, put
 from interlock.ledger.export.destination import ExportError, Mark
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -38,7 +39,7 @@ class Cursor:
         if self._path is None:
             return self
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            furnish(self._path.parent)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             self._lock = os.open(self._path.with_suffix(".lock"), flags, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,7 +70,7 @@ class Cursor:
         if self._path is None:
             return
         try:
-            _replace(self._path, json.dumps({"positions": self.positions, "mark": dict(mark)}))
+            put(self._path, json.dumps({"positions": self.positions, "mark": dict(mark)}).encode())
         except OSError as e:
             raise self._wrong(str(e.strerror)) from None
 
@@ -79,19 +80,3 @@ class Cursor:
 
     def _wrong(self, what: str) -> ExportError:
         return ExportError(f"{self._path}: {what}")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put a new content in place at once, on disk; a crash leaves the old or the new."""
-    new = path.with_suffix(".new")
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(handle)
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
