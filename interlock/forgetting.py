@@ -2,11 +2,15 @@
 
 import sqlite3
 import time
+from collections.abc import Sequence
 from contextvars import copy_context
+from functools import partial
+from itertools import batched
 
 from interlock.discovery.sighting import Kind
 from interlock.installation import Installation
 from interlock.ledger.ledger import act_as, new_id
+from interlock.store import AT_ONCE
 from interlock.store.sightings import forget, vanished
 from interlock.store.turns import take
 
@@ -41,11 +45,16 @@ class Forgetting:
         act_as("interlock")
         records = self._records
         leased = records.registry.sweep(before, 0) + records.servers.sweep(before, 0)
-        return leased + records.database.write(lambda c: self._forget_vanished(c, before))
+        gone = records.database.read(lambda c: vanished(c, before))
+        for some in batched([name for _, name in gone], AT_ONCE):
+            leased += records.database.write(partial(self._forget_vanished, before, some))
+        return leased
 
-    def _forget_vanished(self, connection: sqlite3.Connection, before: float) -> list[str]:
-        """Forget what discovery found here and has not seen again since."""
-        gone = vanished(connection, before)
+    def _forget_vanished(
+        self, before: float, names: Sequence[str], connection: sqlite3.Connection
+    ) -> list[str]:
+        """Forget what of these discovery found here and has not seen again since."""
+        gone = vanished(connection, before, names)
         of = {kind: [name for each, name in gone if each == kind] for kind in Kind}
         dropped = self._records.registry.drop(connection, of[Kind.AGENT])
         dropped += self._records.servers.drop(connection, of[Kind.SERVER])

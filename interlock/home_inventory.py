@@ -20,12 +20,11 @@ from interlock.ledger.ledger import new_id
 from interlock.model import UNIDENTIFIED, Agent, Health, Server
 from interlock.registry import Holder, Profile, enlist
 from interlock.registry.profile import touch, write_health
+from interlock.store import AT_ONCE
 from interlock.store.sightings import Row, gone, keep, rows, seen
 
 log = logging.getLogger(__name__)
 
-# So many enter in one transaction: a decision of the front door waits for no more than that.
-AT_ONCE = 100
 MOST_TOLD = 50
 
 

@@ -33,7 +33,7 @@ from interlock.registry.profile import (
     write_profile,
 )
 from interlock.registry.trust import FORGETTABLE, TRANSITIONS, require_move
-from interlock.store import Audit, Database
+from interlock.store import AT_ONCE, Audit, Database
 
 # Whether anything that vouches for an agent ended in between by the time that it had.
 ENDS = (
@@ -111,20 +111,25 @@ class Registry:
         self._database.write(lambda connection: hear(connection, self._audit, beats))
 
     def sweep(self, now: float, keep_s: float) -> list[str]:
-        """Forget the agents whose lease ended so long ago; those that were judged stay."""
+        """Forget the agents whose lease ended so long ago; those that were judged stay.
+
+        Some at a time, for decisions wait behind each transaction.
+        """
 
         def work(connection: sqlite3.Connection) -> list[str]:
             over = connection.execute(
-                "select agent from leases where renewed_at + seconds <= ?", [now - keep_s]
+                "select name from leases join agents on name = agent "
+                "where renewed_at + seconds <= ? and trust = ? limit ?",
+                [now - keep_s, FORGETTABLE, AT_ONCE],
             ).fetchall()
-            return self.drop(connection, [row["agent"] for row in over])
+            return self.drop(connection, [row["name"] for row in over])
 
-        return self._database.write(work)
+        return [name for some in iter(lambda: self._database.write(work), []) for name in some]
 
     def drop(self, connection: sqlite3.Connection, names: Iterable[str]) -> list[str]:
         """Forget those of these agents that nobody judged, in the caller's transaction."""
         trusts = {name: find_trust(connection, name) for name in names}
-        gone = [name for name, trust in trusts.items() if trust in FORGETTABLE]
+        gone = [name for name, trust in trusts.items() if trust is FORGETTABLE]
         for name in gone:
             remove_agent(connection, self._audit, name)
         return gone

@@ -22,7 +22,7 @@ from interlock.registry.registration import (
 )
 from interlock.registry.takeover import changes, require_free_url, require_harmless
 from interlock.registry.trust import FORGETTABLE, require_move
-from interlock.store import Audit, Database, Lookup
+from interlock.store import AT_ONCE, Audit, Database, Lookup
 
 PORTS = {"https": 443, "http": 80}
 
@@ -141,16 +141,19 @@ class Servers:
         """Forget the servers whose lease ended so long ago; those that were judged stay."""
 
         def work(connection: sqlite3.Connection) -> list[str]:
-            leased = ((one.server.name, one.lease) for one in read_servers(connection))
-            over = [name for name, lease in leased if lease and lease.over(now - keep_s)]
-            return self.drop(connection, over)
+            over = connection.execute(
+                "select name from servers join profiles using (name) "
+                "where kind = ? and last_seen + lease_s <= ? and trust = ? limit ?",
+                [KIND, now - keep_s, FORGETTABLE, AT_ONCE],
+            ).fetchall()
+            return self.drop(connection, [row["name"] for row in over])
 
-        return self._database.write(work)
+        return [name for some in iter(lambda: self._database.write(work), []) for name in some]
 
     def drop(self, connection: sqlite3.Connection, names: Iterable[str]) -> list[str]:
         """Forget those of these servers that nobody judged, in the caller's transaction."""
         known = filter(None, (find(connection, name) for name in names))
-        gone = [one.server for one in known if one.server.trust in FORGETTABLE]
+        gone = [one.server for one in known if one.server.trust is FORGETTABLE]
         for server in gone:
             self.remove_in(connection, server)
         return [server.name for server in gone]

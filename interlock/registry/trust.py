@@ -12,7 +12,7 @@ TRANSITIONS: Mapping[Trust, frozenset[Trust]] = {
     Trust.REVOKED: frozenset(),
 }
 # Who was judged is kept: forgotten, what was cut off could come back as something new.
-FORGETTABLE = frozenset({Trust.UNVERIFIED})
+FORGETTABLE = Trust.UNVERIFIED
 
 
 def require_move(who: str, before: Trust, after: Trust) -> None:

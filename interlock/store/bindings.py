@@ -100,8 +100,9 @@ def release(connection: sqlite3.Connection, agent: str) -> list[Binding]:
     next agent of that name. Answers the bindings that ended.
     """
     ended = []
-    named = "exists (select 1 from json_each(agents) where value = ?)"
-    for binding in _rows(connection, named, agent):
+    for binding in _rows(connection, "instr(agents, ?)", json.dumps(agent)):
+        if agent not in binding.agents:
+            continue
         left = replace(binding, agents=binding.agents - {agent})
         if left.agents or left.groups:
             bind(connection, left)

@@ -1,7 +1,8 @@
 """What scanners saw the last time, by place."""
 
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -49,19 +50,23 @@ def gone(connection: sqlite3.Connection, places: Iterable[str]) -> None:
     )
 
 
-def vanished(connection: sqlite3.Connection, before: float) -> list[tuple[str, str]]:
+def vanished(
+    connection: sqlite3.Connection, before: float, among: Sequence[str] | None = None
+) -> list[tuple[str, str]]:
     """Kind and name of what no scanner has seen since it went stale, which is so long ago.
 
-    Left out is what has a key, or was registered by anybody but a scanner.
+    Of all, or of what has these names. Left out is what has a key, or was registered by anybody
+    but a scanner.
     """
     found = connection.execute(
         "select kind, name from sightings left join profiles using (kind, name) "
         "where not exists (select 1 from agent_keys where kind = 'agent' and agent = name) "
         "and not exists (select 1 from servers "
         "where kind = 'server' and servers.name = sightings.name and scanner = '') "
+        "and (:all or name in (select value from json_each(:among))) "
         "group by kind, name "
-        "having max(present) = 0 and max(coalesce(verified_at, sightings.last_seen)) <= ?",
-        [before],
+        "having max(present) = 0 and max(coalesce(verified_at, sightings.last_seen)) <= :before",
+        {"before": before, "all": among is None, "among": json.dumps(among or ())},
     )
     return [(kind, name) for kind, name in found]
 

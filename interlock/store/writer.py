@@ -49,6 +49,8 @@ _numbers, _commits = itertools.count(), itertools.count()
 MOST_PER_COMMIT = 256
 # Beyond it more waiting would help nobody: those in front take longer than anyone waits.
 MOST_WAITING = 4_096
+# So much goes into one transaction of work that nobody waits for: decisions wait behind it.
+AT_ONCE = 100
 # How long a write that nobody waits for may wait for company, in seconds.
 PATIENCE_S = 0.05
 

@@ -23,10 +23,13 @@ from interlock.model import (
     Trust,
 )
 from interlock.registry import Lease, Profile, enlist
+from interlock.registry.agents import insert_agent
 from interlock.registry.leases import health_of, insert_lease
 from interlock.registry.profile import Seen
 from interlock.settings import Settings
+from interlock.store import AT_ONCE
 from interlock.store.bindings import bind
+from interlock.store.writer import Writer
 from tests.apdp.test_decision_point import CALL
 
 OPENAI = Authority("api.openai.com", 443)
@@ -166,6 +169,28 @@ def test_who_lapsed_long_ago_is_forgotten_unless_it_was_judged(
         assert installation.registry.sweep(at, 100) == (["one"] if gone else [])
         assert installation.servers.sweep(at, 100) == (["files"] if gone else [])
     assert installation.registry.get("lasting")
+
+
+def test_a_crowd_is_forgotten_some_at_a_time(installation: Installation) -> None:
+    """Decisions wait behind each transaction; thousands in one of them were refused."""
+    crowd, judged = [f"agent-{n:04}" for n in range(2 * AT_ONCE + 1)], []
+
+    def work(connection: sqlite3.Connection) -> None:
+        for name in crowd:
+            trust = Trust.QUARANTINED if name.endswith("00") else Trust.UNVERIFIED
+            insert_agent(connection, Agent(name, trust=trust), 0.0)
+            insert_lease(connection, name, 10, 0.0)
+            if trust is Trust.QUARANTINED:
+                judged.append(name)
+            server = Server(name, f"https://{name}.example.com", trust=trust)
+            installation.servers.register_in(connection, server, Profile(), 0.0, lease_s=10)
+
+    installation.database.write(work)
+    for registry in (installation.registry, installation.servers):
+        before = Writer.commits
+        assert sorted(registry.sweep(100.0, 0.0)) == sorted(set(crowd) - set(judged))
+        assert Writer.commits - before > 2
+    assert [agent.name for agent in installation.registry.all()] == judged
 
 
 def test_removing_an_agent_removes_its_lease(installation: Installation) -> None:
