@@ -136,13 +136,15 @@ def record(found: Registration) -> ServerRecord:
     """A registration as the reference spells it."""
     now = time.time()
     said = found.record(now)
+    alive = said["health"] == Health.ACTIVE
     return ServerRecord.model_validate(
         {name: said[name] for name in ServerRecord.model_fields if name in said}
         | {
             "status": said["health"],
             "lease": found.lease and found.lease.state(now),
             "scanner_id": found.scanner,
-            "last_verified": said["verified_at"],
+            # Who is active was heard of since it was looked at.
+            "last_verified": said["last_seen" if alive else "verified_at"],
             "created_at": said["first_seen"],
         }
     )

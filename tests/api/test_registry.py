@@ -128,6 +128,7 @@ def test_a_server_is_registered_and_lives_by_heartbeats(service: Service) -> Non
     assert service.records.servers.show(made["id"]).seen.last_seen > before
     alive = service.get("/mcp-servers?status=active", "viewer")
     assert [one["id"] for one in alive] == [made["id"]]
+    assert (made["last_verified"], alive[0]["last_verified"]) == (None, alive[0]["last_seen"])
     wrong = headers | {"X_Scanner_ID": "another"}
     assert service.ask("POST", "/mcp-servers", "", WEATHER, **wrong).status_code == 401
 

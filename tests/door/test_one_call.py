@@ -59,6 +59,18 @@ def test_every_call_leaves_a_decision_and_an_outcome(world: World, agent: str) -
     assert world.change(lambda installation: installation.ledger.verify()).intact
 
 
+def test_calls_of_one_connection_share_one_to_the_upstream(world: World, mode: Mode) -> None:
+    """The address is pinned, the key is put in anew for each call, and TLS is set up once."""
+    door = world.doors[mode]
+    before = door.log.count(" server connect ")
+    with world.client(mode) as client:
+        for _ in range(3):
+            assert client.get(f"{world.openai}/v1/models").status_code == 200
+    assert door.log.count(" server connect ") == before + 1
+    keys = [received.values(b"authorization") for received in world.received()]
+    assert keys == [[f"Bearer {OPENAI_KEY}".encode()]] * 3
+
+
 def test_one_agent_can_be_enforced_alone(world: World) -> None:
     """In observe mode, from its next call on, and nobody else is touched."""
     world.change(lambda i: i.modes.set(ModeRule("agent", UNVERIFIED, Mode.ENFORCE, "trial")))
