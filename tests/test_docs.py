@@ -59,7 +59,7 @@ def section(path: str, command: Any) -> str:
     """The part about one command."""
     context = command.make_context(path, [], resilient_parsing=True)
     arguments = [typed(p) for p in command.params if p.param_type_name == "argument"]
-    lines = [f"## {' '.join([path, *arguments])}", "", paragraph(command.help), ""]
+    lines = [f"## {' '.join([path, *arguments])}", "", command.help, ""]
     described = [(term(p, context), p.help) for p in command.params if "--json" not in p.opts]
     if described:
         lines += ["| | |", "|---|---|"]
@@ -83,11 +83,6 @@ def term(param: Any, context: Any) -> str:
 def typed(argument: Any) -> str:
     """An argument in the line of its command."""
     return argument.metavar if argument.required else f"[{argument.metavar}]"
-
-
-def paragraph(text: str) -> str:
-    """Undo the line breaks of a docstring, paragraph by paragraph."""
-    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 def mentions(page: str, word: str) -> bool:

@@ -1,5 +1,6 @@
 """The nouns of the command line, each loaded when it is typed: no command waits for the others."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -19,6 +20,13 @@ PANELS = {
 NOUNS = {noun: panel for panel, nouns in PANELS.items() for noun in nouns}
 
 
+def flowing(text: str | None) -> str | None:
+    """The same paragraphs, each one line: where lines break is for the terminal to say."""
+    if text is None:
+        return None
+    return "\n\n".join(" ".join(each.split()) for each in inspect.cleandoc(text).split("\n\n"))
+
+
 class Nouns(Mapping[str, Any]):
     """Every noun by its name, in the order of the help."""
 
@@ -33,6 +41,8 @@ class Nouns(Mapping[str, Any]):
             alone.command(name)(module.run)
             command = get_command(alone)
         command.name, command.rich_help_panel = name, NOUNS[name]
+        for one in (command, *getattr(command, "commands", {}).values()):
+            one.help = flowing(one.help)
         return command
 
     def __iter__(self) -> Iterator[str]:

@@ -25,6 +25,14 @@ def test_every_noun_is_a_command_of_its_name(name: str) -> None:
     assert Nouns()[name].name == name
 
 
+@pytest.mark.parametrize("name", NOUNS)
+def test_help_breaks_its_lines_where_the_terminal_does(name: str) -> None:
+    """Not where the source does: half a line, and the rest of it on the next."""
+    command = Nouns()[name]
+    for one in (command, *getattr(command, "commands", {}).values()):
+        assert all("\n" not in paragraph for paragraph in (one.help or "").split("\n\n"))
+
+
 def test_every_file_that_defines_a_noun_is_in_the_list() -> None:
     """A new file is not forgotten."""
     files = {FILES.get(name, name) for name in NOUNS}
