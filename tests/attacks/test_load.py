@@ -47,6 +47,8 @@ LIMITS = {"header_timeout": 2, "body_timeout": 3}
 # How long anything here may take to be cut off, and another agent's call meanwhile.
 CUT_S, SERVED_S = 60.0, 20.0
 MOST_MEMORY = 48 << 20
+# Where a thousand calls a second may be begun, and a busy machine is through with none of them.
+FULL_MEMORY = 256 << 20
 OPENING = PREFACE + SettingsFrame(0).serialize()
 
 
@@ -131,7 +133,7 @@ def is_cut(one: socket.socket, more: bytes, pause_s: float = 0.0) -> bool:
 
 
 @contextmanager
-def harmless(field: Field, door: FrontDoor) -> Iterator[None]:
+def harmless(field: Field, door: FrontDoor, most: int = MOST_MEMORY) -> Iterator[None]:
     """Whatever happens inside: another agent is served, and memory does not grow with it."""
     before = peak(door.process.pid)
     yield
@@ -140,7 +142,7 @@ def harmless(field: Field, door: FrontDoor) -> Iterator[None]:
         assert other.get(f"{field.openai}/v1/models").headers["interlock-decision-id"]
     assert time.monotonic() - began < SERVED_S
     field.upstream.clear()
-    assert peak(door.process.pid) - before < MOST_MEMORY
+    assert peak(door.process.pid) - before < most
 
 
 def peak(pid: int) -> int:
@@ -172,7 +174,7 @@ def test_calls_that_are_begun_and_reset(field: Field, setting: Setting) -> None:
     """Rapid reset (CVE-2023-44487): the upstream gets no more calls than resets are allowed."""
     door = field.doors[setting.mode]
     encoder = hpack.Encoder()
-    with harmless(field, door), inside(field, door, setting) as one:
+    with harmless(field, door, FULL_MEMORY), inside(field, door, setting) as one:
         one.sendall(OPENING)
         cut = False
         for first in range(1, 20_000, 400):
