@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -54,17 +55,38 @@ def chat(world: World, door: FrontDoor, approval: str = "", **more: str) -> http
         return one.post(url, json=CHAT | more, headers=headers)
 
 
-def answer_next(world: World, approved: bool) -> threading.Thread:
-    """Answer the next question that comes up, as a person would at the command line."""
+@contextmanager
+def person(world: World, approved: bool) -> Iterator[None]:
+    """Somebody at the command line, meanwhile, who answers the next question that comes up."""
+    over = threading.Event()
 
     def wait() -> None:
-        wait_for(lambda: pending(world))
-        (asked,) = pending(world)
-        world.change(lambda i: i.approvals.decide(asked.id, approved, "ada", "ok", time.time()))
+        while not over.wait(0.05):
+            if asked := pending(world):
+                world.change(
+                    lambda i: i.approvals.decide(asked[0].id, approved, "ada", "ok", time.time())
+                )
+                return
 
     thread = threading.Thread(target=wait)
     thread.start()
-    return thread
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextmanager
+def waiting(world: World, door: FrontDoor) -> Iterator[threading.Thread]:
+    """A call that waits for a person; in the end it is told no."""
+    thread = threading.Thread(target=chat, args=(world, door))
+    thread.start()
+    try:
+        yield thread
+    finally:
+        with person(world, approved=False):
+            thread.join()
 
 
 def pending(world: World) -> list[Approval]:
@@ -80,9 +102,8 @@ def _nothing_waits(world: World) -> None:
 
 def test_a_yes_lets_the_call_through(world: World, careful: FrontDoor) -> None:
     """The call that waited gets its answer, with the key, and the ledger says who said yes."""
-    person = answer_next(world, approved=True)
-    answer = chat(world, careful)
-    person.join()
+    with person(world, approved=True):
+        answer = chat(world, careful)
     assert answer.status_code == 200
     world.carried(OPENAI_KEY)
     decision = world.events(answer.headers["interlock-decision-id"])[-3:]
@@ -93,9 +114,8 @@ def test_a_yes_lets_the_call_through(world: World, careful: FrontDoor) -> None:
 
 def test_a_no_is_a_denial(world: World, careful: FrontDoor) -> None:
     """403 that says who said no; nothing leaves."""
-    person = answer_next(world, approved=False)
-    answer = chat(world, careful)
-    person.join()
+    with person(world, approved=False):
+        answer = chat(world, careful)
     assert answer.status_code == 403
     assert answer.headers["interlock-decision"] == "deny"
     assert "approval-denied" in answer.text
@@ -124,14 +144,10 @@ def test_nobody_answering_is_something_else(world: World, careful: FrontDoor) ->
 
 def test_a_waiting_call_blocks_no_other(world: World, careful: FrontDoor) -> None:
     """While one waits, others of the same agent pass."""
-    waiting = threading.Thread(target=chat, args=(world, careful))
-    waiting.start()
-    wait_for(lambda: pending(world))
-    with client(world, careful) as one:
+    with waiting(world, careful) as call, client(world, careful) as one:
+        wait_for(lambda: pending(world))
         assert one.get(f"{world.openai}/v1/models").status_code == 200
-    assert waiting.is_alive()
-    answer_next(world, approved=False)
-    waiting.join()
+        assert call.is_alive()
 
 
 def test_observe_mode_asks_nobody(world: World, tmp_path: Path) -> None:
