@@ -67,9 +67,15 @@ def find(connection: sqlite3.Connection, name: str) -> Registration | None:
 
 
 def find_near(connection: sqlite3.Connection, host: str) -> list[Registration]:
-    """The servers that have a host in their URL, perhaps in another place of it, by name."""
+    """The servers whose URL names a host, at whatever port, by name.
+
+    A stranger says which host, so that hardly any other may come out: each costs a look of its own.
+    """
+    at = f"://[{host}]" if ":" in host else f"://{host}"
     rows = connection.execute(
-        "select * from servers where instr(lower(url), ?) order by name", [host]
+        "select * from servers where instr(lower(url) || '/', ?) or instr(lower(url), ?) "
+        "order by name",
+        [f"{at}/", f"{at}:"],
     ).fetchall()
     return [_registration(row, read_profile(connection, KIND, row["name"])) for row in rows]
 

@@ -155,6 +155,37 @@ def test_a_request_finds_the_server_that_it_goes_to(
     assert (installation.servers.at(HERE, path, NOW) is not None) is found
 
 
+@pytest.mark.parametrize("host", ["example.com", "https", "s", "mcp"])
+def test_a_host_that_stands_in_every_url_costs_no_more(
+    installation: Installation, host: str
+) -> None:
+    """Any agent may name it, each time at another port: no server is looked at for that."""
+    for number in range(20):
+        url = f"https://mcp{number}.example.com/s"
+        installation.servers.register(Server(f"s{number}", url), PROFILE, NOW)
+    asked: list[str] = []
+    installation.servers.at(HERE, "/", NOW)
+    installation.database._reader.set_trace_callback(asked.append)
+    assert installation.servers.at(Authority(host, 443), "/s", NOW) is None
+    assert len(asked) <= 2
+
+
+@pytest.mark.parametrize(
+    ("url", "at"),
+    [
+        pytest.param("https://[2001:db8::1]:8443/x", Authority("2001:db8::1", 8443), id="IPv6"),
+        pytest.param("https://[2001:db8::1]", Authority("2001:db8::1", 443), id="IPv6, no port"),
+        pytest.param("http://localhost", Authority("localhost", 80), id="neither port nor path"),
+    ],
+)
+def test_a_server_is_found_by_its_host(installation: Installation, url: str, at: Authority) -> None:
+    """However its URL is written."""
+    installation.servers.register(Server("here", url), PROFILE, NOW)
+    found = installation.servers.at(at, "/x", NOW)
+    assert found is not None
+    assert found.name == "here"
+
+
 def test_a_call_to_a_server_that_is_cut_off_is_denied(installation: Installation) -> None:
     """At the trust stage, whatever the policies say, and the ledger knows how it stood."""
     agent = Agent("one", trust=Trust.TRUSTED)
