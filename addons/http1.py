@@ -2,7 +2,8 @@
 
 What stands in trailers is dropped. A recipient may (RFC 9110, 6.5.1), and an agent was never told
 of any: we ask for none, and take `Trailer` off the answer. Empty lines before a request are skipped
-(RFC 9112, 2.2); mitmproxy waits for more behind the first one, though the request is there.
+(RFC 9112, 2.2); mitmproxy waits for more behind the first one, though the request is there. A host
+that is too long is told before its letters are looked at, which takes up to a second.
 """
 
 import re
@@ -10,6 +11,8 @@ from typing import Any
 
 import h11
 from h11._readers import ChunkedReader, ContentLengthReader
+from mitmproxy.net import check
+from mitmproxy.net.http import url
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
@@ -18,6 +21,11 @@ from mitmproxy.proxy.layers.http._events import HttpEvent
 # Not where nothing follows: without end, they are a head without end.
 EMPTY_LINES = re.compile(rb"(?:\r?\n)+(?=[^\r\n])")
 
+# Of a name (RFC 1035, 2.3.4), and with brackets and a port.
+LONGEST_HOST, LONGEST_AUTHORITY = 254, 264
+
+_is_valid_host: Any = check.is_valid_host
+_parse_authority: Any = url.parse_authority
 _read_headers: Any = _http1.Http1Server.read_headers
 _read_body: Any = _http1.Http1Connection.read_body
 
@@ -39,6 +47,10 @@ def take_over() -> None:
     reader._handle_event, reader.read_body = handle_event, read_body
     server: Any = _http1.Http1Server
     server.read_headers = read_headers
+    checks: Any = check
+    checks.is_valid_host = is_valid_host
+    urls: Any = url
+    urls.parse_authority = parse_authority
 
 
 def handle_event(reader: Any, event: events.Event) -> layer.CommandGenerator[None]:
@@ -94,3 +106,19 @@ def read_headers(
     if kept.startswith((b"\r", b"\n")) and (empty := EMPTY_LINES.match(kept)):
         server.buf.maybe_extract_at_most(empty.end())
     yield from _read_headers(server, event)
+
+
+def is_valid_host(host: str | bytes) -> bool:
+    """`check.is_valid_host`: whether it is a name or an address."""
+    return len(host) <= LONGEST_HOST and bool(_is_valid_host(host))
+
+
+def parse_authority(authority: str | bytes, check: bool) -> tuple[str, int | None]:
+    """`url.parse_authority`: host and port; raises ValueError for what is none, where asked to."""
+    if len(authority) <= LONGEST_AUTHORITY:
+        found: tuple[str, int | None] = _parse_authority(authority, check)
+        return found
+    if check:
+        raise ValueError("Invalid authority")
+    plain = authority if isinstance(authority, str) else authority.decode(errors="surrogateescape")
+    return plain, None

@@ -32,6 +32,10 @@ COSTLY = (
 )
 
 
+# How many characters a word of farewell has at most.
+LONGEST_WORD = 200
+
+
 class Bounded(Http2Connection):
     """One side that may send so many costly frames a second, and no more."""
 
@@ -41,6 +45,12 @@ class Bounded(Http2Connection):
         super().__init__(context, *more)
         most = self.door.limits.control_rate
         self._pace = Pace(most, what="control frames a second (limit interlock_control_rate)")
+
+    def protocol_error(
+        self, message: str, error_code: int = h2.errors.ErrorCodes.PROTOCOL_ERROR
+    ) -> layer.CommandGenerator[None]:
+        """End the connection; of what it quotes, no more than there is room for in one frame."""
+        yield from super().protocol_error(message[:LONGEST_WORD], error_code)
 
     def handle_h2_event(self, event: h2.events.Event) -> layer.CommandGenerator[bool]:
         """Handle it, or end the connection with a word (RFC 9113, 7, ENHANCE_YOUR_CALM)."""

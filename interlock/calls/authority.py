@@ -11,6 +11,8 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 # (WHATWG URL, "ends in a number checker").
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 HTTPS_PORT = 443
+# Characters of a name (RFC 1035, 2.3.4); an A-label has no fewer than what it stands for.
+LONGEST = 253
 
 
 @lru_cache(1024)
@@ -38,6 +40,8 @@ def canonical_host(host: str) -> str:
     ValueError for what no URL may hold, and for an address that only some programs know as one.
     """
     name = host.lower().removesuffix(".")
+    if len(name) > LONGEST:  # first: half a second of IDNA for what is as long as a head may be
+        raise ValueError(f"{host[:80]!r} is not a host name")
     if not name.isascii():
         try:
             name = name.encode("idna").decode().lower()
@@ -46,7 +50,8 @@ def canonical_host(host: str) -> str:
     if address := _address(name):
         return address
     labels = name.split(".")
-    if len(name) > 253 or not all(map(_LABEL.fullmatch, labels)) or _NUMBER.fullmatch(labels[-1]):
+    is_name = len(name) <= LONGEST and all(map(_LABEL.fullmatch, labels))
+    if not is_name or _NUMBER.fullmatch(labels[-1]):
         raise ValueError(f"{host[:80]!r} is not a host name")
     return name
 
@@ -63,6 +68,7 @@ def _address(text: str) -> str:
 
 
 def _port(digits: str, text: str) -> int:
-    if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) < 65536):
+    known = len(digits) <= 5 and digits.isascii() and digits.isdigit()
+    if not (known and 0 < int(digits) < 65536):
         raise ValueError(f"{text[:80]!r}: the port must be a number from 1 to 65535")
     return int(digits)

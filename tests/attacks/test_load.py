@@ -1,5 +1,6 @@
 """Floods, trickles and what never ends: whoever sends them is cut off, and nobody else waits."""
 
+import os
 import socket
 import ssl
 import time
@@ -33,6 +34,7 @@ from tests.attacks.case import (
     WHOLE,
     Setting,
     connect,
+    http2,
     open_at,
     read_answer,
     secured,
@@ -333,6 +335,46 @@ def test_eight_hundred_slow_connections(field: Field, setting: Setting, said: by
             one = stack.enter_context(socket.create_connection(("127.0.0.1", door.ports[0]), 20))
             one.sendall(said)
     assert not field.reached
+
+
+LETTERS = "\u00e0.".encode() * 20_000
+PUNYCODE = b"xn--mgba3a4fra." * 4_000
+LONG_HOSTS: dict[str, bytes | None] = {
+    "a Host of letters": b"GET / HTTP/1.1\r\nHost: " + LETTERS + b"\r\n\r\n",
+    "a Host in punycode": b"GET / HTTP/1.1\r\nHost: " + PUNYCODE + b"\r\n\r\n",
+    "a CONNECT in punycode": b"CONNECT " + PUNYCODE + b":443 HTTP/1.1\r\n\r\n",
+    "a target in punycode": b"GET http://" + PUNYCODE + b"/ HTTP/1.1\r\n\r\n",
+    "an authority of HTTP/2": None,
+}
+
+
+@pytest.mark.parametrize("setting", PROXY, ids=str)
+@pytest.mark.parametrize("what", LONG_HOSTS)
+def test_a_host_without_end(field: Field, setting: Setting, what: str) -> None:
+    """It is refused before its letters are looked at: each took half a second of everybody's."""
+    door = field.doors[setting.mode]
+    said, before, spent = LONG_HOSTS[what], door.log.count("Traceback"), cpu_s(door.process.pid)
+    for _ in range(5):
+        if said is None:
+            with inside(field, door, setting) as one:
+                own = [
+                    (n, PUNYCODE[:48_000] if n == b":authority" else v)
+                    for n, v in ours(field, setting)
+                ]
+                assert http2(one, own, b"").startswith((b" broken", b"HTTP/2 400"))
+        else:
+            with open_at(door.ports[0]) as one:
+                one.sendall(said)
+                assert read_answer(one).startswith(b"HTTP/1.1 400")
+    assert cpu_s(door.process.pid) - spent < 1.0
+    assert door.log.count("Traceback") == before
+    assert not field.reached
+
+
+def cpu_s(pid: int) -> float:
+    """The seconds of a processor that a process took so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_names_that_nobody_answers_for(field: Field) -> None:

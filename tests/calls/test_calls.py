@@ -137,6 +137,8 @@ def test_one_destination_has_one_spelling(text: str, expected: str) -> None:
             "user@host",
             "host:0",
             "host:99999",
+            "host:000443",
+            "host:00000110000",
             "host:x",
             "a..b",
             "[::1",
