@@ -67,6 +67,9 @@ class Trail:
         previous: str | None = None
         for path in self._files():
             for number, line in enumerate(_lines(path), start=1):
+                # A copy that is posted has a line twice when its receipt was lost on the way.
+                if digest_of(line) == previous:
+                    continue
                 try:
                     checkpoint = verify_checkpoint(line, keys)
                 except AttestationError as e:

@@ -73,6 +73,20 @@ def test_lines_are_chained_over_days_and_clocks(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.checkpoints"))) == 2
 
 
+def test_a_line_that_a_copy_has_twice_is_read_once(tmp_path: Path) -> None:
+    """What is posted comes at least once; one that comes again later than that is out of place."""
+    trail = Trail(tmp_path)
+    for now in (NOW, NOW + 60, NOW + 120):
+        trail.write(HEADS, OURS, now)
+    (file,) = tmp_path.glob("*.checkpoints")
+    first, second, third = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([first, first, second, second, second, third]))
+    assert [c.ts - NOW for c in trail.read()] == [0.0, 60.0, 120.0]
+    file.write_text("".join([first, second, first, third]))
+    with pytest.raises(AttestationError, match=":3: the checkpoint before it is missing"):
+        list(trail.read())
+
+
 def test_half_a_line_does_not_count_and_does_not_stay(tmp_path: Path) -> None:
     """What a crash left of a line is not read, and makes room for the next."""
     trail = Trail(tmp_path)
