@@ -107,7 +107,8 @@ class Approvals:
                 "reason = :reason, decided_at = :decided_at where id = :id",
                 after.record,
             )
-            what = {"approval": approval_id, "decision": before.decision_id, "by": by}
+            about = {"agent": before.agent, "resource": before.resource}
+            what = {"approval": approval_id, "decision": before.decision_id, "by": by} | about
             change = {"before": before.status, "after": status, "reason": reason}
             self._audit(connection, "approval.decide", what | change)
             return after

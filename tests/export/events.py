@@ -37,13 +37,24 @@ OUTCOME = {
     "cost_usd": 0.5,
     "dialled": "192.0.2.1:443",
 }
+ANSWER = {
+    "action": "approval.decide",
+    "actor": "ada",
+    "approval": "apr_1",
+    "decision": "dec_1",
+    "agent": "research-agent",
+    "resource": "M",
+    "by": "ada",
+    "before": "Pending",
+    "reason": "once",
+}
 BODIES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("decision", DECISION),
     ("decision", DECISION | {"effect": "allow", "label": "allow", "method": "GET"}),
     ("secret_access", {"secret": "k", "authority": "[::1]:8443", "token": "sct_1"}),
     ("outcome", OUTCOME),
     ("outcome", OUTCOME | {"status": None, "error": "the agent went away"}),
-    ("approval", {"approval": "apr_1", "status": "denied", "action": "chat", "resource": "M"}),
+    ("approval", {"approval": "apr_1", "action": "chat", "resource": "M"}),
     ("admin", {"action": "agent.add", "actor": "ada", "before": None, "after": {"x": [1, None]}}),
     ("mode_change", {"before": "observe", "after": "enforce"}),
     ("policy_load", {"policy_set": "5b92", "policies": 4}),
@@ -54,6 +65,11 @@ BODIES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("secret_access", {"secret": HOSTILE, "authority": HOSTILE, "token": HOSTILE}),
     ("admin", {"action": HOSTILE, "actor": HOSTILE, HOSTILE: HOSTILE}),
     ("something_new", {}),
+    ("admin", ANSWER | {"after": "Approved"}),
+    ("admin", ANSWER | {"after": "Denied"}),
+    ("proof_refused", {"cause": "unknown key", "source_ip": "192.0.2.7", "count": 3}),
+    ("policy_load", {"error": "a.cedar:1: a word too many"}),
+    ("decision", DECISION | {"label": "needs_approval"}),
 )
 
 

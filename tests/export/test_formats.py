@@ -13,6 +13,7 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from interlock.ledger.export import FORMATS, Format
+from interlock.ledger.export.format import gravity_of
 from interlock.ledger.export.sheet import COLUMNS
 from tests.export.events import EVENTS, HOSTILE
 
@@ -128,6 +129,35 @@ def test_ocsf_tells_who_did_what_with_which_result() -> None:
     assert denied["metadata"]["correlation_uid"] == "dec_1"
     assert granted["privileges"] == ["secret_access k"]
     assert granted["session"]["uid"] == "sct_1"
+
+
+def test_ocsf_tells_what_was_granted_from_what_waits() -> None:
+    """A question is no grant; the answer is one, or a denial, and names whose it is."""
+    asked, yes, no = map(json.loads, lines("ocsf", EVENTS[5], *EVENTS[16:18]))
+    assert {each["class_uid"] for each in (asked, yes, no)} == {3003}
+    assert (asked["status_id"], asked["status"], asked["activity_id"]) == (99, "Pending", 99)
+    assert [each["status_id"] for each in (yes, no)] == [1, 2]
+    assert no["status_detail"] == "once"
+    assert {each["user"]["name"] for each in (asked, yes, no)} == {"research-agent"}
+    assert {each["privileges"][0] for each in (asked, yes, no)} == {"approval M"}
+    assert yes["session"]["uid"] == "dec_1"
+    assert yes["actor"]["user"]["name"] == "ada"
+
+
+@pytest.mark.parametrize("number", [10, 11, 18, 19, 20])
+def test_ocsf_says_that_it_failed(number: int) -> None:
+    """A gap, a planted key, a proof that does not hold, bad policies, a call that waits."""
+    (found,) = map(json.loads, lines("ocsf", EVENTS[number]))
+    assert found["status_id"] == 2
+    assert found["severity_id"] >= 2
+
+
+def test_what_is_wrong_with_a_proof_is_a_reason() -> None:
+    """In every format that has a place for one; and it weighs as much as a denial."""
+    refused = EVENTS[18]
+    assert json.loads(lines("ocsf", refused)[0])["status_detail"] == "unknown key"
+    assert parse_cef(lines("cef", refused)[0])[1]["reason"] == "unknown key"
+    assert gravity_of(refused) == gravity_of({"kind": "decision", "body": {"label": "deny"}})
 
 
 def test_otlp_is_read_by_the_official_types() -> None:

@@ -197,7 +197,8 @@ class TestAnswering:
             APPROVAL, status=status, decided_by="ada", reason="because", decided_at=NOW + 1
         )
         change = {"before": "Pending", "after": status, "reason": "because"}
-        what = {"approval": "apr_1", "decision": "dec_1", "by": "ada"}
+        about = {"agent": APPROVAL.agent, "resource": APPROVAL.resource}
+        what = {"approval": "apr_1", "decision": "dec_1", "by": "ada"} | about
         assert book.rows == [("approval.decide", what | change)]
 
     @pytest.mark.parametrize("approved", [True, False])

@@ -53,11 +53,13 @@ def message(event: Event, text: str) -> Message:
 
 
 def gravity_of(event: Event) -> Gravity:
-    """How much an event matters: alerts most, then gaps, then what was or would be denied."""
+    """How much an event matters: alerts, then what failed, then what was or would be denied."""
     if event["kind"] == "alert":
         return Gravity.ALERT
-    if event["kind"] == "gap":
+    if event["kind"] == "gap" or (event["kind"] == "policy_load" and "error" in event["body"]):
         return Gravity.ERROR
+    if event["kind"] == "proof_refused":
+        return Gravity.WARNING
     label = event["body"].get("label")
     known = {
         "deny": Gravity.WARNING,
@@ -81,8 +83,9 @@ def summary(event: Event) -> str:
 
 
 def reasons_of(event: Event) -> list[str]:
-    """The ids of the policies or rules that settled a decision."""
-    return [str(reason[0]) for reason in event["body"].get("reasons", ()) if reason]
+    """The ids of the policies or rules that settled a decision, or what is wrong with a proof."""
+    reasons = [str(reason[0]) for reason in event["body"].get("reasons", ()) if reason]
+    return reasons or [str(cause) for cause in [event["body"].get("cause")] if cause]
 
 
 def owner_of(event: Event) -> str:

@@ -1,7 +1,7 @@
 """OCSF (schema.ocsf.io): calls and changes as API Activity, grants as Authorize Session.
 
-What an agent was granted, the use of a secret or an approval, is class 3003; every other event
-is class 6003. Nothing is lost: the whole body stands under `unmapped`.
+What an agent was granted, the use of a secret or an approval, and what it asks a person for, is
+class 3003; every other event is class 6003. Nothing is lost: `unmapped` has the whole body.
 """
 
 import ipaddress
@@ -26,7 +26,6 @@ from interlock.ledger.export.format import (
 
 VERSION = "1.5.0"
 API_ACTIVITY, AUTHORIZE_SESSION = 6003, 3003
-_GRANTS = ("secret_access", "approval")
 _SEVERITY = {
     Gravity.INFORMATION: 1,
     Gravity.NOTICE: 2,
@@ -38,7 +37,10 @@ _ACTIVITY = {"POST": 1, "GET": 2, "HEAD": 2, "OPTIONS": 2, "PUT": 3, "PATCH": 3,
 _METHODS = frozenset(_ACTIVITY) - {"PATCH"}
 _HOSTNAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){0,10}")
 _OTHER, _ASSIGN_PRIVILEGES = 99, 1
-_SUCCESS, _FAILURE = 1, 2
+_SUCCESS, _FAILURE, _OTHER_STATUS = 1, 2, 99
+_GRANTS = ("secret_access", "approval")
+# What did not succeed, although no label and no error says so.
+_FAILED = ("proof_refused", "alert", "gap")
 
 
 class Ocsf:
@@ -50,7 +52,7 @@ class Ocsf:
     def messages(self, events: Sequence[Event]) -> Iterator[Message]:
         """Write each event in its class."""
         for event in events:
-            written = _grant(event) if event["kind"] in _GRANTS else _activity(event)
+            written = _grant(event) if _is_grant(event) else _activity(event)
             yield message(event, json.dumps(_without_empty(_common(event) | written)))
 
 
@@ -78,7 +80,8 @@ def _activity(event: Event) -> dict[str, Any]:
     body = event["body"]
     host, port = host_and_port(event)
     activity = _ACTIVITY.get(body.get("method", ""), _OTHER)
-    failed = body.get("label") == "deny" or bool(body.get("error"))
+    refused = body.get("label") in ("deny", "needs_approval")
+    failed = refused or bool(body.get("error")) or event["kind"] in _FAILED
     return {
         "category_uid": 6,
         "class_uid": API_ACTIVITY,
@@ -118,20 +121,43 @@ def _endpoint(host: str, port: int = 0) -> dict[str, Any]:
         return {kind: plain(host), "port": port} if host else {}
 
 
+def _is_grant(event: Event) -> bool:
+    return event["kind"] in _GRANTS or _is_answer(event)
+
+
+def _is_answer(event: Event) -> bool:
+    """Whether a person answered a call that waits."""
+    return (event["kind"], event["body"].get("action")) == ("admin", "approval.decide")
+
+
 def _grant(event: Event) -> dict[str, Any]:
     body = event["body"]
     host, port = host_and_port(event)
-    what = body.get("secret") or body.get("resource") or event["kind"]
-    return {
+    kind = "approval" if _is_answer(event) else event["kind"]
+    what = body.get("secret") or body.get("resource") or kind
+    return _granting(event) | {
         "category_uid": 3,
         "class_uid": AUTHORIZE_SESSION,
-        "activity_id": _ASSIGN_PRIVILEGES,
-        "type_uid": AUTHORIZE_SESSION * 100 + _ASSIGN_PRIVILEGES,
-        "status_id": _FAILURE if body.get("status") in ("denied", "expired") else _SUCCESS,
         "user": _user(event),
-        "session": {"uid": body.get("token") or event["decision_id"]},
-        "privileges": [plain(f"{event['kind']} {what}")],
+        "session": {"uid": body.get("token") or event["decision_id"] or body.get("decision", "")},
+        "privileges": [plain(f"{kind} {what}")],
         "dst_endpoint": _endpoint(host, port),
+    }
+
+
+def _granting(event: Event) -> dict[str, Any]:
+    """Whether it was granted: a call that waits has been granted nothing yet."""
+    waits = event["kind"] == "approval"
+    activity = _OTHER if waits else _ASSIGN_PRIVILEGES
+    denied = _is_answer(event) and event["body"].get("after") != "Approved"
+    status = _OTHER_STATUS if waits else _FAILURE if denied else _SUCCESS
+    return {
+        "activity_id": activity,
+        "activity_name": "Waits for a person" if waits else "",
+        "type_uid": AUTHORIZE_SESSION * 100 + activity,
+        "status_id": status,
+        "status": "Pending" if waits else "",
+        "status_detail": plain(event["body"].get("reason", "")),
     }
 
 
@@ -143,7 +169,7 @@ def _actor(event: Event) -> dict[str, Any]:
 
 
 def _user(event: Event) -> dict[str, Any]:
-    agent = plain(event["agent"] or "interlock")
+    agent = plain(event["agent"] or event["body"].get("agent") or "interlock")
     return {"name": agent, "type_id": _OTHER, "type": "Agent", "domain": plain(owner_of(event))}
 
 
