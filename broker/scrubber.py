@@ -100,7 +100,8 @@ class Mask:
         self._forms: dict[bytes, str] = {}
         self._alphabet: frozenset[int] | None = None
         for value in values:
-            self._forms = spellings_of(value) | self._forms
+            for form, name in spellings_of(value).items():
+                self._forms.setdefault(form, name)
 
     @classmethod
     def of(cls, forms: Mapping[bytes, str]) -> "Mask":
@@ -108,6 +109,14 @@ class Mask:
         mask = cls(())
         mask._forms = dict(forms)
         return mask
+
+    @classmethod
+    def all(cls, masks: Iterable["Mask"]) -> "Mask":
+        """Make one mask of many."""
+        forms: dict[bytes, str] = {}
+        for mask in masks:
+            forms |= mask._forms
+        return cls.of(forms)
 
     @property
     def forms(self) -> Mapping[bytes, str]:

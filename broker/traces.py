@@ -18,11 +18,20 @@ class _Trace:
     ends: float = math.inf
 
 
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """The mask of all traces of a place, and when the first of them ends."""
+
+    mask: Mask
+    ends: float
+
+
 class Traces:
     """Remember the present value of each source for good, and the ones before for a while."""
 
     def __init__(self) -> None:
         self._places: dict[Hashable, dict[Hashable, list[_Trace]]] = {}
+        self._masks: dict[Hashable, _Together] = {}
 
     def note(
         self,
@@ -45,12 +54,14 @@ class Traces:
         for trace in traces:
             trace.ends = min(trace.ends, now + KEPT_S)
         traces.append(_Trace(secret, Mask(reveal(secret))))
+        self._masks.pop(place, None)
 
     def at(self, place: Hashable, now: float) -> Mask:
         """Return what answers of a place have to be scrubbed of."""
-        found = Mask(())
-        for traces in self._places.get(place, {}).values():
-            for trace in traces:
-                if trace.ends > now:
-                    found = found | trace.mask if found else trace.mask
-        return found
+        sources = self._places.get(place, {}).values()
+        known = self._masks.get(place)
+        if sources and (known is None or now >= known.ends):
+            alive = [trace for traces in sources for trace in traces if trace.ends > now]
+            ends = min((trace.ends for trace in alive), default=math.inf)
+            known = self._masks[place] = _Together(Mask.all(trace.mask for trace in alive), ends)
+        return known.mask if known else Mask(())

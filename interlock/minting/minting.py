@@ -113,11 +113,11 @@ class Minting:
         known = self._snapshot.value
         if authority not in known.masks:
             reaching = {name for name, route in known.routes.items() if route.reaches(authority)}
-            forms: dict[bytes, str] = {}
-            for held in known.held.values():
-                if held.minted.route in reaching:
-                    forms |= self._forms[held.minted.digest].forms
-            known.masks[authority] = Mask.of(forms)
+            known.masks[authority] = Mask.all(
+                self._forms[held.minted.digest]
+                for held in known.held.values()
+                if held.minted.route in reaching
+            )
         return known.masks[authority]
 
     def route_of(self, agent: Agent, call: Call) -> Route | None:

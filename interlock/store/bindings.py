@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from interlock.model import Agent, Authority, Binding, Call
@@ -137,6 +138,11 @@ def _rows(connection: sqlite3.Connection, where: str = "true", *values: Any) -> 
 
 
 def _binding(row: sqlite3.Row) -> Binding:
-    lists = {name: frozenset(json.loads(row[name])) for name in _LISTS}
+    lists = {name: _listed(row[name]) for name in _LISTS}
     authority = Authority(row["host"], row["port"])
     return Binding(row["secret"], authority, row["recipe"], service=row["service"], **lists)
+
+
+@lru_cache(maxsize=1024)  # thousands of bindings share a few lists, the empty one above all
+def _listed(text: str) -> frozenset[str]:
+    return frozenset(json.loads(text))

@@ -56,6 +56,20 @@ def test_any_split_equals_the_whole(forms: list[bytes], chunks: list[bytes]) -> 
     assert scrub(forms, *(whole[i : i + 1] for i in range(len(whole)))) == scrub(forms, whole)
 
 
+def test_the_mask_of_many_secrets_is_made_in_one_go() -> None:
+    """Of thousands that are bound to one host; each was once put into a copy of all before it."""
+
+    def cost(number: int) -> float:
+        values = [f"sk-other-{n:032}".encode() for n in range(number)]
+        began = time.process_time()
+        mask = Mask(values)
+        both = Mask.all([Mask([value]) for value in values])
+        assert both.forms == mask.forms
+        return time.process_time() - began
+
+    assert cost(2_000) < 30 * cost(200)
+
+
 @given(st.binary(min_size=8, max_size=40), st.binary(), st.binary(), st.data())
 def test_no_form_survives(value: bytes, before: bytes, after: bytes, data: st.DataObject) -> None:
     """Any form of any value, anywhere, cut anywhere: it is gone, and the length is the same."""

@@ -40,6 +40,20 @@ def test_a_replaced_value_is_masked_for_a_while() -> None:
     assert NEW.reveal() not in after
 
 
+def test_the_same_values_are_one_mask_until_one_of_them_ends() -> None:
+    """Thousands of sources are put together once, not for every answer."""
+    traces = Traces()
+    traces.note(PLACE, "a", OLD, reveal, 0)
+    first = traces.at(PLACE, 1)
+    assert traces.at(PLACE, 2) is first
+    traces.note(PLACE, "b", OLD, reveal, 3)
+    traces.note(PLACE, "a", NEW, reveal, 4)
+    both = traces.at(PLACE, 5)
+    assert both is traces.at(PLACE, 4 + KEPT_S - 1)
+    assert both.forms.keys() > first.forms.keys()
+    assert traces.at(PLACE, 4 + KEPT_S).forms == both.forms, "source b has the old one still"
+
+
 def test_a_value_that_comes_back_is_the_present_one() -> None:
     """And the other one is the one that goes."""
     traces = Traces()
