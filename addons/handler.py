@@ -18,6 +18,8 @@ from addons.http2 import AgentSide
 # How much of an agent's answers may wait for it to read; then nothing is read from upstreams.
 MOST_UNREAD = 1 << 20
 LOOK_AGAIN_S = 0.02
+# As much as asyncio takes from a socket at once.
+READ_BYTES = 1 << 18
 # How long a peer may take to read the rest once its connection ended.
 FAREWELL_S = 2.0
 
@@ -48,12 +50,19 @@ async def handle_connection(handler: server.ConnectionHandler, connection: Conne
     if not isinstance(reader, asyncio.StreamReader) or not isinstance(writer, asyncio.StreamWriter):
         await _handle(handler, connection)
         return
+    reading: Any = reader
+    reading.read = partial(read, reader)
     closing: Any = writer
     closing.close = partial(close, reader, writer)
     try:
         await _handle(handler, connection)
     finally:
         writer.close()
+
+
+async def read(reader: asyncio.StreamReader, _most: int) -> bytes:
+    """Take all that is there, where mitmproxy would take it in pieces of 64 KB."""
+    return await asyncio.StreamReader.read(reader, READ_BYTES)
 
 
 def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
