@@ -134,6 +134,9 @@ def _result(event: Event) -> str:
 
 def _alert(event: Event) -> str:
     body = event["body"]
+    if changed := body.get("changed"):
+        tools = f"{', '.join(map(str, changed))} of the MCP server {body.get('server')}"
+        return f"{event['agent']} was shown tools that are not what they were: {tools}"
     where = f"in {body.get('where')} of a call to {body.get('authority')}"
     return f"{event['agent']} used honeytoken {body.get('honeytoken')} {where}"
 
@@ -143,8 +146,11 @@ def _ended(event: Event) -> str:
 
 
 def _discovered(event: Event) -> str:
-    """What one scan came to, or what became of one thing that it saw."""
+    """What one scan came to, what became of one thing that it saw, or the tools of a server."""
     body = event["body"]
+    if tools := body.get("tools"):
+        new = f"{body.get('shown')} new tools: {', '.join(map(str, tools))}"
+        return f"{event['agent']} was shown by the MCP server {body.get('server')} {new}"
     sources = ", ".join(map(str, body.get("sources", ())))
     if "change" not in body:
         counts = (f"{body.get(name)} {name}" for name in ("new", "changed", "unchanged", "stale"))

@@ -11,7 +11,7 @@ KINDS = {
     "policy_load": "another set of policies is in force, or did not load",
     "proof_refused": "callers that could not prove who they are",
     "discovery": "what was found running",
-    "alert": "a planted key was used",
+    "alert": "a planted key was used, or a tool of an MCP server is not what it was",
     "gap": "for a time nothing could be recorded",
     "checkpoint": "where the chains ended when a checkpoint was signed",
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from interlock.cli.event import story
+from interlock.cli.event import say_event, story
 from interlock.demo.front_door import FrontDoor
 from interlock.installation import Installation
 from interlock.ledger import Event
@@ -52,6 +52,26 @@ def test_tail_prints_the_newest_last(lived_in: Terminal) -> None:
     assert len(lines) == 3
     for line in lines:
         assert lived_in.does("audit", "show", line.split()[0]).out
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        ("discovery", {}, "a1 was shown by the MCP server files 2 new tools: add, sub"),
+        (
+            "alert",
+            {"alert": "tool_changed", "changed": ["add"]},
+            "a1 was shown tools that are not what they were: add of the MCP server files",
+        ),
+    ],
+)
+def test_what_a_server_offers_is_told(
+    capsys: pytest.CaptureFixture[str], kind: str, change: dict[str, Any], said: str
+) -> None:
+    """Under the kinds that tell of scans and of planted keys too, in words of its own."""
+    body = {"server": "files", "tools": ["add", "sub"], "shown": 2} | change
+    say_event({"decision_id": "d", "ts": 0.0, "kind": kind, "agent": "a1", "body": body})
+    assert capsys.readouterr().out.rstrip().endswith(said)
 
 
 def test_query_selects(lived_in: Terminal) -> None:
