@@ -47,10 +47,18 @@ class Servers:
         return found.server if now is None else self._at(found, now)
 
     def at(self, authority: Authority, path: str, now: float) -> Server | None:
-        """The server whose URL a request goes to: of several, the one with the longest path."""
+        """The server whose URL a request goes to: of several, the one with the longest path.
+
+        One that is cut off keeps its calls, unless they go to one below it that a person judged:
+        a newcomer at its address would open it again.
+        """
         wanted = path.partition("?")[0]
         found = [each for each in self._places.get(authority) if _serves(each.server.url, wanted)]
-        best = max(found, key=lambda each: len(each.server.url), default=None)
+        if any(each.server.cut_off for each in found):
+            found = [each for each in found if each.server.trust is not Trust.UNVERIFIED]
+        best = max(
+            found, key=lambda each: (len(each.server.url), each.server.cut_off), default=None
+        )
         return self._at(best, now) if best else None
 
     def named(self, name: str) -> bool:

@@ -155,6 +155,28 @@ def test_a_request_finds_the_server_that_it_goes_to(
     assert (installation.servers.at(HERE, path, NOW) is not None) is found
 
 
+@pytest.mark.parametrize(
+    ("path", "trust", "name"),
+    [
+        pytest.param("/files", Trust.TRUSTED, "files", id="at the same URL"),
+        pytest.param("/files/x", Trust.UNVERIFIED, "files", id="below it, judged by nobody"),
+        pytest.param("/files/x", Trust.TRUSTED, "a-newcomer", id="below it, vouched for"),
+    ],
+)
+def test_a_newcomer_does_not_open_what_is_cut_off(
+    installation: Installation, path: str, trust: Trust, name: str
+) -> None:
+    """Whoever registers it, under whatever name."""
+    servers = installation.servers
+    servers.register(FILES, PROFILE, NOW)
+    servers.set_trust(FILES.name, Trust.REVOKED)
+    newcomer = Server("a-newcomer", f"https://{HERE}{path}", trust=trust)
+    servers.register(newcomer, PROFILE, NOW, vouched=True)
+    found = servers.at(HERE, path, NOW)
+    assert found is not None
+    assert found.name == name
+
+
 @pytest.mark.parametrize("host", ["example.com", "https", "s", "mcp"])
 def test_a_host_that_stands_in_every_url_costs_no_more(
     installation: Installation, host: str
