@@ -1,13 +1,14 @@
 """Answers that we give ourselves, in the error shape that the agent's SDK expects."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from mitmproxy import http
 
 from interlock.calls import rpc
 from interlock.errors import IdentityError
-from interlock.model import Effect
+from interlock.model import Decision, Effect, Reason
 from interlock.plan import MINTED_UNAVAILABLE
 from interlock.verdict import Verdict
 
@@ -43,7 +44,7 @@ def _message(verdict: Verdict) -> str:
     verb = "needs approval for" if waiting else "may not"
     return (
         f"Interlock: {verdict.agent.name} {verb} {call.action} {call.resource}: "
-        f"{decision.why} (decision {decision.id})"
+        f"{replace(decision, reasons=_told(decision)).why} (decision {decision.id})"
     )
 
 
@@ -55,10 +56,20 @@ def _details(verdict: Verdict) -> Shape:
         "stage": decision.stage,
         "reasons": [
             {"policy_id": reason.policy_id, "description": reason.description}
-            for reason in decision.reasons
+            for reason in _told(decision)
         ],
     }
     return details | ({"approval": verdict.approval} if verdict.approval else {})
+
+
+def _told(decision: Decision) -> tuple[Reason, ...]:
+    """The reasons as an agent may know them: where stores and files are is for operators."""
+    return tuple(
+        replace(reason, description=reason.description.partition(": ")[0])
+        if reason.policy_id in _FAILURES
+        else reason
+        for reason in decision.reasons
+    )
 
 
 def _of_mcp(verdict: Verdict, status: int) -> http.Response:
@@ -111,6 +122,7 @@ def message_of(response: http.Response) -> str:
     return str(body.get("error", body).get("message", ""))
 
 
+# What broke is told, such as which secret; the cause, behind a colon, is in the ledger and the log.
 _FAILURES = ("ledger_unavailable", "secret_unavailable")
 _OPENAI_TYPES = {
     401: "authentication_error",

@@ -338,12 +338,15 @@ def test_a_signed_statement_buys_the_token_that_travels(stage: Stage, recipe: st
 
 
 def test_a_token_endpoint_that_fails_is_a_refusal(stage: Stage) -> None:
-    """503 with one line that names the endpoint; nothing leaves without its credential."""
+    """503 that names the secret, in the ledger also the endpoint; nothing leaves without it."""
     secret = CLIENT | {"token_url": "https://localhost:1/token"}
     upstream = stage.bind("oauth2:client_credentials", json.dumps(secret))
     with stage.client() as client:
         answer = client.get(upstream.url + "/m")
     stage.shown.append(answer.content)
     assert answer.status_code == 503
-    assert "the token endpoint localhost:1 cannot be used" in answer.text
+    said = str(stage.world.rows("decision")[-1]["body"]["reasons"])
+    assert "the token endpoint localhost:1 cannot be used" in said
+    assert "token endpoint" not in answer.text
+    assert "is unavailable" in answer.text
     assert upstream.received == []

@@ -67,13 +67,15 @@ def test_a_value_from_elsewhere_goes_the_same_way(own: World, tmp_path: Path) ->
 
 @pytest.mark.parametrize("mode", list(Mode), ids=str)
 def test_a_store_that_is_down_refuses_in_both_modes(own: World, mode: Mode) -> None:
-    """No stale value, no call without its key: a refusal that says which secret."""
+    """No stale value, no call without its key: which secret is told, and the ledger says why."""
     keep(own, "false")
     with own.client(mode) as client:
         answer = client.post(f"{own.openai}/v1/chat/completions", json=CHAT)
     assert answer.status_code == 503
     assert "secret_unavailable" in answer.text
-    assert "exit status 1" in answer.text
+    assert "is unavailable (decision" in answer.text
+    assert "exit status" not in answer.text
+    assert "exit status 1" in str(own.rows("decision")[-1]["body"]["reasons"])
     assert own.received() == []
 
 
