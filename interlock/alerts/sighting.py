@@ -1,5 +1,6 @@
 """Looks through a request for planted keys: its head, its body, and what a coding hides."""
 
+import contextlib
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from broker.detector import PIECE, Detector, cut
+from interlock.calls.codings import CodingError, Decoder, parse_codings
 
 # How much of a compressed body is looked at: the most that an uncompressed one may have.
 MOST_DECODED = 64 << 20
@@ -39,10 +41,13 @@ def look_in_head(
 
 
 def look_in_body(detector: Detector, body: bytes, coding: str) -> Sighting | None:
-    """Find a planted key in a body as it is, or as gzip or deflate of it, whatever it says."""
+    """Find a planted key in a body as it is, or in what its codings hide.
+
+    Whatever it says that they are, gzip and deflate are tried, because some servers do.
+    """
     found = detector.find(cut(body))
     if not found and coding:
-        found = detector.find(_decoded(body))
+        found = detector.find(_decoded(body)) or detector.find(_undone(body, coding))
     return Sighting(found, "body") if found else None
 
 
@@ -69,6 +74,13 @@ def _decoded(body: bytes) -> Iterator[bytes]:
     """Yield what decompression makes of a body, a piece at a time, as far as it can be read."""
     for bits in (_GZIP_OR_ZLIB, -zlib.MAX_WBITS):
         yield from _inflated(body, bits)
+
+
+def _undone(body: bytes, coding: str) -> Iterator[bytes]:
+    """Yield what is left of a body without the codings that it says it has, as far as one can."""
+    with contextlib.suppress(CodingError):
+        # No layer may grow larger than what is looked at.
+        yield from Decoder(parse_codings(coding), MOST_DECODED // max(1, len(body))).feed(body)
 
 
 def _inflated(rest: bytes, bits: int) -> Iterator[bytes]:

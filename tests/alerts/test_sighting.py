@@ -3,12 +3,15 @@
 import gzip
 import zlib
 
+import brotli
 import pytest
+import zstandard
 
 from broker import Secret
 from broker.detector import Detector
+from interlock.alerts import sighting
 from interlock.alerts.planting import KINDS, Kind, imitate
-from interlock.alerts.sighting import MOST_DECODED, look_in_body, look_in_head
+from interlock.alerts.sighting import look_in_body, look_in_head
 
 VALUE = b"sk_live_51KJ8s7dfh3kjh4kjhdf8sHJKhkjsdf"
 DETECTOR = Detector({"wiki": Secret(VALUE)})
@@ -29,9 +32,9 @@ def test_says_where_it_stood(
     target: list[tuple[str, bytes]], headers: list[tuple[bytes, bytes]], where: str
 ) -> None:
     """The place in words of ours, or the header's name; never the value."""
-    sighting = look_in_head(DETECTOR, target, headers)
-    assert sighting
-    assert (sighting.honeytoken, sighting.where) == ("wiki", where)
+    found = look_in_head(DETECTOR, target, headers)
+    assert found
+    assert (found.honeytoken, found.where) == ("wiki", where)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,11 @@ def test_says_where_it_stood(
         pytest.param(zlib.compress(VALUE), "deflate", id="deflate"),
         pytest.param(RAW.compress(VALUE) + RAW.flush(), "deflate", id="deflate without a head"),
         pytest.param(gzip.compress(VALUE)[:-8], "gzip", id="gzip whose end is missing"),
+        pytest.param(brotli.compress(b"a" * 200_000 + VALUE), "br", id="br"),
+        pytest.param(zstandard.compress(b"a" * 200_000 + VALUE), "zstd", id="zstd"),
+        pytest.param(zstandard.compress(b"a") + zstandard.compress(VALUE), "zstd", id="two frames"),
+        pytest.param(gzip.compress(brotli.compress(VALUE)), "br, gzip", id="two codings"),
+        pytest.param(gzip.compress(gzip.compress(VALUE)), "gzip, gzip", id="one coding twice"),
     ],
 )
 def test_reads_compressed_bodies(body: bytes, coding: str) -> None:
@@ -51,10 +59,23 @@ def test_reads_compressed_bodies(body: bytes, coding: str) -> None:
     assert look_in_body(DETECTOR, body, coding)
 
 
-def test_a_bomb_is_read_so_far_and_no_further() -> None:
+def test_a_bomb_is_read_so_far_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decompression ends at its limit, in bounded memory."""
-    bomb = gzip.compress(bytes(MOST_DECODED + (1 << 20)), 9) + gzip.compress(VALUE)
+    assert sighting.MOST_DECODED == 64 << 20
+    monkeypatch.setattr(sighting, "MOST_DECODED", 1 << 20)
+    bomb = gzip.compress(bytes(2 << 20), 9) + gzip.compress(VALUE)
     assert look_in_body(DETECTOR, bomb, "gzip") is None
+    nested = gzip.compress(brotli.compress(bytes(2 << 20) + VALUE))
+    assert look_in_body(DETECTOR, nested, "br, gzip") is None
+    monkeypatch.undo()
+    assert look_in_body(DETECTOR, bomb, "gzip")
+    assert look_in_body(DETECTOR, nested, "br, gzip")
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, br, zstd, gzip", ",;"])
+def test_a_body_that_is_not_what_it_says_is_no_crash(coding: str) -> None:
+    """What nobody can read, no server can either."""
+    assert look_in_body(DETECTOR, b"plain and innocent", coding) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
