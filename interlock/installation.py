@@ -31,7 +31,7 @@ from interlock.registry import Addresses, Pins, Registry, Servers, Sessions, Tok
 from interlock.registry.sessions import Session
 from interlock.safe import Safe
 from interlock.settings import Settings, secure_home
-from interlock.store import Bindings, Database, Lookup
+from interlock.store import SECRETS, Bindings, Database, Lookup
 from interlock.store.approvals import Approvals
 from interlock.store.bindings import bind, check_distinct, unbind, unbind_all
 from interlock.store.delegations import Delegations
@@ -81,7 +81,7 @@ class Installation:
         self.honeytokens = Honeytokens(self.database, self.ledger.admin, key)
         self.webhooks = Webhooks(self.database, self.ledger.admin, key)
         self.minting = Minting(self.database, self.ledger.admin, key)
-        self._masks = Lookup(self.database, self._mask_at)
+        self._masks = Lookup(self.database, self._mask_at, SECRETS)
         self.catalogue = Catalogue.shipped()
 
     def __enter__(self) -> Self:

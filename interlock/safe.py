@@ -21,7 +21,7 @@ from broker import (
 from broker.stores import Cache, Fetched, Flight, Reference, Stores, parse_reference
 from interlock.errors import SettingsError
 from interlock.model import Authority, Binding
-from interlock.store import Database, Lookup, Shelf, Snapshot
+from interlock.store import SECRETS, Database, Lookup, Shelf, Snapshot
 
 
 class Safe:
@@ -37,8 +37,8 @@ class Safe:
         self._stores = Stores(os.environ)
         self._cache = Cache(cache_s)
         self._traces = Traces()
-        self._opened = Lookup(database, self._look)
-        self._noted: Snapshot[dict[Binding, Secret]] = Snapshot(database, lambda _: {})
+        self._opened = Lookup(database, self._look, SECRETS)
+        self._noted: Snapshot[dict[Binding, Secret]] = Snapshot(database, lambda _: {}, SECRETS)
 
     def vault(self, connection: sqlite3.Connection) -> Vault:
         """The sealed rows, on a connection whose transaction belongs to the caller.

@@ -12,7 +12,7 @@ from interlock.pattern import host_fits, is_pattern, tail_of
 from interlock.store.database import Database
 from interlock.store.distinct import require_distinct
 from interlock.store.fit import choose
-from interlock.store.snapshot import Lookup
+from interlock.store.snapshot import SECRETS, Lookup
 
 _LISTS = ("agents", "groups", "goals", "methods", "paths")
 # As the index of patterns says it, or it is not used (https://sqlite.org/partialindex.html).
@@ -24,7 +24,7 @@ class Bindings:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._at = Lookup(database, self._look)
+        self._at = Lookup(database, self._look, SECRETS)
 
     def all(self) -> list[Binding]:
         """Every binding, by secret and host."""

@@ -25,7 +25,7 @@ class Database:
     """State of one installation. Reads do not wait for writers (WAL); writes are durable."""
 
     # Of the class, so that a reader, which opens the file in its own way, begins with them too.
-    _seen = (-1, 0.0, 0)
+    _seen = (-1, 0.0, (0, 0))
 
     def __init__(self, path: Path) -> None:
         """Open or create the file; raises StoreError with one line that names it."""
@@ -80,19 +80,25 @@ class Database:
 
     @property
     def change(self) -> int:
-        """The number that moves with every change to agents, keys, secrets and bindings.
+        """The number that moves with every change to agents, keys, secrets and bindings."""
+        return self.changes[0]
+
+    @property
+    def changes(self) -> tuple[int, int]:
+        """That number, and the one that moves only when secrets or bindings change.
 
         Read again once this process has written anything, or when it is older than FRESH_S: that
         is how long a change made by another process may take to hold here.
         """
         stamp, now = Writer.commits, time.monotonic()
-        seen_at, until, change = self._seen
+        seen_at, until, changes = self._seen
         if stamp != seen_at or now >= until:
-            sql = "select value from meta where key = 'change'"
-            change = int(self.read(lambda reader: reader.execute(sql).fetchone())[0])
+            sql = "select value from meta where key in ('change', 'secrets') order by key"
+            every, secrets = self.read(lambda reader: reader.execute(sql).fetchall())
+            changes = int(every[0]), int(secrets[0])
             # One assignment: another thread never sees an older number beside a newer stamp.
-            self._seen = (stamp, now + FRESH_S, change)
-        return change
+            self._seen = (stamp, now + FRESH_S, changes)
+        return changes
 
     @property
     def waiting(self) -> int:

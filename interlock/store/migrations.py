@@ -31,6 +31,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     actors.sources,
     actors.lookups,
     credentials.destinations,
+    records.secrets_number,
 )
 
 

@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 from interlock.store.database import Database
 
+# What a value depends on: on anything, or on secrets and bindings alone (`Database.changes`).
+ANYTHING, SECRETS = 0, 1
+
 
 class Snapshot[T]:
     """Keeps what `load` read and reads again only when the change number has moved.
@@ -11,15 +14,18 @@ class Snapshot[T]:
     A change made by this process holds at once, one by another after `database.FRESH_S`.
     """
 
-    def __init__(self, database: Database, load: Callable[[Database], T]) -> None:
+    def __init__(
+        self, database: Database, load: Callable[[Database], T], on: int = ANYTHING
+    ) -> None:
         self._database = database
+        self._on = on
         self._load = load
         self._kept: tuple[int, T] | None = None
 
     @property
     def value(self) -> T:
         """The current value; raises StoreError."""
-        change = self._database.change
+        change = self._database.changes[self._on]
         kept = self._kept
         if kept is None or kept[0] != change:
             # One assignment: another thread never sees a value beside another's number.
@@ -36,9 +42,9 @@ class Lookup[K, V]:
     # More are forgotten together, and looked up again when they are asked for.
     MOST = 10_000
 
-    def __init__(self, database: Database, find: Callable[[K], V]) -> None:
+    def __init__(self, database: Database, find: Callable[[K], V], on: int = ANYTHING) -> None:
         self._find = find
-        self._kept: Snapshot[dict[K, V]] = Snapshot(database, lambda _: {})
+        self._kept: Snapshot[dict[K, V]] = Snapshot(database, lambda _: {}, on)
 
     def get(self, key: K) -> V:
         """What `find` answers, or answered since the last change; raises StoreError."""

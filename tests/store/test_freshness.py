@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from interlock.store.database import FRESH_S
 
 AT = Authority("api.example.com", 443)
 BOUND = Binding("one", AT, "bearer")
+AGENTS = frozenset({"bot"})
 
 
 @pytest.fixture
@@ -63,6 +65,23 @@ def test_a_change_of_another_process_holds_a_moment_later(records: Installation)
     assert records.bindings.at(AT) == ()
     with pytest.raises(SecretUnavailableError):
         records.secret("one")
+
+
+async def test_a_change_to_agents_opens_no_secret_again(records: Installation) -> None:
+    """What is kept of bindings, secrets and masks rests on these alone; agents come and go."""
+    records.set_secret("one", Secret("sk-one-0123456789"), [BOUND])
+    kept = records.secret("one"), records.bindings.at(AT), records.mask_at(AT)
+    records.registry.add(Agent("bot"))
+    assert all(
+        now is before
+        for now, before in zip(
+            (records.secret("one"), records.bindings.at(AT), records.mask_at(AT)), kept, strict=True
+        )
+    )
+    records.set_secret("one", Secret("sk-one-0123456789"), [replace(BOUND, agents=AGENTS)])
+    assert [bound.agents for bound in records.bindings.at(AT)] == [AGENTS]
+    records.registry.remove("bot")
+    assert records.bindings.at(AT) == (), "with its agent went what was for it alone"
 
 
 async def test_answers_are_scrubbed_of_a_value_that_was_just_replaced(

@@ -35,9 +35,15 @@ class Crowd:
     key: str
     token: str
 
+    def change(self) -> None:
+        """Change something of agents, and something of secrets."""
+        now = time.time_ns()
+        self.records.registry.add(Agent(f"new-{now}"))
+        self.records.set_secret("moving", Secret(f"value-at-{now}"), [])
+
     def rows(self, ask: Callable[["Crowd"], object]) -> int:
         """How many rows one question reads right after a change."""
-        self.records.registry.add(Agent(f"new-{time.time_ns()}"))
+        self.change()
         taken = 0
 
         def row(cursor: sqlite3.Cursor, values: tuple[object, ...]) -> sqlite3.Row:
@@ -57,7 +63,7 @@ class Crowd:
 
     def steps(self, ask: Callable[["Crowd"], object], *, writing: bool = False) -> int:
         """What SQLite does for one question right after a change."""
-        self.records.registry.add(Agent(f"new-{time.time_ns()}"))
+        self.change()
         taken = 0
 
         def step() -> None:

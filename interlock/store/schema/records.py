@@ -56,6 +56,15 @@ def change_number(tables: Tables) -> None:
     watch(tables, "agents", "agent_keys", "bindings", "secrets")
 
 
+def secrets_number(tables: Tables) -> None:
+    """What moves beside the change number when secrets or bindings change, which is seldom.
+
+    Agents come and go, and nobody opens a secret again for that.
+    """
+    tables.conn.execute("insert or ignore into meta values ('secrets', '0')")
+    watch(tables, "secrets", "bindings", number="secrets")
+
+
 def questions(tables: Tables) -> None:
     """Indexes for what people ask of the ledger; each is in the order of time within a value."""
     connection = tables.conn

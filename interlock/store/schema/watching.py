@@ -4,12 +4,15 @@ from sqlite_utils import Database as Tables
 
 
 def watch(
-    tables: Tables, *names: str, verbs: tuple[str, ...] = ("insert", "update", "delete")
+    tables: Tables,
+    *names: str,
+    verbs: tuple[str, ...] = ("insert", "update", "delete"),
+    number: str = "change",
 ) -> None:
-    """Let a change to these tables move the change number, by which every process notices it."""
+    """Let a change to these tables move a number, by which every process notices it."""
     for table in names:
         for verb in verbs:
             tables.conn.execute(
-                f"create trigger if not exists {table}_{verb}_change after {verb} on {table} "  # noqa: S608
-                "begin update meta set value = value + 1 where key = 'change'; end"
+                f"create trigger if not exists {table}_{verb}_{number} after {verb} on {table} "  # noqa: S608
+                f"begin update meta set value = value + 1 where key = '{number}'; end"
             )
