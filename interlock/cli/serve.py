@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from interlock.calls.authority import canonical_host
 from interlock.cli.home import changing, settings_of
 from interlock.cli.printing import Json, say, say_json
+from interlock.cli.words import typed
 from interlock.errors import SettingsError
 
 DEFAULT_PORT = 9080
@@ -28,7 +30,11 @@ def run(
     ] = None,
     name: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A name that clients may use too; repeatable."),
+        typer.Option(
+            metavar="NAME",
+            parser=typed(canonical_host),
+            help="A name that clients may use too, without a port; repeatable.",
+        ),
     ] = None,
     unsafe_plain_http: Annotated[
         bool,

@@ -23,7 +23,9 @@ def parse_duration(text: str) -> float:
     """Read `45s`, `30m`, `8h` or `90d` into seconds; raises ValueError."""
     found = _DURATION.fullmatch(text)
     seconds = int(found[1]) * _UNITS[found[2]] if found else 0
-    if not 0 < seconds <= LONGEST_DURATION_S:
+    if seconds > LONGEST_DURATION_S:
+        raise ValueError(f"{text[:40]!r} is longer than {LONGEST_DURATION_S // 86400}d")
+    if not seconds:
         raise ValueError(f"{text[:40]!r} is not a duration such as 45s, 30m, 8h or 90d")
     return float(seconds)
 

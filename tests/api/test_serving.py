@@ -34,7 +34,7 @@ def test_it_serves_by_tls_and_stops_when_told(terminal: Terminal, tmp_path: Path
     certificates = Certificates.create(tmp_path / "tls", "localhost")
     (port,) = free_ports(1)
     tls = ("--tls-cert", str(certificates.chain), "--tls-key", str(certificates.key))
-    words = [INTERLOCK, "serve", "--port", str(port), *tls, "--json"]
+    words = [INTERLOCK, "serve", "--port", str(port), *tls, "--json", "--name", "API.example"]
     served = subprocess.Popen(
         words,
         env=terminal.variables(),
@@ -60,6 +60,8 @@ def test_it_serves_by_tls_and_stops_when_told(terminal: Terminal, tmp_path: Path
                 except httpx.ConnectError:
                     assert time.monotonic() < deadline
                     time.sleep(0.05)
+            for name, status in (("api.example", 200), ("other.example", 421)):
+                assert client.get("/health", headers={"Host": name}).status_code == status
         with (
             socket.create_connection(("localhost", port), timeout=30) as plain,
             trust.wrap_socket(plain, server_hostname="localhost") as odd,
@@ -79,6 +81,7 @@ def test_it_serves_by_tls_and_stops_when_told(terminal: Terminal, tmp_path: Path
         pytest.param(("--host", "0.0.0.0"), "give --tls-cert", id="every address without TLS"),
         pytest.param(("--tls-cert", "/nowhere"), "--tls-cert /nowhere", id="no such certificate"),
         pytest.param(("--host", "192.0.2.1"), "--host 192.0.2.1", id="an address that is not ours"),
+        pytest.param(("--name", "a.example:80"), "is not a host name", id="a name with a port"),
     ],
 )
 def test_what_cannot_be_served_is_one_line(

@@ -21,6 +21,12 @@ def test_refuses_anything_else(text: str) -> None:
         parse_duration(text)
 
 
+def test_refuses_what_nobody_lives_to_see() -> None:
+    """And says how long is too long."""
+    with pytest.raises(ValueError, match="'9999999h' is longer than 36500d"):
+        parse_duration("9999999h")
+
+
 @pytest.mark.parametrize("text", ["", "a b", "a/b", "a\n", "é", "x" * 129])
 def test_refuses_a_bad_secret_name(text: str) -> None:
     """Letters, digits and three signs, as in policies and on command lines."""
