@@ -50,19 +50,21 @@ def prune_(
 def hold(
     context: typer.Context,
     reason: Annotated[
-        str,
+        str | None,
         typer.Option(metavar="TEXT", parser=typed(parse_text), help="Forbid pruning; say why."),
-    ] = "",
+    ] = None,
     release: Annotated[bool, typer.Option("--release", help="Allow pruning again.")] = False,
     as_json: Json = False,
 ) -> None:
     """Put the ledger under a legal hold, end it, or say whether there is one."""
-    if reason and release:
+    if reason is not None and release:
         raise typer.BadParameter("give --reason or --release, not both")
+    if reason is not None and not reason.strip():
+        raise typer.BadParameter("--reason: say why, it is empty")
     settings = settings_of(context)
     if reason or release:
         with changing(settings) as home:
-            keep(home.ledger, reason)
+            keep(home.ledger, reason or "")
     with reading(settings) as records:
         held = hold_of(records.ledger)
     if as_json:

@@ -369,6 +369,8 @@ def test_prune_and_hold(lived_in: Terminal) -> None:
     held = lived_in.does("audit", "hold", "--reason", "case 7", "--json").object
     assert held == {"held": True, "reason": "case 7"}
     assert "case 7" in lived_in.fails(1, "audit", "prune", "--keep", "1s")
+    for nothing in ("", "  "):
+        assert "say why" in lived_in.fails(2, "audit", "hold", "--reason", nothing)
     lived_in.does("audit", "hold", "--release")
     events = lived_in.events()
     assert "no legal hold" in lived_in.does("audit", "hold", "--release").out
