@@ -107,7 +107,8 @@ class Recorder:
                 else:
                     verdict = replace(verdict, capability=capability)
         except SecretUnavailableError as e:
-            self.close(verdict, {"error": f"secret_unavailable: {e.why}"}, None)
+            why = f"secret_unavailable: {e.why}"
+            self.close(verdict, {"ended": "refused", "error": why}, None)
             return refuse(verdict, Reason("secret_unavailable", str(e)))
         return verdict
 

@@ -148,7 +148,10 @@ async def test_bindings_that_are_unsound_do_not_come_into_force(
 async def test_what_a_broker_says_is_read_or_refused(
     tmp_path: Path, bent: dict[str, object]
 ) -> None:
-    """The call is refused, and no variable of what failed shows what came."""
+    """The call is refused, and no variable of what failed shows what came.
+
+    Where its decision was on disk already, its outcome says so.
+    """
     value = base64.b64encode(KEY.encode()).decode()
     said = {"recipe": "bearer", "value": value, "forms": {}, "change": 1} | bent
 
@@ -164,6 +167,9 @@ async def test_what_a_broker_says_is_read_or_refused(
         assert verdict.decision.refused
         assert verdict.decision.reasons[0].policy_id == "secret_unavailable"
         assert KEY not in verdict.decision.why
+        stage.door.ledger.flush()
+        ends = [e["body"] for e in stage.door.ledger.tail(9) if e["kind"] == "outcome"]
+        assert [end["ended"] for end in ends] == (["refused"] if "value" in bent else [])
 
 
 @pytest.mark.parametrize(
