@@ -9,15 +9,15 @@ import typer
 
 from interlock.cli.exits import NO, NoError
 from interlock.cli.home import changing, reading, settings_of
-from interlock.cli.key import key_file, parse_word, read_signing_key, read_stdin
+from interlock.cli.key import key_file, parse_word, read_signing_key
 from interlock.cli.link import link_fields, public_link, public_scope
 from interlock.cli.person import person_of_token, record_grant
 from interlock.cli.printing import Json, say, say_fields, say_json
+from interlock.cli.session import read_chain_file
 from interlock.cli.words import parse_duration, parse_text, typed
 from interlock.delegation import (
     ANY,
     DEFAULT_LIMIT,
-    LONGEST,
     Chain,
     DelegationError,
     Scope,
@@ -81,7 +81,10 @@ KeyFile = Annotated[
     Path | None,
     typer.Option("--key", metavar="FILE", help="The private key; default: in the home."),
 ]
-ChainText = Annotated[str, typer.Argument(metavar="CHAIN", help="What grant printed; - for stdin.")]
+ChainText = Annotated[
+    str,
+    typer.Argument(metavar="CHAIN", help="What grant printed, or a file with it; - for stdin."),
+]
 
 
 @app.command()
@@ -141,7 +144,8 @@ def grant(
 def attenuate(
     context: typer.Context,
     chain: Annotated[
-        str, typer.Option(metavar="CHAIN", help="What the agent was given; - for stdin.")
+        str,
+        typer.Option(metavar="CHAIN", help="What the agent was given, or a file; - for stdin."),
     ],
     to: To,
     action: Actions = None,
@@ -241,8 +245,8 @@ def _narrowed(scope: Scope, **asked: Any) -> Scope:
 
 
 def _text_of(chain: str) -> str:
-    """Take the chain as it was typed, or from stdin."""
-    return read_stdin(LONGEST + 2) if chain == "-" else chain
+    """Take the chain as it was typed, from its file, or from stdin."""
+    return chain if chain.startswith("v4.") else read_chain_file(Path(chain), "chain")
 
 
 def _say_chain(chain: str, as_json: bool) -> None:

@@ -122,8 +122,8 @@ def end(
     say(f"Session {session.id} of {session.agent} has ended.")
 
 
-def read_chain_file(file: Path | None) -> str:
-    """Read the file with a chain of delegation; raises RegistryError."""
+def read_chain_file(file: Path | None, said: str = "--delegation") -> str:
+    """Read the file with a chain, or stdin; raises RegistryError, naming it as it was `said`."""
     if file is None:
         return ""
     if str(file) == "-":
@@ -132,9 +132,9 @@ def read_chain_file(file: Path | None) -> str:
         with file.open("rb") as opened:
             return opened.read(LONGEST + 2).decode("ascii").strip()
     except OSError as e:
-        raise RegistryError(f"--delegation: {file}: {e.strerror}") from None
+        raise RegistryError(f"{said}: {file}: {e.strerror}") from None
     except UnicodeDecodeError:
-        raise RegistryError(f"--delegation: {file}: is not a chain of delegation") from None
+        raise RegistryError(f"{said}: {file}: is not a chain of delegation") from None
 
 
 def _row(session: Session, now: float) -> tuple[Any, ...]:

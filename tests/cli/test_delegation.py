@@ -42,6 +42,10 @@ def test_the_whole_way(lived_in: Terminal, tmp_path: Path) -> None:
     check = ("delegation", "verify", handed_on["chain"], "--agent", HELPER)
     assert lived_in.does(*check, "--json").object["actors"][-1] == f'Agent::"{HELPER}"'
     assert "valid" in lived_in.does(*check).out
+    (tmp_path / "chain").write_text(handed_on["chain"] + "\n")
+    file = str(tmp_path / "chain")
+    assert offline.does("delegation", "show", file).out == shown
+    assert "valid" in lived_in.does("delegation", "verify", file, "--agent", HELPER).out
 
     root = read_chain(chain.strip())[0].id
     lived_in.does("delegation", "revoke", root, "--reason", "project over")
@@ -79,7 +83,8 @@ GRANT = ("delegation", "grant", "--from", "user:ada", "--to")
         pytest.param((*GRANT, 'a"b'), "--to", id="a bad agent name"),
         pytest.param((*GRANT, AGENT, "--action", "a b"), "actions", id="a bad action"),
         pytest.param((*GRANT, AGENT, "--expires", "soon"), "duration", id="no duration"),
-        pytest.param(("delegation", "show", "none"), "link 1", id="no chain"),
+        pytest.param(("delegation", "show", "none"), "chain: none: No such file", id="no file"),
+        pytest.param(("delegation", "show", "v4.none"), "link 1", id="no chain"),
         pytest.param(("delegation", "revoke", "1"), "dlg_", id="no link id"),
     ],
 )
