@@ -14,7 +14,7 @@ from interlock.discovery.sweep import Sweep
 from interlock.discovery.words import digest
 from interlock.errors import RegistryError
 from interlock.installation import Installation
-from interlock.inventory import GROUP, Change, Comparison, Entry, evidence_of
+from interlock.inventory import GROUP, Change, Comparison, Entry, evidence_of, looked_at
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
 from interlock.model import UNIDENTIFIED, Agent, Health, Server
@@ -43,9 +43,10 @@ class HomeInventory:
 
     def apply(self, sweep: Sweep, entries: Sequence[Entry], now: float) -> None:
         """Carry a plan out, and tell the ledger; raises StoreError. `now` is in epoch seconds."""
-        for batch in batched(entries, AT_ONCE):
+        told = looked_at(sweep, entries)
+        for batch in batched(told, AT_ONCE):
             self._records.database.write(partial(self._take, entries=batch, now=now))
-        body = _summary(sweep, entries) | {"scanner": self._scanner}
+        body = _summary(sweep, told) | {"scanner": self._scanner}
         event = Event(new_id("dis"), time.time(), "discovery", body=body)
         self._records.database.write(lambda c: self._records.ledger.append(c, [event]))
 

@@ -122,6 +122,16 @@ class Comparison:
         return Entry(change, found.kind, name, found, tuple(fields), left)
 
 
+def looked_at(sweep: Sweep, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries of which a sweep tells anything, without those that it only remembers."""
+    places = sweep.places
+    return [
+        entry
+        for entry in entries
+        if entry.change is not Change.UNCHANGED or not places.isdisjoint(entry.found.places)
+    ]
+
+
 def _by_name(stored: Sequence[Row]) -> dict[tuple[Kind, str], _Known]:
     groups: dict[tuple[Kind, str], list[Row]] = {}
     for row in stored:

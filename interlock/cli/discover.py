@@ -25,7 +25,7 @@ from interlock.discovery.sweep import Sweep, sweep
 from interlock.errors import SettingsError
 from interlock.home_inventory import HomeInventory
 from interlock.installation import Installation
-from interlock.inventory import Change, Entry, Inventory
+from interlock.inventory import Change, Entry, Inventory, looked_at
 from interlock.patrol import Patrol
 from interlock.remote_inventory import RemoteInventory
 from interlock.settings import Settings
@@ -165,6 +165,7 @@ def _is_here(source: str) -> bool:
 def _say(seen: Sweep, entries: Sequence[Entry], *, as_json: bool, dry_run: bool) -> None:
     for trouble in seen.troubles:
         complain(trouble.why)
+    entries = looked_at(seen, entries)
     if as_json:
         for entry in entries:
             say_json(entry.record)

@@ -68,6 +68,8 @@ def test_a_source_that_fails_is_named_and_the_others_count(terminal: Terminal) -
     assert "not looked at: docker" in answer.err
     assert "Traceback" not in answer.err
     assert "github" in answer.out
+    alone = terminal.run("discover", "scan", "--source", "docker", DOCKER_HOST=away)
+    assert alone.out == "0 new, 0 changed, 0 unchanged, 0 stale\n", "of others it tells nothing"
 
 
 def test_a_configuration_that_is_wrong_is_one_clear_line(

@@ -88,6 +88,16 @@ def test_a_scanner_that_fails_blinds_nobody_and_nothing_is_lost(
     assert look(Told("docker"))["a"].change is Change.STALE
 
 
+def test_what_nobody_looked_at_was_not_seen(look: Look, installation: Installation) -> None:
+    """It stays, and nothing says that it was there."""
+    told = Told("docker", [an_agent("docker:a", "a")])
+    for scanner, now, last in ((told, 10.0, 10.0), (Told("files"), 20.0, 10.0), (told, 30.0, 30.0)):
+        look(scanner, now=now)
+        assert installation.registry.seen("a").last_seen == last
+        scan = installation.ledger.tail(1)[0]["body"]
+        assert scan["unchanged"] == (now == 30.0)
+
+
 def test_a_file_that_cannot_be_read_keeps_its_servers(look: Look) -> None:
     """Trouble at a place is about what lies below it, and nothing else."""
     one, other = an_agent("files:/x#a", "a"), an_agent("files:/y#b", "b")
