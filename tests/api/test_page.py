@@ -24,6 +24,8 @@ def table() -> str:
 def _row(route: APIRoute) -> str:
     (method,) = route.methods
     words = (route.description or "").split("\n\n")[0].replace("\n", " ")
+    if asked := ", ".join(f"`{one.alias}`" for one in route.dependant.query_params):
+        words += f" Query: {asked}."
     return f"| `{method} {route.path}` | {_who((method, route.path))} | {words} |\n"
 
 
