@@ -33,7 +33,12 @@ Start = Annotated[
 ]
 End = Annotated[
     float | None,
-    typer.Option("--to", metavar="WHEN", parser=typed(parse_moment), help="Only up to here."),
+    typer.Option(
+        "--to",
+        metavar="WHEN",
+        parser=typed(parse_moment),
+        help="Only up to here; a date means its 0:00.",
+    ),
 ]
 
 

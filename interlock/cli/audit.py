@@ -29,12 +29,14 @@ Since = Annotated[
     typer.Option(
         metavar="WHEN",
         parser=typed(parse_moment),
-        help="Only from here on: an age such as 1h, a date, or a time (UTC).",
+        help="Only from here on: an age such as 1h, a date (from 0:00), or a time (UTC).",
     ),
 ]
 Until = Annotated[
     float | None,
-    typer.Option(metavar="WHEN", parser=typed(parse_moment), help="Only up to here."),
+    typer.Option(
+        metavar="WHEN", parser=typed(parse_moment), help="Only up to here; a date means its 0:00."
+    ),
 ]
 
 
