@@ -374,8 +374,8 @@ def test_a_stream_ends_with_its_proof(
         assert stream.status_code == 200
         events = stream.iter_raw()
         next(events)
-        act()
         try:
+            act()
             assert_cut(events)
         finally:
             undo()

@@ -4,6 +4,7 @@ import pytest
 
 from interlock.model import Mode
 from interlock.store.modes import ModeRule
+from tests.door.patience import wait_for
 from tests.door.world import CHAT, OPENAI_KEY, SECRETS, TRUSTED, UNVERIFIED, World
 
 
@@ -66,6 +67,7 @@ def test_calls_of_one_connection_share_one_to_the_upstream(world: World, mode: M
     with world.client(mode) as client:
         for _ in range(3):
             assert client.get(f"{world.openai}/v1/models").status_code == 200
+    wait_for(lambda: door.log.count(" server connect ") > before)
     assert door.log.count(" server connect ") == before + 1
     keys = [received.values(b"authorization") for received in world.received()]
     assert keys == [[f"Bearer {OPENAI_KEY}".encode()]] * 3

@@ -45,6 +45,17 @@ def called(world: World, mode: Mode) -> list[str]:
     return [answer.headers["interlock-decision-id"] for answer in answers]
 
 
+def copied(world: World, home: Path) -> Path:
+    """The world's home as it is at one moment, though its front doors go on."""
+    shutil.copytree(world.home, home, ignore=shutil.ignore_patterns("interlock.db*"))
+    with (
+        closing(sqlite3.connect(world.home / "interlock.db")) as live,
+        closing(sqlite3.connect(home / "interlock.db")) as copy,
+    ):
+        live.backup(copy)
+    return home
+
+
 def everything(home: Path) -> dict[str, bytes]:
     """What each place holds: the files of the home, every export, and the archive unpacked."""
     files = [path for path in home.rglob("*") if path.is_file()]
@@ -72,14 +83,16 @@ def test_no_value_of_a_request_is_kept(
     assert rows[0]["body_fields"] == ["model", "messages"]
     assert rows[4]["query_fields"] == ["note", "a.b"]
     assert all(len(row["body_sha256"]) == 64 for row in rows)
-    shutil.copytree(world.home, tmp_path / "home")
-    for name, content in everything(tmp_path / "home").items():
+    found = everything(copied(world, tmp_path / "home"))
+    for file in world.home.glob("interlock.db*"):
+        found[f"live {file.name}"] = file.read_bytes()
+    for name, content in found.items():
         assert [canary for canary in CANARIES if canary.encode() in content] == [], name
 
 
 def test_a_canary_would_be_found(world: World, called: list[str], tmp_path: Path) -> None:
     """The search itself works: what is put into a body shows in every place."""
-    shutil.copytree(world.home, tmp_path / "home")
+    copied(world, tmp_path / "home")
     with closing(sqlite3.connect(tmp_path / "home" / "interlock.db")) as connection, connection:
         (guard,) = connection.execute(
             "select sql from sqlite_master where name = 'events_no_update'"

@@ -69,5 +69,5 @@ def test_a_rotated_key_signs_without_a_restart(world: World) -> None:
         new = kid_of(kept[-1].key.verify_key)
         wait_for(lambda: signer() == new)
         assert before != new
-        assert f"tokens are signed by key {new} from now on" in door.log
+        wait_for(lambda: f"tokens are signed by key {new} from now on" in door.log)
         assert door.process.poll() is None
