@@ -65,12 +65,14 @@ def _captured(
 
 @pytest.fixture
 def captured(world: World, _captured: tuple[FrontDoor, Path]) -> tuple[FrontDoor, Path]:
-    """The same, begun anew if its capture has ended."""
+    """The same, begun anew if its capture has ended, once it captures."""
     door, group = _captured
     if "the local capture has ended" in door.log:
         door.process.terminate()
         door.process.wait()
-    return world.revived(door), group
+    found = world.revived(door), group
+    wait_for(lambda: curl(found, "https://provider.example/").stdout.startswith("HTTP/"), 60)
+    return found
 
 
 def curl(
