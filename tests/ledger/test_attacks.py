@@ -269,6 +269,7 @@ def test_finds_a_log_that_was_deleted(tmp_path: Path) -> None:
         "view outcomes",
         "view secret_accesses",
         "view admin_actions",
+        "view alerts",
     ],
 )
 def test_finds_a_guard_that_was_dropped_or_bent(pristine: Path, tmp_path: Path, guard: str) -> None:
