@@ -1,11 +1,13 @@
 """One governed call, from the agent to the upstream and back, over real sockets."""
 
+import re
+
 import pytest
 
 from interlock.model import Mode
 from interlock.store.modes import ModeRule
 from tests.door.patience import wait_for
-from tests.door.world import CHAT, OPENAI_KEY, SECRETS, TRUSTED, UNVERIFIED, World
+from tests.door.world import CHAT, OPENAI_KEY, SECRETS, TRUSTED, UNVERIFIED, Http2Upstream, World
 
 
 def test_an_allowed_call_gets_the_key_exactly_once(world: World, mode: Mode) -> None:
@@ -71,6 +73,19 @@ def test_calls_of_one_connection_share_one_to_the_upstream(world: World, mode: M
     assert door.log.count(" server connect ") == before + 1
     keys = [received.values(b"authorization") for received in world.received()]
     assert keys == [[f"Bearer {OPENAI_KEY}".encode()]] * 3
+
+
+def test_calls_of_http2_share_one_to_an_upstream_of_http2(world: World) -> None:
+    """Each call is a stream of it."""
+    door = world.doors[Mode.OBSERVE]
+    with Http2Upstream(world.certificates) as upstream:
+        connected = re.compile(rf" server connect .*:{upstream.port}\b")
+        with world.client(Mode.OBSERVE, http2=True) as client:
+            for _ in range(3):
+                assert client.get(f"{upstream.url}/v1/models").status_code == 200
+        wait_for(lambda: connected.search(door.log))
+        assert len(connected.findall(door.log)) == 1
+        assert [received.http_version for received in upstream.received] == ["2"] * 3
 
 
 def test_one_agent_can_be_enforced_alone(world: World) -> None:
