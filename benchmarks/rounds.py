@@ -15,7 +15,7 @@ type Way = Callable[[Target, int, float], Measured]
 type Row = dict[str, float]
 type Rows = dict[str, Row]
 
-WARM_S = 1.0
+WARM_S, MOST_S = 1.0, 60.0
 RATIOS = ("rate", "cpu_ms", "p50_ms", "p99_ms")
 
 
@@ -32,14 +32,20 @@ class Figures:
 
 
 def measure(variant: Variant, way: Way, clients: int, seconds: float, upstream: int) -> Figures:
-    """One variant in one round; `upstream` is the process that answers."""
+    """One variant in one round, a longer one where no call ended; `upstream` is what answers.
+
+    Raises RuntimeError when none ends in a minute.
+    """
     before, served = cpu_of(variant.pids), cpu_of([upstream])
     measured = way(variant.target, clients, seconds)
     cpu, served = cpu_of(variant.pids) - before, cpu_of([upstream]) - served
-    calls = max(measured.calls, 1)
-    latencies = sorted(measured.latencies) or [0.0]
+    calls, latencies = measured.calls, sorted(measured.latencies)
+    if not calls:
+        if seconds > MOST_S:
+            raise RuntimeError(f"{variant.name}: no call ended in {seconds:.0f} s")
+        return measure(variant, way, clients, 2 * seconds, upstream)
     return Figures(
-        rate=measured.calls / measured.seconds,
+        rate=calls / measured.seconds,
         cpu_ms=cpu * 1000 / calls,
         client_cpu_ms=measured.cpu * 1000 / calls,
         upstream_cpu_ms=served * 1000 / calls,

@@ -18,12 +18,12 @@ from benchmarks.bench import CHAT_PATH, EVENTS_PATH, FULL, STOCK, Bench, Variant
 from benchmarks.chart import Panel, svg
 from benchmarks.frames import multiplexed
 from benchmarks.ledger import fill
-from benchmarks.load import Measured, anew, connect, exchange, in_turn, keep_alive
+from benchmarks.load import Measured, Target, anew, connect, exchange, in_turn, keep_alive
 from benchmarks.machine import files_of
 from benchmarks.peer.installed import PeerMissingError
 from benchmarks.peer.running import start
 from benchmarks.report import Goal
-from benchmarks.rounds import compare, grid
+from benchmarks.rounds import compare, grid, measure
 from interlock.store import Database
 
 SIZES = ("1024", "1048576", "2097152")
@@ -103,6 +103,20 @@ def test_a_comparison_tells_ratios_and_what_is_added(bench: Bench, door: Variant
     assert rows[door.name]["p50_ms_added"] > 0.0
     assert rows[door.name]["cpu_ms"] > rows[door.name]["client_cpu_ms"] > 0.0
     assert [row[0] for row in grid("", rows).rows] == ["straight", STOCK, door.name]
+
+
+def test_a_round_in_which_no_call_ended_is_a_longer_one(bench: Bench) -> None:
+    """On a machine so busy a ratio would be one to nothing."""
+    straight = bench.straight()
+
+    def slow(target: Target, clients: int, seconds: float) -> Measured:
+        return keep_alive(target, clients, seconds) if seconds > 0.1 else Measured(seconds)
+
+    found = measure(straight, slow, 1, 0.05, os.getpid())
+    assert found.rate > 0
+    assert found.p50_ms > 0
+    with pytest.raises(RuntimeError, match="no call ended"):
+        measure(straight, lambda *_: Measured(1.0), 1, 40.0, os.getpid())
 
 
 def test_several_agents_call(door: Variant) -> None:
