@@ -9,7 +9,7 @@ import logging
 from contextlib import suppress
 from typing import Any
 
-from mitmproxy.connection import ConnectionState
+from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import tls
 from mitmproxy.proxy.layers.http._events import (
@@ -24,6 +24,9 @@ from OpenSSL import SSL
 
 # The most that one record holds (RFC 8446, 5.1); what is as large is worth no copy.
 RECORD_BYTES = 1 << 14
+# What a frame of HTTP/2 begins with: its length, its type and more (RFC 9113, 4.1 and 6).
+FRAME_HEAD = 9
+ENDS = (3, 7)  # RST_STREAM, GOAWAY
 # So much goes through OpenSSL's buffers at once.
 PIECE_BYTES = 1 << 16
 
@@ -45,7 +48,8 @@ def take_over() -> None:
 def event_to_child(tunnel: Any, event: events.Event) -> layer.CommandGenerator[None]:
     """`TLSLayer.event_to_child`: pass an event on, and its commands back, data gathered.
 
-    Not of HTTP/2, where a peer that gets an answer and a reset at once may see the reset only.
+    Not the end of a stream of HTTP/2: a peer that gets an answer and a reset at once may look at
+    the reset only.
     """
     if tunnel.tunnel_state is TunnelState.ESTABLISHING and not tunnel.command_to_reply_to:
         tunnel._event_queue.append(event)
@@ -53,7 +57,7 @@ def event_to_child(tunnel: Any, event: events.Event) -> layer.CommandGenerator[N
     said: list[bytes] = []
     for command in tunnel.child_layer.handle_event(event):
         is_data = isinstance(command, commands.SendData) and command.connection is tunnel.conn
-        if is_data and len(command.data) < RECORD_BYTES and tunnel.conn.alpn != b"h2":
+        if is_data and len(command.data) < RECORD_BYTES and not _is_end(tunnel.conn, command.data):
             said.append(command.data)
             continue
         if said:
@@ -62,6 +66,18 @@ def event_to_child(tunnel: Any, event: events.Event) -> layer.CommandGenerator[N
         yield from tunnel._handle_command(command)
     if said:
         yield from tunnel.send_data(b"".join(said))
+
+
+def _is_end(peer: Connection, data: bytes) -> bool:
+    """Say whether there is a frame among these that ends something early."""
+    if peer.alpn != b"h2":
+        return False
+    at = 0
+    while at + FRAME_HEAD <= len(data):
+        if data[at + 3] in ENDS:
+            return True
+        at += FRAME_HEAD + int.from_bytes(data[at : at + 3])
+    return False
 
 
 def receive_data(tunnel: Any, data: bytes) -> layer.CommandGenerator[None]:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from mitmproxy.connection import Connection
+from mitmproxy.connection import Client, Connection
 from mitmproxy.flow import Flow
 from mitmproxy.proxy import commands, events, mode_servers
 
@@ -52,13 +52,13 @@ class Turn:
         try:
             for command in self._layer.handle_event(event):
                 if isinstance(command, commands.SendData):
-                    # What is large is worth no copy; and a peer of HTTP/2 that gets an answer and
-                    # a reset at once may look at the reset only.
+                    # What is large is worth no copy; and an agent that gets an answer over HTTP/2
+                    # and a reset at once may look at the reset only.
                     is_large = len(command.data) > LARGE_BYTES
                     if is_large:
                         self._send()
                     self._pieces.setdefault(command.connection, []).append(command.data)
-                    if is_large or command.connection.alpn == b"h2":
+                    if is_large or _is_framed(command.connection):
                         self._send()
                 elif isinstance(command, commands.StartHook):
                     hooks.append(command)
@@ -101,6 +101,10 @@ class Turn:
             self._completed.append(completed)
         else:
             await self._handler.server_event(completed)
+
+
+def _is_framed(peer: Connection) -> bool:
+    return peer.alpn == b"h2" and isinstance(peer, Client)
 
 
 class Handler(mode_servers.ProxyConnectionHandler):

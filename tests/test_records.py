@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, RstStreamFrame
 from mitmproxy import http
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
@@ -138,10 +139,17 @@ def test_what_is_large_is_not_copied(wire: Wire) -> None:
     assert wire.read(wire.say(b"head", large, b"end")) == (5, b"head" + large + b"end")
 
 
-def test_frames_of_http2_leave_one_by_one(wire: Wire) -> None:
+@pytest.mark.parametrize("end", [RstStreamFrame(1, error_code=8), GoAwayFrame(0)])
+def test_the_early_end_of_a_stream_of_http2_leaves_by_itself(wire: Wire, end: Frame) -> None:
     """A peer that reads an answer and a reset at once may see the reset only."""
     wire.conn.alpn = b"h2"
-    assert wire.read(wire.say(b"answer", b"reset")) == (2, b"answerreset")
+    head, body = (
+        HeadersFrame(1, b"head").serialize(),
+        DataFrame(1, b"\x00\x00\x00\x03" * 9).serialize(),
+    )
+    assert wire.read(wire.say(head, body)) == (1, head + body)
+    for last in (end.serialize(), body + end.serialize()):
+        assert wire.read(wire.say(head, body, last)) == (2, head + body + last)
 
 
 def test_a_long_body_leaves_piece_by_piece(wire: Wire) -> None:
