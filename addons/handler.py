@@ -2,12 +2,15 @@
 
 An answer that its agent does not read is not fetched any further, and a connection that ended is
 closed for good, also where mitmproxy's own handler was cancelled before it could, or where its
-peer never reads the rest.
+peer never reads the rest. Of what takes long to work through, less is taken at once.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import partial
+from time import thread_time
 from typing import Any
 
 from mitmproxy.connection import Connection
@@ -18,13 +21,49 @@ from addons.http2 import AgentSide
 # How much of an agent's answers may wait for it to read; then nothing is read from upstreams.
 MOST_UNREAD = 1 << 20
 LOOK_AGAIN_S = 0.02
-# As much as asyncio takes from a socket at once.
-READ_BYTES = 1 << 18
 # How long a peer may take to read the rest once its connection ended.
 FAREWELL_S = 2.0
 
+# For so long others wait while what came is worked through: 64 KB of chunks or frames of one byte
+# are a quarter of a second, and who waits does so some twenty times a call.
+MOST_AT_ONCE_S = 0.005
+LEAST_BYTES, FIRST_BYTES = 1 << 10, 1 << 14
+# As much as asyncio takes from a socket at once, where mitmproxy would take pieces of 64 KB.
+MOST_BYTES = 1 << 18
+
 _drain: Any = server.ConnectionHandler.drain_writers
 _handle: Any = server.ConnectionHandler.handle_connection
+
+
+class Portion:
+    """How much of what a peer sends is taken at once: less when that took long, then more again."""
+
+    def __init__(self, read: Callable[[int], Awaitable[bytes]]) -> None:
+        self._read = read
+        self._most = FIRST_BYTES
+        self._size = 0
+        self._began = 0.0
+        self._was_long = False
+
+    async def read(self, _: int) -> bytes:
+        """Read what is there, a portion at most."""
+        if self._was_long:
+            await asyncio.sleep(0)  # a reader that has something does not wait, and nobody gets in
+        data = await self._read(self._most)
+        self._size, self._began = len(data), thread_time()
+        return data
+
+    def worked_through(self) -> None:
+        """What was read last has been worked through, in this thread, just now."""
+        took = thread_time() - self._began
+        self._was_long = took > MOST_AT_ONCE_S / 2
+        if took > MOST_AT_ONCE_S:
+            self._most = max(LEAST_BYTES, int(self._size * MOST_AT_ONCE_S / took))
+        elif not self._was_long and self._size == self._most:
+            self._most = min(MOST_BYTES, 2 * self._most)
+
+
+_portion: ContextVar[Portion | None] = ContextVar("portion", default=None)
 
 
 def take_over() -> None:
@@ -35,6 +74,8 @@ def take_over() -> None:
 
 async def drain_writers(handler: server.ConnectionHandler) -> None:
     """Wait until what was written is read; the agent itself must be heard meanwhile."""
+    if portion := _portion.get():
+        portion.worked_through()
     await _drain(handler)
     own = handler.transports.get(handler.client)
     if own is None or own.handler is asyncio.current_task():
@@ -50,19 +91,16 @@ async def handle_connection(handler: server.ConnectionHandler, connection: Conne
     if not isinstance(reader, asyncio.StreamReader) or not isinstance(writer, asyncio.StreamWriter):
         await _handle(handler, connection)
         return
-    reading: Any = reader
-    reading.read = partial(read, reader)
     closing: Any = writer
     closing.close = partial(close, reader, writer)
+    reading: Any = reader
+    portion = Portion(reader.read)
+    reading.read = portion.read
+    _portion.set(portion)
     try:
         await _handle(handler, connection)
     finally:
         writer.close()
-
-
-async def read(reader: asyncio.StreamReader, _most: int) -> bytes:
-    """Take all that is there, where mitmproxy would take it in pieces of 64 KB."""
-    return await asyncio.StreamReader.read(reader, READ_BYTES)
 
 
 def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -32,6 +32,8 @@ COSTLY = (
 )
 
 
+# A reset is a call that was begun in vain, and counts as so many frames.
+OF_A_RESET = 10
 # How many characters a word of farewell has at most.
 LONGEST_WORD = 200
 
@@ -56,7 +58,8 @@ class Bounded(Http2Connection):
         """Handle it, or end the connection with a word (RFC 9113, 7, ENHANCE_YOUR_CALM)."""
         if _is_costly(event):
             try:
-                self._pace.step()
+                for _ in range(OF_A_RESET if isinstance(event, h2.events.StreamReset) else 1):
+                    self._pace.step()
             except Breach as breach:
                 log.warning("a connection ended: %s", breach.why)
                 calm = h2.errors.ErrorCodes.ENHANCE_YOUR_CALM

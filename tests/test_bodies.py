@@ -1,6 +1,5 @@
 """Bodies pass whole, in their order, are held once, and are let go when their call is over."""
 
-import asyncio
 import gc
 import tracemalloc
 import weakref
@@ -34,7 +33,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._http1 import Http1Connection, Http1Server
 from mitmproxy.test import taddons, tflow, tutils
 
-from addons import handler, http1
+from addons import http1
 from addons.stream import Body, StreamLayer
 
 MB = 1 << 20
@@ -70,13 +69,6 @@ def test_a_body_is_held_once() -> None:
     assert len(body) == 8 * MB
     body.clear()
     assert (len(body), bool(body), bytes(body), len(whole)) == (0, False, b"", 8 * MB)
-
-
-async def test_what_is_there_is_read_at_once() -> None:
-    """Each piece costs a way through all layers, whatever its size."""
-    reader, there = asyncio.StreamReader(), b"x" * 200_000
-    reader.feed_data(there)
-    assert await handler.read(reader, 65535) == there
 
 
 @given(PIECES)
