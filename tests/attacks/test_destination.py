@@ -207,23 +207,22 @@ def test_plain_http_to_the_host_of_a_key(field: Field, mode: Mode) -> None:
         assert plain.received == b""
 
 
-def test_a_redirect_is_not_followed_and_takes_no_key_along(field: Field, mode: Mode) -> None:
+def test_a_redirect_is_not_followed_and_takes_no_key_along(
+    field: Field, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The agent gets it as it is; what it asks a stranger for then has no key."""
     extra = f"Location: https://{field.stranger_at}/v1/models\r\n"
     moved = Listener(field.certificates, status="307 Temporary Redirect", extra=extra)
     with field.with_listener(moved, bind=VICTIM):
-        victim, field.victim = field.victim, moved
-        try:
-            at = f"{VICTIM}:{moved.port}"
-            answer = attempt(field, Case("", HARMLESS, get(at), at.encode()), Setting(mode))
-            assert answer.startswith(b"HTTP/1.1 307")
-            assert not field.stranger.connections
-            follow = Case("", HARMLESS, get("{stranger}"), b"{stranger}", STRANGER)
-            attempt(field, follow, Setting(mode))
-            assert CANARY.encode() not in field.stranger.received
-            assert field.leaks() == []
-        finally:
-            field.victim = victim
+        monkeypatch.setattr(field, "victim", moved)
+        at = f"{VICTIM}:{moved.port}"
+        answer = attempt(field, Case("", HARMLESS, get(at), at.encode()), Setting(mode))
+        assert answer.startswith(b"HTTP/1.1 307")
+        assert not field.stranger.connections
+        follow = Case("", HARMLESS, get("{stranger}"), b"{stranger}", STRANGER)
+        attempt(field, follow, Setting(mode))
+        assert CANARY.encode() not in field.stranger.received
+        assert field.leaks() == []
 
 
 def certificates(folder: Path, kind: str, field: Field) -> Certificates:

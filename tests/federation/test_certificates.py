@@ -19,9 +19,15 @@ BOT = "spiffe://td.example/bot"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """One authority for all tests."""
+def _authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def authority(_authority: Authority) -> Authority:
+    """One authority for all tests, which has revoked nothing."""
+    _authority.publish()
+    return _authority
 
 
 def verify(

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from secrets import token_hex
 
 import pytest
 
@@ -216,7 +217,7 @@ def test_what_was_found_is_kept_until_something_changes(crowds: tuple[Crowd, Cro
     assert asked == [2, 3, 3]
     records.registry.heartbeats({f"agent-{n}": NOW + 1 for n in range(FEW)})
     assert (lookup.get(2), asked) == ("2", [2, 3, 3])
-    records.registry.set_trust("agent-3", Trust.QUARANTINED)
+    records.registry.add(Agent(f"one-more-{token_hex(4)}"))
     assert (lookup.get(2), asked) == ("2", [2, 3, 3, 2])
 
 
