@@ -26,7 +26,7 @@ from hyperframe.frame import (
 )
 
 from interlock.demo.front_door import FrontDoor
-from interlock.model import Agent, Mode
+from interlock.model import Mode, Trust
 from tests.attacks.case import (
     BOTH,
     GET,
@@ -380,8 +380,7 @@ def cpu_s(pid: int) -> float:
 
 def test_names_that_nobody_answers_for(field: Field) -> None:
     """Whoever asks for a dozen of them waits; another agent's name is looked up meanwhile."""
-    door, asks = field.doors[Mode.OBSERVE], "asks-for-names"
-    field.keys[asks] = field.change(lambda i: i.registry.add(Agent(asks)))
+    door, asks = field.doors[Mode.OBSERVE], field.join("asks-for-names", Trust.UNVERIFIED)
     with ExitStack() as stack:
         for number in range(12):
             one = stack.enter_context(open_at(door.ports[0]))
