@@ -6,18 +6,14 @@ the real connection is known. Nothing passes here without a clearance from the g
 """
 
 import logging
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from mitmproxy import connection, http
-from mitmproxy.net.http.http1 import assemble_response
+from mitmproxy import connection
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
-    GetHttpConnection,
     GetHttpConnectionCompleted,
-    HttpLayer,
     HTTPMode,
     HttpStream,
 )
@@ -33,23 +29,22 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
     ResponseTrailers,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
+from mitmproxy.proxy.layers.http._http1 import Http1Server
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
-from mitmproxy.utils import human
 
 from addons.admission import admit
+from addons.bounds import Bounded
 from addons.broken import ANSWERED, broken, explained, hang_up
-from addons.clearance import Clearance, Refused
-from addons.client_certificate import granted_to, is_fit
+from addons.clearance import Refused
+from addons.connecting import Connecting
 from addons.conversation import Breach, Conversation
 from addons.destination import lead
-from addons.door import Door, Shown
+from addons.door import Door
 from addons.ending import BROKE_OFF, OURS
 from addons.handshake import accepts
-from addons.head import begun, too_long
 from addons.mcp import Told
-from addons.parent import parent_of, require_tunnel
 from addons.passage import Passage
+from addons.shortcut import Shortcut
 from addons.stream import StreamLayer
 from broker import BrokerError
 
@@ -70,12 +65,11 @@ INTO_THE_FLOW = (
 )
 
 
-class BoundaryLayer(HttpLayer):
+class BoundaryLayer(Shortcut, Connecting, Bounded):
     """mitmproxy's HTTP layer with a guard at the two points where bytes change sides."""
 
     door: Door
     passages: dict[int, Passage]
-    tunnel: HttpStream | None
 
     @classmethod
     def guard(cls, plain: Any, door: Door) -> None:
@@ -94,8 +88,8 @@ class BoundaryLayer(HttpLayer):
             if isinstance(event, Told):
                 yield from self._told(event)
                 return
-            if stream := self._tunnelled(event):
-                yield from self._through(stream, event)
+            if stream := self.tunnelled(event):
+                yield from self.through(stream, event)
                 return
             yield from super()._handle_event(event)
         except Exception:
@@ -103,10 +97,7 @@ class BoundaryLayer(HttpLayer):
             yield commands.CloseConnection(self.context.client)
             return
         if isinstance(event, events.DataReceived):
-            if event.connection is self.context.client:
-                self._note_begun(event.connection)
-            if self._keeps_too_much(event.connection):
-                yield from self._cut(event.connection)
+            yield from self.watch(event.connection)
 
     def _told(self, event: Told) -> layer.CommandGenerator[None]:
         """Add our own words to the answer of a stream, which may be inside one of the tunnels."""
@@ -116,57 +107,6 @@ class BoundaryLayer(HttpLayer):
                 yield from self.event_to_child(self.connections[self.context.client], data)
             elif stream.child_layer:
                 yield from self.event_to_child(stream, event)
-
-    def _tunnelled(self, event: events.Event) -> HttpStream | None:
-        """The stream of an established CONNECT, for what can go straight to what is in its tunnel.
-
-        That is all but the end of the agent's side.
-        """
-        if self.tunnel is None:
-            # The last one: a CONNECT that was refused before may still be there.
-            stream = next(reversed(self.streams.values()), None)
-            if not (stream and stream.child_layer and stream.flow.request.method == "CONNECT"):
-                return None
-            reader = self._reader(self.context.client)
-            if not (reader and reader.state == reader.passthrough):
-                return None
-            self.tunnel = stream
-        if isinstance(event, events.ConnectionEvent):
-            from_agent = event.connection is self.context.client
-            if from_agent and not isinstance(event, events.DataReceived):
-                return None
-            source = self.tunnel if from_agent else self.connections.get(event.connection)
-        elif isinstance(event, events.CommandCompleted):
-            source = self.command_sources.get(event.command)
-        else:
-            return None
-        within = source is self.tunnel and self.tunnel.stream_id in self.streams
-        return self.tunnel if within else None
-
-    def _through(self, stream: HttpStream, event: events.Event) -> layer.CommandGenerator[None]:
-        """Hand an event to what is in a tunnel.
-
-        mitmproxy has every byte of it pass this layer, a reader of HTTP/1 and the stream first, to
-        the same end.
-        """
-        if isinstance(event, events.CommandCompleted):
-            del self.command_sources[event.command]
-        inside: Any = stream.child_layer
-        for command in inside.handle_event(event):
-            if isinstance(command, commands.CloseConnection):
-                if command.connection is self.context.client:
-                    ended = ResponseProtocolError(
-                        stream.stream_id, "EOF", ErrorCode.PASSTHROUGH_CLOSE
-                    )
-                    yield from self.event_to_child(self.connections[command.connection], ended)
-                    continue
-                if isinstance(command, commands.CloseTcpConnection):
-                    command = commands.CloseConnection(command.connection)
-            elif command.blocking or isinstance(command, commands.RequestWakeup):
-                self.command_sources[command] = stream
-                if isinstance(command, commands.OpenConnection):
-                    self.connections[command.connection] = stream
-            yield command
 
     def event_to_child(
         self, child: layer.Layer, event: events.Event
@@ -180,111 +120,6 @@ class BoundaryLayer(HttpLayer):
         if isinstance(child, ServerTLSLayer):
             return _without_farewell(child, hand_over(child, event))
         return hand_over(child, event)
-
-    def get_connection(
-        self, event: GetHttpConnection, *, reuse: bool = True
-    ) -> layer.CommandGenerator[None]:
-        """Give a refused call none; forget those that ended, which mitmproxy would keep."""
-        asks = self.command_sources.get(event)
-        flow = asks.flow if isinstance(asks, HttpStream) else None
-        cleared = self.door.clearances.get(flow.id) if flow else None
-        if asks and (why := self._why_none(event, flow, cleared)):
-            del self.command_sources[event]
-            completed = GetHttpConnectionCompleted(event, (None, OURS + why))
-            yield from self.event_to_child(asks, completed)
-            return
-        self._forget_ended()
-        yield from self._connect(event, granted_to(cleared), reuse)
-
-    def _why_none(
-        self, event: GetHttpConnection, flow: http.HTTPFlow | None, cleared: Clearance | None
-    ) -> str:
-        """Say why a call gets no connection; else send it through the parent, if there is one."""
-        if flow in self.door.refused:
-            return "refused"
-        event.via = parent_of(self.context.client)
-        try:
-            if event.via:
-                require_tunnel(event, cleared, self.door.private)
-        except PermissionError as e:
-            return f"refused to dial: {e}"
-        return ""
-
-    def _connect(
-        self, event: GetHttpConnection, wanted: Shown | None, reuse: bool
-    ) -> layer.CommandGenerator[None]:
-        """Get a connection that shows the certificate which this call was granted, or none.
-
-        The others are out of sight meanwhile. The one that this layer began with cannot be; were
-        it unfit, the call would be refused when it is admitted.
-        """
-        if wanted is None and not self.door.certificates:
-            yield from super().get_connection(event, reuse=reuse)
-            return
-        known = dict(self.connections)
-        for each in known:
-            if not isinstance(each, connection.Server) or each is self.context.server:
-                continue
-            if not is_fit(self.door, each, wanted):
-                del self.connections[each]
-        yield from super().get_connection(event, reuse=reuse)
-        for made in self.connections.keys() - known.keys():
-            if wanted and isinstance(made, connection.Server):
-                self.door.certificates[made] = wanted
-        self.connections |= known
-
-    def _forget_ended(self) -> None:
-        used = {stream.context.server for stream in self.streams.values()}
-        for ended in [
-            known
-            for known in self.connections
-            if isinstance(known, connection.Server)
-            and known.timestamp_end is not None
-            and known not in used
-            and known not in self.waiting_for_establishment
-        ]:
-            del self.connections[ended]
-
-    def _note_begun(self, client: connection.Connection) -> None:
-        """Remember since when an agent is at the same head."""
-        known = self.connections.get(client)
-        half = begun(known.context.layers[-1]) if known else None
-        if half:
-            self.door.begun.setdefault(client.id, time.monotonic())
-        elif half is False:
-            self.door.begun.pop(client.id, None)
-
-    def _keeps_too_much(self, peer: connection.Connection) -> bool:
-        """Say whether a peer of HTTP/1 sent more than there may be of what cannot be read yet.
-
-        That is a head, the line of a chunk or trailers without end; or, before we have answered,
-        the requests that follow, of which one may have its body there already.
-        """
-        reader = self._reader(peer)
-        if reader is None:
-            return False
-        most = self.door.limits.header_bytes
-        if reader.state == reader.wait:
-            most += human.parse_size(self.context.options.body_size_limit) or 0
-        return len(reader.buf) > most
-
-    def _cut(self, peer: connection.Connection) -> layer.CommandGenerator[None]:
-        """Read no more of it; an agent is told why, an upstream is given up."""
-        most, reader = self.door.limits.header_bytes, self._reader(peer)
-        log.warning("a head of more than %s bytes (limit interlock_header_bytes)", most)
-        if peer is self.context.client:
-            if reader and reader.state == reader.read_headers:
-                answer = too_long(most)
-                answer.headers["connection"] = "close"
-                yield commands.SendData(peer, assemble_response(answer))
-            yield commands.CloseConnection(peer)
-        elif known := self.connections.get(peer):
-            yield from self.event_to_child(known, events.ConnectionClosed(peer))
-
-    def _reader(self, peer: connection.Connection) -> Http1Connection | None:
-        known = self.connections.get(peer)
-        reader = known.context.layers[-1] if known else None
-        return reader if isinstance(reader, (Http1Server, Http1Client)) else None
 
     def _guarded(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
         """Guard every event between the stream (the flow's side) and a server connection."""

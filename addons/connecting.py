@@ -1,0 +1,86 @@
+"""Which connection a call gets: through the parent, with its certificate, or none."""
+
+from mitmproxy import connection, http
+from mitmproxy.proxy import layer
+from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
+    GetHttpConnectionCompleted,
+    HttpLayer,
+    HttpStream,
+)
+
+from addons.clearance import Clearance
+from addons.client_certificate import granted_to, is_fit
+from addons.door import Door, Shown
+from addons.ending import OURS
+from addons.parent import parent_of, require_tunnel
+
+
+class Connecting(HttpLayer):
+    """An HTTP layer that gives no connection to a call that must not have it."""
+
+    door: Door
+
+    def get_connection(
+        self, event: GetHttpConnection, *, reuse: bool = True
+    ) -> layer.CommandGenerator[None]:
+        """Give a refused call none; forget those that ended, which mitmproxy would keep."""
+        asks = self.command_sources.get(event)
+        flow = asks.flow if isinstance(asks, HttpStream) else None
+        cleared = self.door.clearances.get(flow.id) if flow else None
+        if asks and (why := self._why_none(event, flow, cleared)):
+            del self.command_sources[event]
+            completed = GetHttpConnectionCompleted(event, (None, OURS + why))
+            yield from self.event_to_child(asks, completed)
+            return
+        self._forget_ended()
+        yield from self._connect(event, granted_to(cleared), reuse)
+
+    def _why_none(
+        self, event: GetHttpConnection, flow: http.HTTPFlow | None, cleared: Clearance | None
+    ) -> str:
+        """Say why a call gets no connection; else send it through the parent, if there is one."""
+        if flow in self.door.refused:
+            return "refused"
+        event.via = parent_of(self.context.client)
+        try:
+            if event.via:
+                require_tunnel(event, cleared, self.door.private)
+        except PermissionError as e:
+            return f"refused to dial: {e}"
+        return ""
+
+    def _connect(
+        self, event: GetHttpConnection, wanted: Shown | None, reuse: bool
+    ) -> layer.CommandGenerator[None]:
+        """Get a connection that shows the certificate which this call was granted, or none.
+
+        The others are out of sight meanwhile. The one that this layer began with cannot be; were
+        it unfit, the call would be refused when it is admitted.
+        """
+        if wanted is None and not self.door.certificates:
+            yield from super().get_connection(event, reuse=reuse)
+            return
+        known = dict(self.connections)
+        for each in known:
+            if not isinstance(each, connection.Server) or each is self.context.server:
+                continue
+            if not is_fit(self.door, each, wanted):
+                del self.connections[each]
+        yield from super().get_connection(event, reuse=reuse)
+        for made in self.connections.keys() - known.keys():
+            if wanted and isinstance(made, connection.Server):
+                self.door.certificates[made] = wanted
+        self.connections |= known
+
+    def _forget_ended(self) -> None:
+        used = {stream.context.server for stream in self.streams.values()}
+        for ended in [
+            known
+            for known in self.connections
+            if isinstance(known, connection.Server)
+            and known.timestamp_end is not None
+            and known not in used
+            and known not in self.waiting_for_establishment
+        ]:
+            del self.connections[ended]
