@@ -9,7 +9,7 @@ from interlock.alerts.honeytokens import planted
 from interlock.alerts.planting import Kind, imitate
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, moment, say, say_json, say_table
-from interlock.cli.secret import read_secret
+from interlock.cli.secret_value import read_secret
 from interlock.cli.words import parse_secret_name, typed
 
 app = typer.Typer(help="Honeytokens: planted keys; whoever uses one is cut off at once.")

@@ -1,23 +1,20 @@
 """`interlock secret`: put provider keys in, and say where each may go. Values never come out."""
 
-import getpass
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
-from broker import BrokerError, Recipe, Secret, compact, parse_recipe
-from broker.secret import MAX_BYTES
+from broker import parse_recipe
 from broker.stores import Reference, parse_reference
 from interlock.calls import Catalogue
 from interlock.calls.hosts import parse_path_pattern
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, say, say_json, say_table
+from interlock.cli.secret_plan import plan
 from interlock.cli.secret_store import check, fetched, origins, public, told
+from interlock.cli.secret_value import SecretInputError, read_secret, try_out
 from interlock.cli.words import parse_host, parse_method, parse_secret_name, parse_text, typed
-from interlock.errors import InterlockError
 from interlock.model import Authority, Binding
 from interlock.settings import Settings
 
@@ -26,10 +23,6 @@ app = typer.Typer(help="Secrets: the keys of providers, sealed, each bound to it
 Name = Annotated[
     str, typer.Argument(metavar="NAME", parser=typed(parse_secret_name), help="The secret's name.")
 ]
-
-
-class SecretInputError(InterlockError):
-    """What was given for a secret cannot be one, or cannot go where it was bound."""
 
 
 @app.command("set")
@@ -120,7 +113,7 @@ def set_(
         raise SecretInputError("--unchecked goes with --from")
     secret = from_ or read_secret(name, parse_recipe(bindings[0].recipe))
     if not unchecked:
-        _try(bindings[0], fetched(secret) if isinstance(secret, Reference) else secret)
+        try_out(bindings[0], fetched(secret) if isinstance(secret, Reference) else secret)
     with changing(settings, create=True) as home:
         for each in agent or ():
             home.registry.get(each)
@@ -201,7 +194,7 @@ def rotate(context: typer.Context, name: Name, as_json: Json = False) -> None:
         secret = None if origin else read_secret(name, recipe)
         if secret:
             for binding in bound:
-                _try(binding, secret)
+                try_out(binding, secret)
         home.rotate_secret(name, secret)
     told(name, origin, as_json)
 
@@ -218,69 +211,6 @@ def rm(context: typer.Context, name: Name, as_json: Json = False) -> None:
     say(f"Secret {name} is removed.")
 
 
-def plan(
-    name: str,
-    hosts: Sequence[Authority],
-    recipe: str | None,
-    provider: str | None,
-    said: Mapping[str, frozenset[str]],
-    before: Sequence[Binding] | None,
-) -> list[Binding]:
-    """Say where a secret will be bound; raises SecretInputError.
-
-    A secret of the catalogue knows its hosts and recipe. Bound to another host, it says that
-    this host speaks the provider's API. `said` are the conditions, `before` the bindings of a
-    secret that is there already, whose parts stay unless they are said anew.
-    """
-    if before is not None:
-        return _replan(name, hosts, recipe, provider, said, before)
-    catalogue = Catalogue.shipped()
-    preset = catalogue.named(provider) if provider else catalogue.of_secret(name)
-    if provider and not preset:
-        raise SecretInputError(
-            f"--provider: {provider[:64]!r} is none of `interlock secret providers`"
-        )
-    if preset and not hosts:
-        hosts = [parse_host(host) for host in preset.hosts]
-    if not hosts:
-        raise SecretInputError(
-            f"say where {name!r} may go: --host HOST[:PORT], or --provider and a name of "
-            "`interlock secret providers`"
-        )
-    lives_there = preset or catalogue.at(hosts[0].host)
-    how = _recipe(recipe or (lives_there.recipe if lives_there else "bearer"))
-    service = preset.service if preset else ""
-    plain = [Binding(name, host, how, service=service) for host in dict.fromkeys(hosts)]
-    conditions: dict[str, Any] = dict(said)
-    return [replace(binding, **conditions) for binding in plain]
-
-
-def _replan(
-    name: str,
-    hosts: Sequence[Authority],
-    recipe: str | None,
-    provider: str | None,
-    said: Mapping[str, frozenset[str]],
-    before: Sequence[Binding],
-) -> list[Binding]:
-    """Change what was said of the bindings that a secret has, and nothing else."""
-    anew = f"`interlock secret rm {name}` first, to begin anew"
-    if provider:
-        raise SecretInputError(f"--provider: {name} is there already; {anew}")
-    if not before:
-        raise SecretInputError(f"{name} is there, and bound to nothing any more; {anew}")
-    changes: dict[str, Any] = {field: value for field, value in said.items() if value}
-    if recipe:
-        changes["recipe"] = _recipe(recipe)
-    changed = [replace(binding, **changes) for binding in before]
-    if not hosts:
-        return changed
-    templates = {replace(binding, authority=hosts[0]) for binding in changed}
-    if len(templates) > 1:
-        raise SecretInputError(f"--host: the bindings of {name} are not alike; {anew}")
-    return [replace(changed[0], authority=host) for host in dict.fromkeys(hosts)]
-
-
 def _known(settings: Settings, name: str) -> list[Binding] | None:
     """The bindings of a secret that is there, None when it is not."""
     if not settings.database.exists():
@@ -288,45 +218,7 @@ def _known(settings: Settings, name: str) -> list[Binding] | None:
     with changing(settings) as home:
         if name not in home.secrets():
             return None
-        return [binding for binding in home.bindings.all() if binding.secret == name]
-
-
-def _recipe(text: str) -> str:
-    try:
-        return parse_recipe(text).text
-    except ValueError as e:
-        raise SecretInputError(f"--recipe: {e}") from None
-
-
-def parse_value(raw: bytes, recipe: Recipe) -> Secret:
-    """Read what came through stdin, one line end removed; raises ValueError.
-
-    A secret of several fields may come as a JSON file of many lines.
-    """
-    if recipe.fields:
-        raw = compact(raw)
-    line = raw.removesuffix(b"\n")
-    return Secret(line.removesuffix(b"\r") if line != raw else line)
-
-
-def read_secret(name: str, recipe: Recipe) -> Secret:
-    """Ask for the value on a terminal, else take all of stdin; raises SecretInputError."""
-    if sys.stdin is None:
-        raise SecretInputError(f"{name}: there is no stdin to read the value from")
-    try:
-        if sys.stdin.isatty():
-            return Secret(getpass.getpass(f"Value of {name}: "))
-        return parse_value(sys.stdin.buffer.read(MAX_BYTES + len(b"\r\n") + 1), recipe)
-    except ValueError as e:
-        raise SecretInputError(f"{name}: {e}") from None
-
-
-def _try(binding: Binding, secret: Secret) -> None:
-    """Raise SecretInputError for a secret that its recipe cannot carry."""
-    try:
-        parse_recipe(binding.recipe).check(secret)
-    except BrokerError as e:
-        raise SecretInputError(f"{binding.secret}: {e}") from None
+        return home.bindings.of(name)
 
 
 def _public(name: str, bindings: Sequence[Binding]) -> dict[str, Any]:

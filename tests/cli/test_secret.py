@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from broker import parse_recipe
-from interlock.cli.secret import parse_value
+from interlock.cli.secret_value import parse_value
 from interlock.installation import Installation
 from interlock.settings import Settings
 from tests.cli.conftest import KEY
