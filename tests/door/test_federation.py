@@ -335,6 +335,16 @@ def test_a_bad_certificate_is_refused(
     assert world.received() == []
 
 
+@contextmanager
+def done(act: Callable[[], object], undo: Callable[[], object]) -> Iterator[None]:
+    """Do something, and undo it when the block ends."""
+    act()
+    try:
+        yield
+    finally:
+        undo()
+
+
 ENDS = ("revoked", "unbound", "bound to another", "quarantined", "issuer gone", "token expired")
 
 
@@ -374,8 +384,5 @@ def test_a_stream_ends_with_its_proof(
         assert stream.status_code == 200
         events = stream.iter_raw()
         next(events)
-        try:
-            act()
+        with done(act, undo):
             assert_cut(events)
-        finally:
-            undo()
