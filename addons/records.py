@@ -107,8 +107,12 @@ def send_data(tunnel: Any, data: bytes) -> layer.CommandGenerator[None]:
     for start in range(0, len(data), PIECE_BYTES):
         piece = data if len(data) <= PIECE_BYTES else memoryview(data)[start : start + PIECE_BYTES]
         # The peer may have ended, and then hears no more.
-        with suppress(SSL.ZeroReturnError, SSL.SysCallError):
-            tunnel.tls.sendall(piece)
+        try:
+            with suppress(SSL.ZeroReturnError, SSL.SysCallError):
+                tunnel.tls.sendall(piece)
+        except SSL.Error:  # what it said last was no TLS, after which nothing more can be told
+            yield commands.CloseConnection(tunnel.conn)
+            return
         yield from tunnel.tls_interact()
 
 

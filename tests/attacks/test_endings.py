@@ -1,6 +1,7 @@
 """Where an answer ends: ours to HEAD, and one that comes before its agent has said all."""
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 import h2.config
@@ -151,4 +152,21 @@ def test_an_answer_before_its_agent_has_said_all(field: Field, says: str) -> Non
     assert any(isinstance(e, h2.events.StreamEnded) for e in answer)
     (refused,) = [e for e in other if isinstance(e, h2.events.ResponseReceived)]
     assert dict(refused.headers)[b":status"] == b"403"
+    assert door.log.count("Traceback") == before
+
+
+def test_bytes_that_are_no_tls_behind_a_call(field: Field, mode: Mode) -> None:
+    """The answer cannot be told any more: the connection is closed, and nothing breaks."""
+    door = field.doors[mode]
+    before = door.log.count("Traceback")
+    with open_at(door.ports[0]) as plain, plain.dup() as wire:
+        plain.sendall(connect(field, b"{victim}"))
+        assert read_answer(plain).startswith(b"HTTP/1.1 200")
+        with secured(plain, VICTIM) as one:
+            one.sendall(field.fill(b"GET /v1/models HTTP/1.1\r\nHost: {victim}\r\n\r\n"))
+            wire.sendall(b"\x17\3\3\0\x20" + bytes(32))
+            one.settimeout(2)
+            with suppress(OSError):  # of TLS, or it hangs up
+                while one.recv(65536):
+                    pass
     assert door.log.count("Traceback") == before
