@@ -53,8 +53,8 @@ def test_a_refusal_of_head_has_no_body(
         one.sendall(sent)
         one.settimeout(ANSWER_S)
         first = read_answer(one, bodiless=True)
-        while first.count(b"HTTP/1.1 ") < 2:
-            first += one.recv(65536)
+        while first.count(b"HTTP/1.1 ") < 2 and (chunk := one.recv(65536)):
+            first += chunk
     _, _, behind = first.partition(b"\r\n\r\n")
     assert first.startswith(b"HTTP/1.1 %d" % status)
     assert behind.startswith(b"HTTP/1.1 200")
