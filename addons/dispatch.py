@@ -4,6 +4,7 @@ mitmproxy walks every addon at every event, which is almost half of what it does
 forwards a request when a hook raises. This walks only those that have the hook, and refuses.
 """
 
+import gc
 import inspect
 import logging
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from mitmproxy.flow import Flow
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons import lean, refusals, turn
+from addons.idle import is_idle
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,10 @@ ANSWERABLE = ("http_connect", "requestheaders", "request", "response")
 
 
 class Dispatch(AddonManager):
-    """mitmproxy's addon manager with an index: hook name -> bound functions, in chain order."""
+    """mitmproxy's addon manager with an index: hook name -> bound functions, in chain order.
+
+    Who has nothing to do as the options stand is left out until they change.
+    """
 
     _index: dict[str, tuple[Hook, ...]]
 
@@ -41,8 +46,17 @@ class Dispatch(AddonManager):
 
         With AddonHalt a script keeps an event from the addons behind it, but never from ours.
         """
-        hooked = self._hooks(event.name)
-        arguments = event.args() if hooked else ()
+        if hooked := self._hooks(event.name):
+            await self._call(event.name, hooked, event.args())
+
+    async def handle_lifecycle(self, event: hooks.Hook) -> None:
+        """Call an event's hooks, and tell those that follow flows, where there are any."""
+        arguments = event.args()
+        await self._call(event.name, self._hooks(event.name), arguments)
+        if self._hooks("update") and isinstance(arguments[0], Flow):
+            await self.trigger_event(hooks.UpdateHook([arguments[0]]))
+
+    async def _call(self, name: str, hooked: tuple[Hook, ...], arguments: list[Any]) -> None:
         halted = False
         for hook in hooked:
             if halted and not _is_ours(hook):
@@ -59,14 +73,7 @@ class Dispatch(AddonManager):
                 raise
             except Exception:
                 log.exception("%s failed", getattr(hook, "__qualname__", hook))
-                refuse(event.name, *arguments)
-
-    async def handle_lifecycle(self, event: hooks.Hook) -> None:
-        """Call an event's hooks, and tell those that follow flows, where there are any."""
-        await self.trigger_event(event)
-        message = event.args()[0]
-        if self._hooks("update") and isinstance(message, Flow):
-            await self.trigger_event(hooks.UpdateHook([message]))
+                refuse(name, *arguments)
 
     def has(self, name: str) -> bool:
         """Say whether anybody has a hook of that name."""
@@ -78,8 +85,10 @@ class Dispatch(AddonManager):
     def trigger(self, event: hooks.Hook) -> None:
         """Call an event's hooks where nothing can be awaited."""
         if event.name != "add_log":
-            super().trigger(event)
-            self._index.clear()
+            try:
+                super().trigger(event)
+            finally:
+                self._index.clear()
         elif self._hooks(event.name):
             super().trigger(event)
 
@@ -96,7 +105,9 @@ class Dispatch(AddonManager):
     def _hooks(self, name: str) -> tuple[Hook, ...]:
         found = self._index.get(name)
         if found is None:
-            hooked = (getattr(addon, name, None) for addon in traverse(self.chain))
+            options = self.master.options
+            busy = (one for one in traverse(self.chain) if not is_idle(one, name, options))
+            hooked = (getattr(addon, name, None) for addon in busy)
             # A module that is imported under the name of a hook is no hook.
             found = tuple(hook for hook in hooked if callable(hook))
             self._index[name] = found
@@ -111,12 +122,14 @@ class FastDispatch:
     """Gives mitmdump and mitmweb the same dispatch, once their chain stands."""
 
     def running(self) -> None:
-        """Take over; what is already ours stays."""
+        """Take over; what is already ours stays. Keep the collector off what is there for good."""
         chain: Any = ctx.master.addons
         if type(chain) is AddonManager:
             Dispatch.take_over(chain)
         lean.trim(chain.has)
         turn.take_turns()
+        gc.collect()
+        gc.freeze()
 
 
 def refuse(name: str, message: Any = None, *_: Any) -> None:

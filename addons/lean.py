@@ -146,7 +146,10 @@ def pop(headers: http.Headers, name: str | bytes, *default: Any) -> Any:
 def current(option: Any) -> Any:
     """`_Option.current`: the value of an option, a copy only of what could be changed."""
     value = option._default if option.value is optmanager.unset else option.value
-    return value if isinstance(value, str | int | None) else copy.deepcopy(value)
+    return value if isinstance(value, _CANNOT_CHANGE) else copy.deepcopy(value)
+
+
+_CANNOT_CHANGE = (str, int, type(None))
 
 
 def holds(headers: http.Headers, name: object) -> bool:

@@ -1,7 +1,6 @@
 """The front door as a program of its own: the addons that a governed proxy needs, and no others."""
 
 import asyncio
-import gc
 import json
 import logging
 import os
@@ -53,12 +52,6 @@ class ProxyMaster(Master):
             *governance.addons,
             QuietCheck(),
         )
-
-    async def running(self) -> None:
-        """Keep the collector off what is loaded for good."""
-        await super().running()
-        gc.collect()
-        gc.freeze()
 
 
 class QuietCheck(errorcheck.ErrorCheck):
