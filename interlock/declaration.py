@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from interlock.apdp import Standing
+from interlock.apdp import NOTHING_SHOWN, Standing
 from interlock.delegation import DelegationError
 from interlock.errors import RegistryError
 from interlock.installation import Installation
@@ -28,7 +28,7 @@ def standing_in(records: Installation, agent: Agent, declared: Declaration, now:
     """Look up what a declaration names: the goal, and the chain of delegation."""
     goal = records.goals.get(declared.goal) if declared.goal else None
     if not declared.delegation:
-        return Standing(goal)
+        return Standing(goal) if goal else NOTHING_SHOWN
     try:
         return Standing(goal, records.verify_delegation(agent.name, declared.delegation, now))
     except (DelegationError, RegistryError) as e:

@@ -4,9 +4,10 @@ from interlock.apdp.decision_point import DecisionPoint
 from interlock.apdp.folder import PolicyFolder
 from interlock.apdp.intents import Intents, load_intents
 from interlock.apdp.policies import Policies, load_policies
-from interlock.apdp.standing import Standing
+from interlock.apdp.standing import NOTHING_SHOWN, Standing
 
 __all__ = [
+    "NOTHING_SHOWN",
     "DecisionPoint",
     "Intents",
     "Policies",

@@ -1,6 +1,7 @@
 """Does a value of the context fit the schema? The engine would say that something is wrong only."""
 
 from collections.abc import Mapping
+from operator import itemgetter
 
 from interlock.apdp.place import LARGEST
 from interlock.model import Entity
@@ -36,6 +37,10 @@ KINDS: Mapping[str, type] = {
     "source_ip": str,
     "session": str,
 }
+_texts = itemgetter(*(name for name, kind in KINDS.items() if kind is str))
+_flags = itemgetter(*(name for name, kind in KINDS.items() if kind is bool))
+_numbers = itemgetter(*(name for name, kind in KINDS.items() if kind is int))
+_lists = itemgetter(*(name for name, kind in KINDS.items() if kind is list))
 _WORDS = {str: "a text", bool: "true or false", int: "a whole number", list: "a list of texts"}
 
 
@@ -43,17 +48,33 @@ def misfit(context: Mapping[str, object], resource: Entity) -> str:
     """Name the first value that is not what its attribute has to be; empty when all are."""
     if unwritable(resource.id):
         return "resource: is not Unicode text"
+    if _is_plain(context):
+        return ""
     for name, value in context.items():
         kind = KINDS.get(name)
-        if kind is type(value) and (kind is bool or (kind is str and value.isascii())):  # type: ignore[attr-defined]
-            continue
-        if kind is int and type(value) is int and -LARGEST - 1 <= value <= LARGEST:
-            continue
         if kind is None:
             return f"context.{name}: no attribute of the schema; known: {', '.join(KINDS)}"
         if wrong := _wrong(kind, value):
             return f"context.{name}: {wrong}"
     return ""
+
+
+def _is_plain(context: Mapping[str, object]) -> bool:
+    """True for a context that fits at a glance, as nearly all do; any other is looked through."""
+    if len(context) != len(KINDS):
+        return False
+    try:
+        texts, lists, numbers = _texts(context), _lists(context), _numbers(context)
+        written = "".join(texts), *map("".join, lists)
+        return (
+            all(map(str.isascii, written))
+            and {*map(type, lists)} == {list}
+            and {*map(type, numbers)} == {int}
+            and {*map(type, _flags(context))} == {bool}
+            and -LARGEST - 1 <= min(numbers) <= max(numbers) <= LARGEST
+        )
+    except (KeyError, TypeError):
+        return False
 
 
 def unwritable(text: str) -> bool:

@@ -15,7 +15,7 @@ from interlock.apdp.entities import context_of, entities_of, line_of, uid
 from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
 from interlock.apdp.selection import Line, Question, Selected
-from interlock.apdp.standing import Standing, examine
+from interlock.apdp.standing import NOTHING_SHOWN, Standing, examine
 from interlock.model import (
     Agent,
     Authority,
@@ -34,7 +34,6 @@ from interlock.model import (
 _ERRING_POLICY = re.compile(r"policy `([^`]*)`")
 NOTHING_PERMITS = Reason("no-policy", "no policy permits it")
 DOUBT = "call-in-doubt"
-NOTHING_SHOWN = Standing()
 # How many matters are kept; each holds its entities, some 17 KB.
 MATTERS = 1024
 # How many answers are kept, and how much may be told for one that is: 16 MB with the rest of it.
@@ -70,7 +69,7 @@ class DecisionPoint:
         self._intents = intents or Intents({})
         self._groups = ancestors(policies)
         self._matter = lru_cache(MATTERS)(self._matter_of)
-        self._known_answers = lru_cache(ANSWERS)(self._answers)
+        self._known_answer = lru_cache(ANSWERS)(self._answered)
 
     def decide(
         self,
@@ -139,31 +138,31 @@ class DecisionPoint:
             matter = self._matter(
                 agent, call.action, call.resource, call.service, at, secret, call.server
             )
-            answers = self._ask(matter, context)
+            return *self._ask(matter, context), why
         except ValueError as e:
             failed = Reason("engine", f"could not evaluate: {e}"[:200])
             return Stage.POLICY, _denial(failed), why
-        return _stage(answers), _together(answers), why
 
-    def _ask(self, matter: Matter, context: dict[str, Any]) -> list[Answer]:
-        """Put all questions about one call to the engine; raises ValueError.
+    def _ask(self, matter: Matter, context: dict[str, Any]) -> tuple[Stage, Answer]:
+        """Put all questions about one call to the engine at once; raises ValueError.
 
         Only the policies that can apply are asked, and told only what they look at. Told the
         same about the same matter, they answer the same, so that they need not be asked again.
         """
         chosen = self._policies.select(matter.who, matter.asked)
         said = json.dumps(chosen.needed(context))
-        ask = self._known_answers if len(said) <= SHORT else self._answers
-        return list(ask(matter, chosen, said))
+        ask = self._known_answer if len(said) <= SHORT else self._answered
+        return ask(matter, chosen, said)
 
-    def _answers(self, matter: Matter, chosen: Selected, said: str) -> tuple[Answer, ...]:
+    def _answered(self, matter: Matter, chosen: Selected, said: str) -> tuple[Stage, Answer]:
         results = cedarpy.is_authorized_batch(
             [question | {"context": said} for question in matter.questions],
             chosen.handle,
             matter.entities,
         )
-        answers = [self._answer(result, len(chosen.ids)) for result in results]
-        return tuple(map(_named, answers, matter.asked))
+        found = [self._answer(result, len(chosen.ids)) for result in results]
+        answers = list(map(_named, found, matter.asked))
+        return _stage(answers), _together(answers)
 
     def _matter_of(
         self,

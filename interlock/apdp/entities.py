@@ -7,6 +7,7 @@ gives `__entity` and `__extn` keys a meaning that an agent must not be able to u
 import time
 from typing import Any
 
+from interlock.apdp.standing import unexplained
 from interlock.model import Agent, Authority, Call, Declaration, Entity, Mode, Pin, Server, Why
 
 
@@ -63,7 +64,7 @@ def context_of(
 ) -> dict[str, Any]:
     """Every attribute of the schema's `Why`, always all of them, so that no policy errs."""
     moment = time.gmtime(now)
-    why = why or Why(actors=(str(Entity("Agent", agent.name)),))
+    why = why or unexplained(agent.name)
     request = call.request
     pin = call.mcp.pin if call.mcp else Pin.UNSEEN
     return {

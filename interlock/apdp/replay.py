@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from interlock.apdp.case import parse_entity
-from interlock.apdp.decision_point import DOUBT, NOTHING_SHOWN, DecisionPoint
+from interlock.apdp.decision_point import DOUBT, DecisionPoint
 from interlock.apdp.facts import server_of, standing_of
-from interlock.apdp.standing import Standing
+from interlock.apdp.standing import NOTHING_SHOWN, Standing
 from interlock.model import (
     Agent,
     Authority,

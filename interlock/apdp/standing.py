@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 from interlock.apdp.intents import Intents
 from interlock.delegation import Chain
@@ -19,6 +20,9 @@ class Standing:
     goal: Goal | None = None
     chain: Chain | None = None
     broken: str = ""
+
+
+NOTHING_SHOWN = Standing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,9 @@ def examine(
     `groups` are the ancestors of the call's action. What was not declared is no objection:
     policies say whether it has to be.
     """
+    said = declared.intent or declared.intent_category or declared.goal
+    if standing is NOTHING_SHOWN and not said:
+        return unexplained(agent.name), None
     resource = str(call.resource)
     finding = intents.judge(
         declared.intent, declared.intent_category, call.action, frozenset(groups), resource
@@ -74,6 +81,12 @@ def examine(
         said = f"{why.delegated_by} did not delegate {call.action} on {resource}"
         return why, Objection(Stage.DELEGATION, Reason("delegation-too-narrow", said))
     return why, None
+
+
+@lru_cache(1024)
+def unexplained(agent: str) -> Why:
+    """What policies are told of a call for which its agent gives no reason."""
+    return Why(actors=(str(Entity("Agent", agent)),))
 
 
 def _goal_status(

@@ -39,8 +39,9 @@ def describe(request: Request, provider: Provider | None, server: Server | None 
     facts, doubt = _facts(request, provider, operation, path)
     generic = _PROTOCOLS.get(request.protocol) or _GENERIC.get(request.method, OTHER_METHOD)
     action = operation.action if operation else generic
-    known = server or (provider and provider.operation(request.method, path))
-    if request.protocol == "grpc" and known:
+    if request.protocol == "grpc" and (
+        server or (provider and provider.operation(request.method, path))
+    ):
         doubt = "ambiguous_body: what this operation reads is no gRPC"
     call = Call(
         service=provider.service if provider else request.authority.short,

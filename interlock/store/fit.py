@@ -24,6 +24,8 @@ def choose(bindings: Iterable[Binding], agent: Agent, call: Call, goal: str) -> 
     fitting = [(rank, b) for b in bindings if (rank := _rank(b, agent, call, goal))]
     if not fitting:
         return None
+    if len(fitting) == 1:
+        return fitting[0][1]
     best = max(rank for rank, _ in fitting)
     first, *others = sorted((b for rank, b in fitting if rank == best), key=str)
     for other in others:

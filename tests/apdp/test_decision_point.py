@@ -6,10 +6,19 @@ from typing import Any
 
 import pytest
 
-from interlock.apdp import DecisionPoint, PolicyFolder, load_intents, load_policies
+from interlock.apdp import (
+    NOTHING_SHOWN,
+    DecisionPoint,
+    Intents,
+    PolicyFolder,
+    Standing,
+    load_intents,
+    load_policies,
+)
 from interlock.apdp.context import KINDS, misfit
 from interlock.apdp.entities import context_of
 from interlock.apdp.policies import shipped
+from interlock.apdp.standing import examine, unexplained
 from interlock.errors import PolicyError
 from interlock.model import (
     Agent,
@@ -160,6 +169,31 @@ def test_the_context_of_a_call_has_every_attribute_and_no_other() -> None:
     context = context_of(AGENT, CALL, Declaration(), Mode.ENFORCE, NOON)
     assert list(context) == list(KINDS)
     assert misfit(context, CALL.resource) == ""
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_value_of_a_context_is_looked_at(name: str) -> None:
+    """Whichever does not fit is named, among however many that do."""
+    context = context_of(AGENT, CALL, Declaration(), Mode.ENFORCE, NOON)
+    odd: dict[type, list[object]] = {
+        str: [1, None, b"x", "\ud800"],
+        bool: [1, "true", None],
+        int: [True, 1.0, "1", 2**63, -(2**63) - 1],
+        list: [("x",), "x", ["x", 1], ["\udfff"], None],
+    }
+    for value in odd[KINDS[name]]:
+        assert misfit(context | {name: value}, CALL.resource).startswith(f"context.{name}: is ")
+    assert misfit(context | {"other": 1}, CALL.resource).startswith("context.other: no attribute")
+
+
+def test_no_reason_given_is_told_alike_however_it_is_looked_up() -> None:
+    """Whether nobody looked, or the records had nothing."""
+    said, intents = Declaration(), Intents({})
+    asked = [
+        examine(AGENT, CALL, (), said, standing, intents, NOON)
+        for standing in (NOTHING_SHOWN, Standing())
+    ]
+    assert asked == [(unexplained(AGENT.name), None)] * 2
 
 
 def test_a_permit_that_errs_permits_nothing(folder: Path) -> None:
