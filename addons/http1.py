@@ -69,6 +69,9 @@ def handle_event(reader: Any, event: events.Event) -> layer.CommandGenerator[Non
 
 def read_body(reader: Any, event: events.Event) -> layer.CommandGenerator[None]:
     """`Http1Connection.read_body`: chunks that came together go on as one piece."""
+    if type(reader.body_reader) is ContentLengthReader and type(event) is events.DataReceived:
+        yield from _read_length(reader, reader.body_reader)
+        return
     pieces: list[HttpEvent] = []
     for command in _read_body(reader, event):
         if isinstance(command, ReceiveHttp) and isinstance(command.event, reader.ReceiveData):
@@ -80,6 +83,18 @@ def read_body(reader: Any, event: events.Event) -> layer.CommandGenerator[None]:
         yield command
     if pieces:
         yield _together(pieces)
+
+
+def _read_length(reader: Any, body: Any) -> layer.CommandGenerator[None]:
+    """Read what is there of a body of a known length."""
+    if body._remaining and (piece := reader.buf.maybe_extract_at_most(body._remaining)):
+        body._remaining -= len(piece)
+        yield ReceiveHttp(reader.ReceiveData(reader.stream_id, bytes(piece)))
+    if not body._remaining:
+        if reader.request.data.method.upper() != b"CONNECT":
+            yield ReceiveHttp(reader.ReceiveEndOfMessage(reader.stream_id))
+        is_request = isinstance(reader, _http1.Http1Server)
+        yield from reader.mark_done(request=is_request, response=not is_request)
 
 
 def _together(pieces: list[Any]) -> ReceiveHttp:

@@ -98,14 +98,14 @@ def _fields_of(hook: Any) -> tuple[str, ...]:
 
 def values_of(headers: http.Headers, name: str | bytes) -> list[str]:
     """`Headers.get_all`: every value of a header."""
-    values = _index(headers).get(_key(name))
+    values = index_of(headers).get(_key(name))
     return [value.decode("utf-8", "surrogateescape") for value in values] if values else []
 
 
 def put(headers: http.Headers, name: str | bytes, values: Iterable[str | bytes]) -> None:
     """`Headers.set_all`: have a header with these values, where it stands or else at the end."""
     raw, wanted = [_raw(value) for value in values], _key(name)
-    if wanted not in _index(headers):
+    if wanted not in index_of(headers):
         headers.fields = (*headers.fields, *((_raw(name), value) for value in raw))
         return
     kept = []
@@ -119,7 +119,7 @@ def put(headers: http.Headers, name: str | bytes, values: Iterable[str | bytes])
 
 def value_of(headers: http.Headers, name: str | bytes) -> str:
     """`Headers.__getitem__`: the values of a header, folded; raises KeyError for none."""
-    values = _index(headers).get(_key(name))
+    values = index_of(headers).get(_key(name))
     if not values:
         raise KeyError(name)
     return _folded(values)
@@ -127,14 +127,14 @@ def value_of(headers: http.Headers, name: str | bytes) -> str:
 
 def get(headers: http.Headers, name: str | bytes, default: Any = None) -> Any:
     """`Headers.get`: the values of a header, folded."""
-    values = _index(headers).get(_key(name))
+    values = index_of(headers).get(_key(name))
     return _folded(values) if values else default
 
 
 def pop(headers: http.Headers, name: str | bytes, *default: Any) -> Any:
     """`Headers.pop`: take every value of a header off and answer them, folded."""
     wanted = _key(name)
-    values = _index(headers).get(wanted)
+    values = index_of(headers).get(wanted)
     if not values:
         if default:
             return default[0]
@@ -154,10 +154,10 @@ _CANNOT_CHANGE = (str, int, type(None))
 
 def holds(headers: http.Headers, name: object) -> bool:
     """`Headers.__contains__`: whether a header is there."""
-    return isinstance(name, (str, bytes)) and _key(name) in _index(headers)
+    return isinstance(name, (str, bytes)) and _key(name) in index_of(headers)
 
 
-def _index(headers: http.Headers) -> Mapping[bytes, list[bytes]]:
+def index_of(headers: http.Headers) -> Mapping[bytes, list[bytes]]:
     """The values by name in lower case, kept for as long as the fields, a tuple, are the same."""
     fields = headers.fields
     kept: tuple[Any, dict[bytes, list[bytes]]] | None = headers.__dict__.get("_kept")

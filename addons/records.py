@@ -9,18 +9,21 @@ import logging
 from contextlib import suppress
 from typing import Any
 
+from mitmproxy import http
 from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import tls
 from mitmproxy.proxy.layers.http._events import (
-    HttpEvent,
     RequestData,
+    RequestEndOfMessage,
     RequestHeaders,
     RequestProtocolError,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.tunnel import TunnelState
 from OpenSSL import SSL
+
+from addons.lean import index_of
 
 # The most that one record holds (RFC 8446, 5.1); what is as large is worth no copy.
 RECORD_BYTES = 1 << 14
@@ -122,23 +125,29 @@ def interact(tunnel: Any) -> layer.CommandGenerator[None]:
         yield commands.SendData(tunnel.conn, tunnel.tls.bio_read(size))
 
 
-def send(client: Any, event: HttpEvent) -> layer.CommandGenerator[None]:
+def send(client: Any, event: Any) -> layer.CommandGenerator[None]:
     """`Http1Client.send`: the head of a request waits for its body, which is there already.
 
     Only a request that is passed on while it comes has no length (addons/gate.py).
     """
-    head = client.__dict__.pop("head", b"")
-    if isinstance(event, RequestHeaders) and _has_body(event):
-        client.head = b"".join(command.data for command in _send(client, event))
-    elif head and isinstance(event, RequestData) and 0 < len(event.data) < RECORD_BYTES:
-        for command in _send(client, event):
-            command.data = head + command.data
-            yield command
+    head, kind = client.__dict__.pop("head", b""), type(event)
+    if kind is RequestHeaders and not event.end_stream and _is_plain(event.request):
+        client.head = b"".join([command.data for command in _send(client, event)])
+    elif head and kind is RequestData and 0 < len(event.data) < RECORD_BYTES:
+        yield commands.SendData(client.conn, head + event.data)
+    elif kind is RequestEndOfMessage and not head and _ends_by_length(client):
+        yield from client.mark_done(request=True)
     else:
-        if head and not isinstance(event, RequestProtocolError):
+        if head and kind is not RequestProtocolError:
             yield commands.SendData(client.conn, head)
         yield from _send(client, event)
 
 
-def _has_body(event: RequestHeaders) -> bool:
-    return not event.end_stream and "content-length" in event.request.headers
+def _ends_by_length(client: Any) -> bool:
+    return client.response is None and _is_plain(client.request)
+
+
+def _is_plain(request: http.Request) -> bool:
+    """Say whether a body goes out as it is, and ends by its length."""
+    told = index_of(request.data.headers)
+    return b"content-length" in told and b"transfer-encoding" not in told

@@ -5,7 +5,6 @@ from typing import Any, Self
 
 from mitmproxy import http
 from mitmproxy.flow import Error
-from mitmproxy.net.http.http1 import expected_http_body_size
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import DropStream, HttpStream, SendHttp
@@ -22,6 +21,7 @@ from mitmproxy.utils import human
 
 from addons.broken import ANSWERED
 from addons.door import Door
+from addons.framing import body_size
 from addons.refusals import DECISION_HEADER, DECISION_ID_HEADER
 
 STREAMED_TYPES = (
@@ -153,7 +153,7 @@ class StreamLayer(HttpStream):
     def _check_request(self) -> layer.CommandGenerator[bool]:
         most = human.parse_size(self.context.options.body_size_limit)
         # What it says of itself is looked at before the first byte.
-        size = len(self.request_body_buf) or expected_http_body_size(self.flow.request) or 0
+        size = len(self.request_body_buf) or body_size(self.flow.request) or 0
         if most is None or size <= most:
             return False
         if not self.request_body_buf:
