@@ -15,7 +15,8 @@ from interlock.calls.usage import Usage
 from interlock.errors import ApprovalError, GoalClosedError, LedgerUnavailableError
 from interlock.installation import Installation
 from interlock.ledger import Event
-from interlock.ledger.ledger import Also, new_id
+from interlock.ledger.entry import Also
+from interlock.ledger.ledger import new_id
 from interlock.model import Authority, Declaration, Mode, Reason
 from interlock.purse import Purse
 from interlock.refusal import refuse, too_late

@@ -6,9 +6,11 @@ things that are hashed and signed around the ledger (RFC 6962, section 2.1, has 
 
 import hashlib
 import json
+import math
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
 from interlock.store.writer import Transaction
@@ -39,7 +41,21 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=T
 
 def row_hash(prev: bytes, row: Iterable[Any]) -> bytes:
     """Hash one row (node, seq, id, ts, kind, agent, decision_id, body) onto its predecessor."""
-    return hashlib.sha256(b"\x00" + prev + canonical(list(row)).encode()).digest()
+    return _linked(prev, canonical(list(row)))
+
+
+def _linked(prev: bytes, text: str) -> bytes:
+    return hashlib.sha256(b"\x00" + prev + text.encode()).digest()
+
+
+def _text(*row: Any) -> str:
+    """What `canonical` makes of a row whose columns have the types that they should have."""
+    node, seq, id_, ts, kind, agent, decision_id, body = row
+    moment = repr(ts) if math.isfinite(ts) else canonical(ts)
+    return (
+        f"[{_quote(node)},{seq},{_quote(id_)},{moment},{_quote(kind)},{_quote(agent)},"
+        f"{_quote(decision_id)},{_quote(body)}]"
+    )
 
 
 def append(connection: sqlite3.Connection, node: str, *events: Event) -> int:
@@ -50,6 +66,7 @@ def append(connection: sqlite3.Connection, node: str, *events: Event) -> int:
     sqlite3.OperationalError when something in the database swallowed it.
     """
     seq, prev = _head(connection, node)
+    rows = []
     for event in events:
         seq += 1
         row = (
@@ -64,14 +81,13 @@ def append(connection: sqlite3.Connection, node: str, *events: Event) -> int:
         )
         if tuple(map(type, row[2:7])) != _TYPES:
             raise TypeError("an event has a column of another type")
-        before, prev = prev, row_hash(prev, row)
-        added = connection.execute(
-            "insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [*row, before, prev]
-        )
-        if added.rowcount != 1:  # a trigger of somebody's may say `raise(ignore)`
-            raise sqlite3.OperationalError("the ledger took no row: run `interlock audit verify`")
-        if isinstance(connection, Transaction):
-            connection.kept[node] = (seq, prev)
+        before, prev = prev, _linked(prev, _text(*row))
+        rows.append((*row, before, prev))
+    added = connection.executemany("insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    if added.rowcount != len(rows):  # a trigger of somebody's may say `raise(ignore)`
+        raise sqlite3.OperationalError("the ledger took no row: run `interlock audit verify`")
+    if isinstance(connection, Transaction):
+        connection.kept[node] = (seq, prev)
     return seq
 
 

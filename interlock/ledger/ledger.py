@@ -7,16 +7,15 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 from interlock.errors import LedgerUnavailableError, StoreError
-from interlock.ledger.answers import Answers
 from interlock.ledger.archive import COLUMNS, Archive
-from interlock.ledger.chain import Event, append
+from interlock.ledger.chain import Event
 from interlock.ledger.checkpoint import Checkpoint, Head
+from interlock.ledger.courier import Courier, Decision
+from interlock.ledger.entry import Also, Note, Pen, Tell
 from interlock.ledger.gap import Gap
 from interlock.ledger.question import Question, ask
 from interlock.ledger.statistics import Statistics, count
@@ -24,7 +23,6 @@ from interlock.ledger.trail import Trail
 from interlock.ledger.unsaid import Unsaid, is_written
 from interlock.ledger.verification import Span, Verification, nodes_of, verify
 from interlock.store.database import Database
-from interlock.store.spent import spend
 
 ANYTHING = Question()
 _acting: ContextVar[str] = ContextVar("acting", default="")
@@ -34,11 +32,6 @@ DEADLINE_S = 5.0
 # busy machine, or a clock that is set there, may put more between them.
 NEAR_S = (5.0, 3600.0)
 _STAMPED = re.compile("[0-9a-f]{32}")
-
-# What is done in the transaction of an event.
-type Also = Callable[[sqlite3.Connection], None]
-# Called with the open transaction and each event in it.
-type Tell = Callable[[sqlite3.Connection, Event], None]
 
 
 class Ledger:
@@ -54,10 +47,9 @@ class Ledger:
         self._database = database
         self._deadline_s = deadline_s
         self._actor = actor
-        self._gap = Gap(new_id, self.append)
         self._unsaid = Unsaid()
-        self._tell = tell
-        self._answers: Answers | None = None
+        self._pen = Pen(database.node, tell, Gap(new_id), self._unsaid)
+        self._carrier: Courier | None = None
 
     async def decide(
         self,
@@ -75,41 +67,22 @@ class Ledger:
         does no harm, a call without a decision would.
         """
 
-        def work(connection: sqlite3.Connection) -> None:
-            if also:
-                also(connection)
-            for token in tokens:
-                spend(connection, token, expires_at, events[0].ts)
-            self.append(connection, events)
-
-        # What others decide in this turn of the loop is handed over together with it.
-        await asyncio.sleep(0)
-        written = self._submit(work, plain=also is None)
+        courier = self._courier()
+        decision = Decision(courier, self._pen, events, tokens, expires_at, also)
         try:
-            async with asyncio.timeout(self._deadline_s):
-                await self._answered(written)
+            await courier.carry(decision)
         except (sqlite3.Error, ValueError, TypeError, TimeoutError) as e:
             raise LedgerUnavailableError(
                 f"the decision is not on disk: {str(e) or 'timed out'}"
             ) from e
-        finally:
-            written.cancel()
 
-    def note(self, event: Event, also: Also | None = None) -> Future[None]:
+    def note(self, event: Event, also: Also | None = None) -> None:
         """Write an event that nobody waits for, in one transaction with `also`.
 
         It is on disk with the next decision, or some hundredths of a second later; what the disk
         did not take, `say_again` writes.
         """
-
-        def work(connection: sqlite3.Connection) -> None:
-            if also:
-                also(connection)
-            self.append(connection, [event])
-
-        future = self._submit(work, patient=True, plain=also is None)
-        future.add_done_callback(partial(self._unsaid.settle, (event, also)))
-        return future
+        self._database.hand_over([Note(self._pen, [event], also=also)], patient=True)
 
     def say_again(self) -> int:
         """Write what was noted and not taken; return how much that was. Raises StoreError."""
@@ -130,9 +103,9 @@ class Ledger:
             raise
         return len(notes)
 
-    def submit(self, work: Callable[[sqlite3.Connection], None]) -> Future[None]:
+    def submit(self, work: Also) -> None:
         """Run `work` in a transaction that nobody waits for."""
-        return self._submit(work, patient=True)
+        self._database.hand_over([Note(self._pen, (), also=work)], patient=True)
 
     def admin(
         self, connection: sqlite3.Connection, action: str, details: Mapping[str, Any]
@@ -245,25 +218,16 @@ class Ledger:
         """
         return self._database.read(lambda c: verify(c, checkpoints, span, archive, trail))
 
-    def _submit(self, work: Also, *, patient: bool = False, plain: bool = False) -> Future[None]:
-        """Hand over what must be recorded; when it is not, the next that is tells of it."""
-        told, over = self._gap.closing(work)
-        future = self._database.submit(told, patient=patient, plain=plain)
-        future.add_done_callback(over)
-        return future
-
-    def _answered(self, future: Future[None]) -> asyncio.Future[None]:
-        """What to await in the running loop for the answer of the disk."""
+    def _courier(self) -> Courier:
+        """The courier of the running loop."""
         loop = asyncio.get_running_loop()
-        if self._answers is None or self._answers.loop is not loop:
-            self._answers = Answers(loop)
-        return self._answers.expect(future)
+        if self._carrier is None or self._carrier.loop is not loop:
+            self._carrier = Courier(loop, self._database, self._deadline_s)
+        return self._carrier
 
     def append(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
         """Write events in the caller's write transaction."""
-        append(connection, self._database.node, *events)
-        for event in events:
-            self._tell(connection, event)
+        self._pen.append(connection, events)
 
 
 def act_as(actor: str) -> None:

@@ -4,7 +4,6 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 
 from interlock.ledger.chain import Event
 
@@ -20,11 +19,6 @@ class Unsaid:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._notes: deque[Note] = deque(maxlen=MOST)
-
-    def settle(self, note: Note, future: Future[None]) -> None:
-        """Keep a note whose write is over, if the disk did not take it."""
-        if not future.cancelled() and isinstance(future.exception(), sqlite3.Error):
-            self.keep([note])
 
     def keep(self, notes: Iterable[Note]) -> None:
         """Keep notes for later."""

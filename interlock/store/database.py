@@ -4,13 +4,14 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from interlock.errors import StoreError
+from interlock.store.job import Job
 from interlock.store.migrations import migrate
 from interlock.store.writer import Transaction, Writer
 
@@ -106,14 +107,14 @@ class Database:
         return self._writer.waiting
 
     def submit[T](
-        self,
-        work: Callable[[sqlite3.Connection], T],
-        *,
-        patient: bool = False,
-        plain: bool = False,
+        self, work: Callable[[sqlite3.Connection], T], *, patient: bool = False
     ) -> Future[T]:
         """Run `work` in a durable transaction of the writer thread (`Writer.submit`)."""
-        return self._writer.submit(work, patient=patient, plain=plain)
+        return self._writer.submit(work, patient=patient)
+
+    def hand_over(self, jobs: Sequence[Job], *, patient: bool = False) -> None:
+        """Have jobs done in durable transactions of the writer thread (`Writer.hand_over`)."""
+        self._writer.hand_over(jobs, patient=patient)
 
     def write[T](self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` and wait until it is on disk; raises StoreError or what `work` raises."""

@@ -6,24 +6,13 @@ import queue
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextvars import Context, copy_context
-from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any
+
+from interlock.store.job import Job, Promise, Work
 
 log = logging.getLogger(__name__)
-
-type Work = Callable[[sqlite3.Connection], Any]
-
-
-class Job(NamedTuple):
-    """Work in the order in which it was handed over; no two have the same number."""
-
-    number: int
-    work: Work
-    future: Future[Any]
-    plain: bool = False
 
 
 class Transaction(sqlite3.Connection):
@@ -42,9 +31,7 @@ class Transaction(sqlite3.Connection):
         self.kept = {}
 
 
-# What wakes the thread and is no work.
-WAKE: Literal[False] = False
-_numbers, _commits = itertools.count(), itertools.count()
+_commits = itertools.count()
 
 MOST_PER_COMMIT = 256
 # Beyond it more waiting would help nobody: those in front take longer than anyone waits.
@@ -61,7 +48,7 @@ class Writer:
     Each piece of work is all or nothing (a savepoint, spared where all that is written together
     is plain): one that raises takes nothing of the others with it. When the commit itself fails,
     every piece of that commit fails. When more waits than it can take, it refuses at once:
-    whoever submits is never blocked.
+    whoever hands over is never blocked.
     """
 
     # How often any writer of this process has committed what is not plain: what was read before
@@ -70,8 +57,10 @@ class Writer:
 
     def __init__(self, connect: Callable[[], Transaction]) -> None:
         self._connect = connect
-        self._jobs: queue.SimpleQueue[Job | Literal[False] | None] = queue.SimpleQueue()
-        self._patient: deque[Job] = deque()
+        self._jobs: deque[Job] = deque()
+        # Rings for the thread: whether somebody waits for what is there.
+        self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._rung = False
         self._asleep = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="interlock-writer", daemon=True)
@@ -80,150 +69,146 @@ class Writer:
     @property
     def waiting(self) -> int:
         """How many pieces of work nobody has begun with yet."""
-        return self._jobs.qsize()
+        return len(self._jobs)
 
-    def submit[T](
-        self,
-        work: Callable[[sqlite3.Connection], T],
-        *,
-        patient: bool = False,
-        plain: bool = False,
-    ) -> Future[T]:
-        """Queue `work`; the future answers with its result after a durable commit.
+    def submit[T](self, work: Work[T], *, patient: bool = False) -> Future[T]:
+        """Hand over `work`; the future answers with its result after a durable commit.
+
+        It fails with sqlite3.Error, or with what `work` raises.
+        """
+        promise = Promise(work)
+        self.hand_over([promise], patient=patient)
+        return promise.future
+
+    def hand_over(self, jobs: Sequence[Job], *, patient: bool = False) -> None:
+        """Have work done, in the order in which it is handed over.
 
         What is patient rides along with the next commit that somebody waits for, if that comes
-        soon, and costs no commit of its own. What is plain adds rows that nobody keeps in memory,
-        on nobody's behalf, and can be done again. The future fails with sqlite3.Error.
+        soon, and costs no commit of its own.
         """
-        future: Future[T] = Future()
-        waiting = self._jobs.qsize() + len(self._patient)
+        waiting = len(self._jobs)
         if self._closed:
-            future.set_exception(sqlite3.ProgrammingError("the store is closed"))
+            _refuse(jobs, sqlite3.ProgrammingError("the store is closed"))
         elif waiting >= MOST_WAITING:
             said = f"the store is behind: {waiting} writes are waiting for the disk"
-            future.set_exception(sqlite3.OperationalError(said))
+            _refuse(jobs, sqlite3.OperationalError(said))
         else:
-            # So that the work knows on whose behalf it is done, as its caller does.
-            told: Work = work if plain else partial(_within, copy_context(), work)
-            job = Job(next(_numbers), told, future, plain)
-            if not patient:
-                self._jobs.put(job)
-            else:
-                self._patient.append(job)
+            self._jobs.extend(jobs)
+            if patient:
                 if self._asleep:
-                    self._jobs.put(WAKE)
-        return future
+                    self._bell.put(False)
+            elif not self._rung:
+                self._rung = True
+                self._bell.put(True)
 
     def close(self) -> None:
-        """Write what is queued and stop; safe to call twice."""
+        """Write what is there and stop; safe to call twice."""
         self._closed = True
-        self._jobs.put(None)
+        self._bell.put(True)
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
         connection: Transaction | None = None
-        while batch := self._next_batch():
+        for batch in self._batches():
+            due: list[Job] | None = None
             try:
                 connection = connection or self._connect()
-                self._commit(connection, batch)
+                connection.begin()  # which may take long: whoever gave up meanwhile is left out
+                due = _wanted(batch)
+                self._commit(connection, due)
             except sqlite3.Error as e:
                 log.error("the store did not take %s writes: %s", len(batch), e)
-                _fail(batch, e)
+                due = _wanted(batch) if due is None else due
+                _fail(due, e)
                 _drop(connection)
                 connection = None
+            _answer(due)
         _drop(connection)
 
-    def _next_batch(self) -> list[Job]:
-        """Wait for a job, then take what else is waiting, in order; empty means stop."""
-        job = self._await()
-        urgent: list[Job] = []
-        while job:
-            urgent.append(job)
-            if len(urgent) == MOST_PER_COMMIT:
-                return sorted(self._company(before=job) + urgent)
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-        batch = sorted(self._company() + urgent)
-        if job is None and batch:
-            self._jobs.put(None)
-        return batch
-
-    def _company(self, before: Job | None = None) -> list[Job]:
-        """What is patient, or as much of it as was handed over before a job."""
-        taken: list[Job] = []
-        while self._patient and (before is None or self._patient[0] < before):
-            taken.append(self._patient.popleft())
-        return taken
-
-    def _await(self) -> Job | Literal[False] | None:
-        """The next job; `WAKE` when all that is there has been patient enough, None to stop.
-
-        To wake this thread costs a caller more than the work itself. So it naps after each job,
-        and takes what was handed over meanwhile when the next comes or the nap is over.
-        """
+    def _batches(self) -> Iterator[list[Job]]:
+        """What goes into one commit, again and again, until there is nothing and no more comes."""
         while True:
-            try:
-                job = self._jobs.get(timeout=PATIENCE_S)
-            except queue.Empty:
-                if self._patient:
-                    return WAKE
-                self._asleep = True  # before the look at it, or both sides could miss the other
-                job = WAKE if self._patient else self._jobs.get()
-                self._asleep = False
-            if job is not WAKE:
-                return job
+            self._rung = False  # first, so that whoever hands over from now on rings again
+            batch = [self._jobs.popleft() for _ in range(min(len(self._jobs), MOST_PER_COMMIT))]
+            if batch:
+                yield batch
+            elif self._closed:
+                return
+            if len(batch) < MOST_PER_COMMIT and not self._closed:
+                self._await()
 
-    def _commit(self, connection: Transaction, batch: list[Job]) -> None:
-        connection.begin()  # which may take long: whoever gave up meanwhile is left out
-        due = [job for job in batch if job.future.set_running_or_notify_cancel()]
-        plain = all(job.plain for job in due)
-        try:
-            done = _together(connection, due) if plain else _one_by_one(connection, due)
-        except Exception:
-            if not plain:
-                raise
-            # One of them failed: again, so that it takes nothing of the others with it.
-            if connection.in_transaction:
-                connection.execute("rollback")
-            connection.begin()
-            done = _one_by_one(connection, due)
+    def _await(self) -> None:
+        """Until somebody waits for what is there, or all of it has been patient enough.
+
+        To wake this thread costs a caller more than the work itself. So it naps after each commit,
+        and takes what was handed over meanwhile when somebody rings or the nap is over.
+        """
+        urgent = False
+        while not urgent:
+            try:
+                urgent = self._bell.get(timeout=PATIENCE_S)
+            except queue.Empty:
+                if self._jobs:
+                    return
+                self._asleep = True  # before the look at it, or both sides could miss the other
+                urgent = not self._jobs and self._bell.get()
+                self._asleep = False
+
+    def _commit(self, connection: Transaction, jobs: list[Job]) -> None:
+        plain = all(job.scribe for job in jobs)
+        if not (plain and _together(connection, jobs)):
+            _one_by_one(connection, jobs)
         connection.execute("commit")
         if not plain:
             Writer.commits = next(_commits)
-        for future, result in done:
-            future.set_result(result)
 
 
-def _together(connection: Transaction, jobs: list[Job]) -> list[tuple[Future[Any], Any]]:
-    """Do all the work, or raise what the first piece raises that fails."""
-    return [(job.future, job.work(connection)) for job in jobs]
+def _together(connection: Transaction, jobs: list[Job]) -> bool:
+    """Do all the work in one go; False, and nothing is done, when any of it fails."""
+    try:
+        for scribe, its in itertools.groupby(jobs, lambda job: job.scribe):
+            if scribe:
+                scribe.write(connection, list(its))
+    except Exception:  # noqa: BLE001 - it is done again, one by one, and then fails by itself
+        if connection.in_transaction:
+            connection.execute("rollback")
+        connection.begin()
+        return False
+    return True
 
 
-def _one_by_one(connection: Transaction, jobs: list[Job]) -> list[tuple[Future[Any], Any]]:
+def _one_by_one(connection: Transaction, jobs: list[Job]) -> None:
     """Do the work, and undo what a piece that fails has done."""
-    done: list[tuple[Future[Any], Any]] = []
     for job in jobs:
         connection.execute("savepoint work")
         try:
-            done.append((job.future, job.work(connection)))
-        except Exception as e:  # noqa: BLE001 - handed to whoever submitted the work
+            job.work(connection)
+        except Exception as e:  # noqa: BLE001 - handed to whoever waits for the work
             connection.execute("rollback to work")
             connection.kept = {}
-            job.future.set_exception(e)
+            job.error = e
         connection.execute("release work")
-    return done
 
 
-def _within(context: Context, work: Work, connection: sqlite3.Connection) -> Any:
-    return context.run(work, connection)
+def _wanted(jobs: list[Job]) -> list[Job]:
+    return [job for job in jobs if job.begin()]
 
 
-def _fail(batch: list[Job], error: sqlite3.Error) -> None:
-    for job in batch:
-        if not job.future.done():
-            job.future.set_exception(error)
+def _fail(jobs: list[Job], error: sqlite3.Error) -> None:
+    for job in jobs:
+        job.error = job.error or error
+
+
+def _answer(jobs: list[Job]) -> None:
+    """Tell everyone, and wake those who wait only when all is told."""
+    for wake in {wake for job in jobs if (wake := job.over())}:
+        wake()
+
+
+def _refuse(jobs: Sequence[Job], error: sqlite3.Error) -> None:
+    due = _wanted(list(jobs))
+    _fail(due, error)
+    _answer(due)
 
 
 def _drop(connection: sqlite3.Connection | None) -> None:

@@ -108,7 +108,8 @@ def test_the_oldest_are_dropped_and_counted(
     monkeypatch.setattr(outbox, "MOST_WAITING", 3)
     webhook, _ = home.webhooks.add(URL, EVERYTHING)
     for number in range(5):
-        home.ledger.note(Event(f"alr_{number}", 1.0, "alert")).result(5)
+        home.ledger.note(Event(f"alr_{number}", 1.0, "alert"))
+        home.ledger.flush()
     home.database.write(Outbox(home.database, home.ledger.admin).sweep(now=2.0))
     assert [d.event for d in newest(home.database, 10)] == ["alr_2", "alr_3", "alr_4"]
     last = home.ledger.tail(1)[0]["body"]
@@ -119,7 +120,8 @@ def test_what_is_settled_goes_after_a_day(home: Installation) -> None:
     """And what waits stays, however old."""
     home.webhooks.add(URL, EVERYTHING)
     for number in range(2):
-        home.ledger.note(Event(f"alr_{number}", 1.0, "alert")).result(5)
+        home.ledger.note(Event(f"alr_{number}", 1.0, "alert"))
+        home.ledger.flush()
     box = Outbox(home.database, home.ledger.admin)
     home.database.write(box.delivered(1, "200", now=1.0))
     home.database.write(box.sweep(now=outbox.KEEP_S))
@@ -131,7 +133,8 @@ def test_what_is_settled_goes_after_a_day(home: Installation) -> None:
 def test_a_webhook_that_is_removed_takes_its_news_along(home: Installation) -> None:
     """Nobody is left to post it to."""
     webhook, _ = home.webhooks.add(URL, EVERYTHING)
-    home.ledger.note(Event("alr_1", 1.0, "alert")).result(5)
+    home.ledger.note(Event("alr_1", 1.0, "alert"))
+    home.ledger.flush()
     home.webhooks.remove(webhook.id)
     assert newest(home.database, 10) == []
 

@@ -64,4 +64,5 @@ def _end(installation: Installation, verdict: Verdict) -> None:
     body["micros"] = {"decide": 200, "end": 12_500, "first_byte": 9_000}
     decision_id = verdict.decision.id
     event = Event(new_id("evt"), time.time(), "outcome", verdict.agent.name, decision_id, body)
-    installation.ledger.note(event).result(5)
+    installation.ledger.note(event)
+    installation.ledger.flush()

@@ -133,7 +133,8 @@ def test_show_tells_who_approved(lived_in: Terminal) -> None:
         waiting = Approval("apr_1", "dec_1", "a", "chat", "M", "00", 0.0, 2e9)
         body = {"approval": "apr_1", "label": "needs_approval"}
         event = Event("evt_1", 1.0, "decision", "a", "dec_1", body)
-        installation.ledger.note(event, lambda c: ask(c, waiting)).result(10)
+        installation.ledger.note(event, lambda c: ask(c, waiting))
+        installation.ledger.flush()
         installation.approvals.decide("apr_1", approved=True, by="grace", reason="fine", now=1.0)
     assert "Approved by grace: fine" in lived_in.does("audit", "show", "dec_1").out
     (answer,) = lived_in.does("audit", "show", "dec_1", "--json").object["approvals"]

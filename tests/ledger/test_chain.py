@@ -129,3 +129,14 @@ async def test_two_writers_share_one_chain(ledger: Ledger, database: Database) -
 def test_canonical_json_has_one_form() -> None:
     """Sorted, without spaces, ASCII only, so that every reader hashes the same bytes."""
     assert canonical({"b": 1, "a": ["ä", True]}) == '{"a":["\\u00e4",true],"b":1}'
+
+
+@pytest.mark.parametrize("text", ['a "b" \\', "ä\n\x7f", "𝄞"], ids=ascii)
+@pytest.mark.parametrize("ts", [0.1, 1e22, 1e-7, 1_700_000_000.123456])
+async def test_whatever_stands_in_a_row_is_hashed_in_one_form(
+    ledger: Ledger, text: str, ts: float
+) -> None:
+    """What is written by one way verifies by another."""
+    body = {"text": f"{text}\ud800", "ts": ts}
+    await ledger.decide([Event("evt_x", ts, text, text, "dec_x", body)])
+    assert ledger.verify() == Verification(ROWS + 1)

@@ -38,7 +38,8 @@ def test_the_first_write_after_a_gap_tells_of_it(ledger: Ledger, tmp_path: Path)
         for number in (2, 3):
             with pytest.raises(LedgerUnavailableError):
                 decide(ledger, number)
-        ledger.note(Event("evt_4", 1.0, "outcome")).exception(10)
+        ledger.note(Event("evt_4", 1.0, "outcome"))
+        ledger.flush()
         other.execute("alter table away rename to events")
     decide(ledger, 5)
     decide(ledger, 6)

@@ -97,8 +97,10 @@ def test_no_question_walks_through_the_table(database: Database, question: Quest
 def test_an_event_is_found_by_its_id(database: Database, late_s: float) -> None:
     """Whatever lies between the moment that the id tells and that of the event."""
     found = Event(new_id("evt"), time.time() + late_s, "admin")
-    Ledger(database).note(found).result(10)
-    assert [e["id"] for e in Ledger(database).of(found.id)] == [found.id]
+    ledger = Ledger(database)
+    ledger.note(found)
+    ledger.flush()
+    assert [e["id"] for e in ledger.of(found.id)] == [found.id]
 
 
 def test_an_id_leads_to_its_event_through_the_index_of_time(database: Database) -> None:
@@ -107,7 +109,9 @@ def test_an_id_leads_to_its_event_through_the_index_of_time(database: Database) 
     One that nobody made, though it looks like one of ours, is not looked for everywhere either.
     """
     found = Event(new_id("evt"), time.time(), "admin")
-    Ledger(database).note(found).result(10)
+    ledger = Ledger(database)
+    ledger.note(found)
+    ledger.flush()
     asked: list[str] = []
     database.read(lambda connection: connection.set_trace_callback(asked.append))
     Ledger(database).of(found.id)

@@ -99,7 +99,8 @@ def test_what_never_left_has_no_outcome(ledger: Ledger) -> None:
 def test_what_ended_is_left_alone(ledger: Ledger) -> None:
     """One outcome a call."""
     decision = decided(ledger, 1, "x")
-    ledger.note(Event("evt_o", NOW, "outcome", "a", decision, {"ended": "answered"})).result(5)
+    ledger.note(Event("evt_o", NOW, "outcome", "a", decision, {"ended": "answered"}))
+    ledger.flush()
     assert settle(ledger, lambda _: False, NOW + 10) == 0
     assert outcomes(ledger, decision) == ["answered"]
 

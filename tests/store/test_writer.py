@@ -77,29 +77,3 @@ def test_what_is_patient_is_written_when_the_store_is_closed(tmp_path: Path) -> 
     future = database.submit(lambda _: "written", patient=True)
     database.close()
     assert future.result(0) == "written"
-
-
-def test_plain_work_that_fails_takes_nothing_of_what_is_written_with_it(
-    database: Database,
-) -> None:
-    """What was done before it is done again, once, and what comes after it is done too."""
-    busy, go = threading.Event(), threading.Event()
-
-    def stuck(_: sqlite3.Connection) -> None:
-        busy.set()
-        go.wait(30)
-
-    def keep(name: str, value: int, connection: sqlite3.Connection) -> int:
-        connection.execute("insert into meta values (?, ?)", [name, value])
-        return value
-
-    database.submit(stuck)
-    assert busy.wait(10)
-    names = ["one", "two", "two", "three"]
-    written = [database.submit(partial(keep, n, at), plain=True) for at, n in enumerate(names)]
-    go.set()
-    assert [written[at].result(10) for at in (0, 1, 3)] == [0, 1, 3]
-    with pytest.raises(sqlite3.IntegrityError):
-        written[2].result(10)
-    rows = database.rows("select value from meta where key in ('one', 'two', 'three') order by 1")
-    assert [int(row[0]) for row in rows] == [0, 1, 3]

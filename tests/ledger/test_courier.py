@@ -1,0 +1,120 @@
+"""What the loop decides goes to the writing thread together, and comes back together."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interlock.errors import LedgerUnavailableError
+from interlock.ledger import Event, Ledger
+from interlock.store import Database
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with Database(tmp_path / "interlock.db") as database:
+        yield database
+
+
+@contextmanager
+def held(database: Database) -> Iterator[None]:
+    """A time in which the disk takes nothing."""
+    busy, go = threading.Event(), threading.Event()
+
+    def stuck(_: sqlite3.Connection) -> None:
+        busy.set()
+        go.wait(30)
+
+    database.submit(stuck)
+    assert busy.wait(10)
+    try:
+        yield
+    finally:
+        go.set()
+
+
+def decision(number: int) -> Event:
+    """One decision."""
+    return Event(f"evt_{number}", 1.0, "decision", "a", f"dec_{number}")
+
+
+async def test_what_is_settled_together_wakes_the_loop_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever became of each: done, failed, or given up; and what fails takes nobody with it."""
+    loop = asyncio.get_running_loop()
+    woken, wake = [], loop.call_soon_threadsafe
+
+    def note(*call: Any) -> Any:
+        woken.append(call)
+        return wake(*call)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", note)
+    ledger = Ledger(database)
+    with held(database):
+        tokens = ["one", "two", "two", "three", "four"]
+        calls = [
+            asyncio.create_task(ledger.decide([decision(at)], tokens=[token], expires_at=1e12))
+            for at, token in enumerate(tokens)
+        ]
+        await asyncio.sleep(0.01)
+        calls[4].cancel()
+        await asyncio.sleep(0)
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    assert len(woken) == 1
+    assert [found[at] for at in (0, 1, 3)] == [None] * 3
+    assert isinstance(found[2], LedgerUnavailableError)
+    assert isinstance(found[4], asyncio.CancelledError)
+    written = [event["id"] for event in ledger.tail(9) if event["kind"] == "decision"]
+    assert written == ["evt_0", "evt_1", "evt_3"]
+    assert ledger.verify().intact
+
+
+async def test_what_is_settled_later_wakes_it_again(database: Database) -> None:
+    """Nobody waits for an answer that is there."""
+    ledger = Ledger(database)
+    for number in range(3):
+        async with asyncio.timeout(5):
+            await ledger.decide([decision(number)])
+
+
+async def test_nobody_waits_for_longer_than_the_deadline(database: Database) -> None:
+    """Each from when it was handed over; who asks later waits as long, and is not written."""
+    ledger = Ledger(database, deadline_s=0.3)
+    loop = asyncio.get_running_loop()
+
+    async def waited(number: int) -> float:
+        began = loop.time()
+        with pytest.raises(LedgerUnavailableError, match="timed out"):
+            await ledger.decide([decision(number)])
+        return loop.time() - began
+
+    with held(database):
+        first = asyncio.create_task(waited(1))
+        await asyncio.sleep(0.1)
+        took = await asyncio.gather(first, waited(2))
+    assert all(0.29 < each < 5 for each in took)
+    await ledger.decide([decision(3)])
+    events = ledger.tail(9)
+    assert [event["id"] for event in events if event["kind"] == "decision"] == ["evt_3"]
+    assert [event["body"]["writes"] for event in events if event["kind"] == "gap"] == [2]
+
+
+def test_another_loop_has_a_courier_of_its_own(database: Database) -> None:
+    """What a closed loop still waited for is given up, and hurts nobody."""
+    ledger = Ledger(database)
+
+    async def leave() -> None:
+        task = asyncio.create_task(ledger.decide([decision(1)]))
+        await asyncio.sleep(0.01)
+        del task
+
+    with held(database):
+        asyncio.run(leave())
+    asyncio.run(ledger.decide([decision(2)]))
+    assert [event["id"] for event in ledger.tail(9) if event["kind"] == "decision"] == ["evt_2"]
