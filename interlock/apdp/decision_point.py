@@ -14,7 +14,7 @@ from interlock.apdp.context import misfit
 from interlock.apdp.entities import context_of, entities_of, line_of, uid
 from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
-from interlock.apdp.selection import Line, Question, Selected
+from interlock.apdp.selection import Line, Question, needed
 from interlock.apdp.standing import NOTHING_SHOWN, Standing, examine
 from interlock.model import (
     Agent,
@@ -53,10 +53,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matter:
-    """The part of a question to the engine that many calls share, parsed once; itself only."""
+    """The part of a question to the engine that many calls share, parsed once; itself only.
+
+    `reads` names the attributes of the context that the policies look at which can apply; None
+    means any of them.
+    """
 
     who: Line
     asked: tuple[Question, ...]
+    reads: frozenset[str] | None
     questions: tuple[dict[str, Any], ...]
     entities: cedarpy.Entities
 
@@ -149,12 +154,12 @@ class DecisionPoint:
         Only the policies that can apply are asked, and told only what they look at. Told the
         same about the same matter, they answer the same, so that they need not be asked again.
         """
-        chosen = self._policies.select(matter.who, matter.asked)
-        said = json.dumps(chosen.needed(context))
+        said = json.dumps(needed(context, matter.reads))
         ask = self._known_answer if len(said) <= SHORT else self._answered
-        return ask(matter, chosen, said)
+        return ask(matter, said)
 
-    def _answered(self, matter: Matter, chosen: Selected, said: str) -> tuple[Stage, Answer]:
+    def _answered(self, matter: Matter, said: str) -> tuple[Stage, Answer]:
+        chosen = self._policies.select(matter.who, matter.asked)
         results = cedarpy.is_authorized_batch(
             [question | {"context": said} for question in matter.questions],
             chosen.handle,
@@ -182,9 +187,11 @@ class DecisionPoint:
         if secret:
             asked += (("access_secret", (Entity("Secret", secret), at)),)
         entities = entities_of(agent, resource, service, authority, secret, server)
+        who = (Entity("Agent", agent.name), *groups)
         return Matter(
-            (Entity("Agent", agent.name), *groups),
+            who,
             asked,
+            self._policies.select(who, asked).reads,
             tuple(_question(agent, action, line[0]) for action, line in asked),
             self._policies.actions.with_added_json_str(json.dumps(entities)),
         )

@@ -1,8 +1,9 @@
 """Does what an agent says that it is doing fit what it does? The categories are intents.toml."""
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from interlock.apdp.category import Category, parse_category, words_of
@@ -14,6 +15,8 @@ INTENTS = "intents.toml"
 CLEARLY = 2
 # A key is never what an agent is about: it is for the call that needs it, which is judged itself.
 KEYS = "access_secret"
+# An agent says the same of many calls: so many texts, up to so many characters, are read once.
+TEXTS, SHORT = 1024, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,10 @@ class Intents:
     """All categories by name, in the order of their file."""
 
     categories: Mapping[str, Category]
+    _known: Callable[[str], Mapping[str, int]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_known", lru_cache(TEXTS)(self._read))
 
     def judge(
         self,
@@ -66,7 +73,10 @@ class Intents:
         """The category that free text reads like; empty without any keyword."""
         return _best(self._scores(intent))
 
-    def _scores(self, intent: str) -> dict[str, int]:
+    def _scores(self, intent: str) -> Mapping[str, int]:
+        return self._known(intent) if len(intent) <= SHORT else self._read(intent)
+
+    def _read(self, intent: str) -> Mapping[str, int]:
         words = words_of(intent)
         return {name: category.score(words) for name, category in self.categories.items()}
 

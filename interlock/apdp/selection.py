@@ -48,10 +48,15 @@ class Selected:
     reads: frozenset[str] | None
 
     def needed(self, context: dict[str, Any]) -> dict[str, Any]:
-        """The part of a context that can matter; parsing it is most of what an answer costs."""
-        if self.reads is None:
-            return context
-        return {name: value for name, value in context.items() if name in self.reads}
+        """The part of a context that can matter to these policies."""
+        return needed(context, self.reads)
+
+
+def needed(context: dict[str, Any], reads: frozenset[str] | None) -> dict[str, Any]:
+    """The part of a context that is read; parsing it is most of what an answer costs."""
+    if reads is None:
+        return context
+    return {name: value for name, value in context.items() if name in reads}
 
 
 class Index:

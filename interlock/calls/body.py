@@ -15,6 +15,7 @@ from interlock.model import Request
 MOST_TOKENS = 2**53
 LONGEST_NAME = 256
 MOST_TOOLS = 1024
+_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 MOST_BYTES = 16 << 20
 # Values are what takes time and memory, not characters. Commas in texts are counted too.
 MOST_VALUES = 500_000
@@ -122,13 +123,10 @@ def typed[T](data: dict[str, Any], key: str, kind: type[T], default: T) -> T:
 
 
 def max_tokens_of(data: dict[str, Any]) -> int:
-    given = [
-        typed(data, key, int, 0)
-        for key in ("max_tokens", "max_completion_tokens", "max_output_tokens")
-    ]
-    if not all(0 <= number < MOST_TOKENS for number in given):
+    given = [typed(data, key, int, 0) for key in _LIMITS if key in data]
+    if given and not 0 <= min(given) <= max(given) < MOST_TOKENS:
         raise ValueError("the limit of tokens in the body is out of range")
-    return max(given)
+    return max(given, default=0)
 
 
 def names_of(tools: list[Any]) -> tuple[str, ...]:

@@ -24,12 +24,20 @@ _KEY_OF_OURS = re.compile(r"il[ks]_[A-Za-z0-9_-]{43}|v4\.(?:public|local)\.[A-Za
 
 def names_of(request: Request) -> dict[str, Any]:
     """The names in the query and at the top of the body, for a row; without what is empty."""
-    query = [part.partition("=") for part in request.path.partition("?")[2].split("&") if part]
-    queried = [unquote_plus(name) if equals else "" for name, equals, _ in query]
-    written = _top(request)
-    kept = {"query_fields": _plain(queried), "body_fields": _plain(written)}
-    left_out = len({*queried}) + len({*written}) - sum(map(len, kept.values()))
-    return {name: value for name, value in {**kept, "fields_left_out": left_out}.items() if value}
+    found = {"query_fields": _asked(request.path), "body_fields": _top(request)}
+    kept = {place: _plain(names) for place, names in found.items() if names}
+    left_out = sum(len({*found[place]}) - len(names) for place, names in kept.items())
+    told = {place: names for place, names in kept.items() if names}
+    return told | {"fields_left_out": left_out} if left_out else told
+
+
+def _asked(path: str) -> list[str]:
+    """The names in a query."""
+    query = path.partition("?")[2]
+    if not query:
+        return []
+    parts = [part.partition("=") for part in query.split("&") if part]
+    return [unquote_plus(name) if equals else "" for name, equals, _ in parts]
 
 
 def values_of(request: Request, fields: Iterable[str], mask: Mask) -> dict[str, Any]:

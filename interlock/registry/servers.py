@@ -52,8 +52,11 @@ class Servers:
         One that is cut off keeps its calls, unless they go to one below it that a person judged:
         a newcomer at its address would open it again.
         """
+        here = self._places.get(authority)
+        if not here:
+            return None
         wanted = path.partition("?")[0]
-        found = [each for each in self._places.get(authority) if _serves(each.server.url, wanted)]
+        found = [each for each in here if _serves(each.server.url, wanted)]
         if any(each.server.cut_off for each in found):
             found = [each for each in found if each.server.trust is not Trust.UNVERIFIED]
         best = max(

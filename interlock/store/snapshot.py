@@ -43,12 +43,18 @@ class Lookup[K, V]:
     MOST = 10_000
 
     def __init__(self, database: Database, find: Callable[[K], V], on: int = ANYTHING) -> None:
+        self._database = database
         self._find = find
-        self._kept: Snapshot[dict[K, V]] = Snapshot(database, lambda _: {}, on)
+        self._on = on
+        self._kept: tuple[int, dict[K, V]] = -1, {}
 
     def get(self, key: K) -> V:
         """What `find` answers, or answered since the last change; raises StoreError."""
-        kept = self._kept.value
+        change = self._database.changes[self._on]
+        seen_at, kept = self._kept
+        if seen_at != change:
+            kept = {}
+            self._kept = change, kept
         found = kept.get(key)
         if found is None:
             found = self._find(key)

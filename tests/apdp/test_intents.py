@@ -101,6 +101,13 @@ def test_most_hits_win(mine: Intents, text: str, category: str) -> None:
     assert mine.classify(text) == category
 
 
+def test_other_categories_read_a_text_anew(intents: Intents, mine: Intents) -> None:
+    """What it meant by one file, it need not mean by another; nor does how often it is asked."""
+    for text in ("pay the invoice", "pay the invoice " + "x" * 2000):
+        found = [each.classify(text) for each in (mine, intents, mine, intents)]
+        assert found == ["Paying", "FinancialOperation"] * 2
+
+
 @pytest.mark.parametrize(
     ("text", "category", "call", "found"),
     [
