@@ -23,36 +23,61 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.tunnel import TunnelState
 from OpenSSL import SSL
 
+from addons import openssl
 from addons.lean import index_of
+from addons.openssl import RECORD_BYTES
 
-# The most that one record holds (RFC 8446, 5.1); what is as large is worth no copy.
-RECORD_BYTES = 1 << 14
 # What a frame of HTTP/2 begins with: its length, its type and more (RFC 9113, 4.1 and 6).
 FRAME_HEAD = 9
 ENDS = (3, 7)  # RST_STREAM, GOAWAY
 # So much goes through OpenSSL's buffers at once.
 PIECE_BYTES = 1 << 16
 
-_openssl: Any = SSL
-_ready: Any = _openssl._lib.BIO_get_mem_data
-_where: Any = _openssl._ffi.new("char **")
+_pausing: Any = tls.TLSLayer.handle_event
+_handle: Any = tls.TLSLayer._handle_event
+_waiting: Any = tls.ServerTLSLayer.event_to_child
 _send: Any = Http1Client.send
 
 
 def take_over() -> None:
     """Have all TLS, and all requests of HTTP/1, be written so."""
     layered: Any = tls.TLSLayer
+    layered.handle_event, layered._handle_event = handle_event, handle_one
     layered.event_to_child, layered.tls_interact = event_to_child, interact
     layered.receive_data, layered.send_data = receive_data, send_data
+    server: Any = tls.ServerTLSLayer
+    server.event_to_child = server_event_to_child
     client: Any = Http1Client
     client.send = send
+
+
+def handle_event(tunnel: Any, event: events.Event) -> Any:
+    """`Layer.handle_event`: once a tunnel is open, it waits for no command of its own."""
+    is_open = tunnel.tunnel_state is TunnelState.OPEN and not tunnel._paused
+    return tunnel._handle_event(event) if is_open else _pausing(tunnel, event)
+
+
+def handle_one(tunnel: Any, event: events.Event) -> Any:
+    """`TunnelLayer._handle_event`: what has nothing to do with a tunnel passes through it."""
+    if isinstance(event, events.ConnectionEvent) and event.connection == tunnel.conn:
+        is_open = tunnel.tunnel_state is TunnelState.OPEN
+        if is_open and isinstance(event, events.DataReceived):
+            return tunnel.receive_data(event.data)
+        return _handle(tunnel, event)
+    return _handle(tunnel, event) if type(event) is events.Start else tunnel.event_to_child(event)
+
+
+def server_event_to_child(tunnel: Any, event: events.Event) -> Any:
+    """`ServerTLSLayer.event_to_child`: as of any, once an agent's greeting is there."""
+    pass_on = _waiting if tunnel.wait_for_clienthello else event_to_child
+    return pass_on(tunnel, event)
 
 
 def event_to_child(tunnel: Any, event: events.Event) -> layer.CommandGenerator[None]:
     """`TLSLayer.event_to_child`: pass an event on, and its commands back, data gathered.
 
-    Not the end of a stream of HTTP/2: a peer that gets an answer and a reset at once may look at
-    the reset only.
+    Not what fills a record by itself, which is worth no copy; nor the end of a stream of HTTP/2: a
+    peer that gets an answer and a reset at once may look at the reset only.
     """
     if tunnel.tunnel_state is TunnelState.ESTABLISHING and not tunnel.command_to_reply_to:
         tunnel._event_queue.append(event)
@@ -66,7 +91,10 @@ def event_to_child(tunnel: Any, event: events.Event) -> layer.CommandGenerator[N
         if said:
             yield from tunnel.send_data(b"".join(said))
             said = []
-        yield from tunnel._handle_command(command)
+        if isinstance(command, commands.ConnectionCommand):
+            yield from tunnel._handle_command(command)
+        else:
+            yield command
     if said:
         yield from tunnel.send_data(b"".join(said))
 
@@ -85,12 +113,11 @@ def _is_end(peer: Connection, data: bytes) -> bool:
 
 def receive_data(tunnel: Any, data: bytes) -> layer.CommandGenerator[None]:
     """`TLSLayer.receive_data`, without the errors by which OpenSSL says that there is no more."""
-    if data:
-        tunnel.tls.bio_write(data)
+    openssl.receive(tunnel.tls, data)
     pieces, closed = [], False
     try:
-        while _ready(tunnel.tls._into_ssl, _where) or tunnel.tls.pending():
-            pieces.append(tunnel.tls.recv(RECORD_BYTES))
+        while piece := openssl.read(tunnel.tls):
+            pieces.append(piece)
     except SSL.WantReadError:
         pass
     except SSL.ZeroReturnError:
@@ -112,7 +139,7 @@ def send_data(tunnel: Any, data: bytes) -> layer.CommandGenerator[None]:
         # The peer may have ended, and then hears no more.
         try:
             with suppress(SSL.ZeroReturnError, SSL.SysCallError):
-                tunnel.tls.sendall(piece)
+                openssl.write(tunnel.tls, piece)
         except SSL.Error:  # what it said last was no TLS, after which nothing more can be told
             yield commands.CloseConnection(tunnel.conn)
             return
@@ -121,8 +148,8 @@ def send_data(tunnel: Any, data: bytes) -> layer.CommandGenerator[None]:
 
 def interact(tunnel: Any) -> layer.CommandGenerator[None]:
     """`TLSLayer.tls_interact`: send what is ready; mitmproxy asks until OpenSSL has an error."""
-    while size := _ready(tunnel.tls._from_ssl, _where):
-        yield commands.SendData(tunnel.conn, tunnel.tls.bio_read(size))
+    while data := openssl.send(tunnel.tls):
+        yield commands.SendData(tunnel.conn, data)
 
 
 def send(client: Any, event: Any) -> layer.CommandGenerator[None]:

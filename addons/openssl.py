@@ -1,0 +1,55 @@
+"""What goes into OpenSSL's buffers and comes out, without all that pyOpenSSL does at each call.
+
+That is a buffer of its own to read into, and a question whether there was an error when none was.
+"""
+
+from typing import Any
+
+from OpenSSL import SSL
+
+# The most that one record holds (RFC 8446, 5.1).
+RECORD_BYTES = 1 << 14
+
+# As much is taken out at once.
+PIECE_BYTES = 1 << 17
+
+_openssl: Any = SSL
+_lib, _ffi = _openssl._lib, _openssl._ffi
+_start = _ffi.new("char **")
+_piece = _ffi.new("char[]", PIECE_BYTES)
+
+
+def receive(tls: Any, data: bytes) -> None:
+    """Put in what the peer sent."""
+    if _lib.BIO_write(tls._into_ssl, data, len(data)) != len(data):
+        raise MemoryError("OpenSSL has no room")
+
+
+def read(tls: Any) -> bytes:
+    """Take out a piece of what the peer said; nothing where nothing is left. Raises SSL.Error."""
+    if not (_lib.BIO_get_mem_data(tls._into_ssl, _start) or _lib.SSL_pending(tls._ssl)):
+        return b""
+    size = _lib.SSL_read(tls._ssl, _piece, RECORD_BYTES)
+    if size <= 0:
+        tls._raise_ssl_error(tls._ssl, size)
+    return bytes(_ffi.buffer(_piece, size))
+
+
+def write(tls: Any, data: bytes | memoryview) -> None:
+    """Put in what the peer is to hear; raises SSL.Error."""
+    size = 0
+    if isinstance(data, bytes) and 0 < len(data) <= RECORD_BYTES:
+        size = _lib.SSL_write(tls._ssl, data, len(data))
+        if size <= 0:
+            tls._raise_ssl_error(tls._ssl, size)
+    if size < len(data):  # the peer may have asked for smaller records
+        tls.sendall(memoryview(data)[size:])
+
+
+def send(tls: Any) -> bytes:
+    """Take out what is to be sent."""
+    size = _lib.BIO_get_mem_data(tls._from_ssl, _start)
+    if not size:
+        return b""
+    size = _lib.BIO_read(tls._from_ssl, _piece, min(size, PIECE_BYTES))
+    return bytes(_ffi.buffer(_piece, size))
