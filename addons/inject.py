@@ -35,6 +35,7 @@ from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from addons.admission import admit
 from addons.bounds import Bounded
 from addons.broken import ANSWERED, broken, explained, hang_up
+from addons.carry import Carrying, is_one_of
 from addons.clearance import Refused
 from addons.connecting import Connecting
 from addons.conversation import Breach, Conversation
@@ -65,7 +66,7 @@ INTO_THE_FLOW = (
 )
 
 
-class BoundaryLayer(Shortcut, Connecting, Bounded):
+class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
     """mitmproxy's HTTP layer with a guard at the two points where bytes change sides."""
 
     door: Door
@@ -82,8 +83,11 @@ class BoundaryLayer(Shortcut, Connecting, Bounded):
             # mitmproxy's way would tell the parent proxy plain requests, and of every CONNECT.
             plain.mode = HTTPMode.regular
 
-    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        """Let nothing that breaks in here leave a call hanging, or an oversized head grow on."""
+    def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Let nothing that breaks in here leave a call hanging, or an oversized head grow on.
+
+        Nothing blocks this layer itself, so that it need not be kept from going on meanwhile.
+        """
         try:
             if isinstance(event, Told):
                 yield from self._told(event)
@@ -115,37 +119,43 @@ class BoundaryLayer(Shortcut, Connecting, Bounded):
         if isinstance(event, ResponseTrailers) and isinstance(child, Http1Server):
             # It cannot say them, and whoever speaks HTTP/1.1 was never promised any.
             return _nothing()
-        guarded = INTO_THE_FLOW if isinstance(child, HttpStream) else ON_THE_WIRE
-        hand_over = self._guarded if isinstance(event, guarded) else super().event_to_child
+        kind: Any = type(event)
+        if isinstance(child, HttpStream):
+            guarded = is_one_of(kind, INTO_THE_FLOW)
+            return self._into_the_flow(child, event) if guarded else self.carry(child, event)
+        hand_over = self._on_the_wire if is_one_of(kind, ON_THE_WIRE) else self.carry
         if isinstance(child, ServerTLSLayer):
             return _without_farewell(child, hand_over(child, event))
         return hand_over(child, event)
 
-    def _guarded(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
-        """Guard every event between the stream (the flow's side) and a server connection."""
-        if isinstance(child, HttpStream):
-            if isinstance(event, RequestHeaders):
-                here, routes = self.context, self.door.routes
-                child.context.server = lead(here.client, here.server, event.request, routes)
-            passage = self.passages.get(child.stream_id)
-            talk = passage.talk if passage else None
-            if talk and talk.open and isinstance(event, (RequestData, ResponseData)):
-                yield from self._relay(child, talk, event)
-                return
-            if isinstance(event, ResponseHeaders) and event.response.status_code < 200:
-                if talk and accepts(event.response, child.flow.request):
-                    talk.open = True
-                # An interim answer that mitmproxy takes for the final one; the real one would
-                # then be the answer to the next request on this connection, whoever sends it.
-                else:
-                    yield commands.CloseConnection(child.flow.server_conn)
-                    why = "the upstream sent an interim or upgrade answer"
-                    event = broken(event.stream_id, why)
-            for passed in self._inward(child, event):
-                yield from super().event_to_child(child, passed)
-                if isinstance(passed, ResponseProtocolError) and passed is not event:
-                    yield from self._give_up(child, passed)
+    def _into_the_flow(
+        self, stream: HttpStream, event: events.Event
+    ) -> layer.CommandGenerator[None]:
+        """Guard every event from a connection to the stream, the flow's side."""
+        if isinstance(event, RequestHeaders):
+            here, routes = self.context, self.door.routes
+            stream.context.server = lead(here.client, here.server, event.request, routes)
+        passage = self.passages.get(stream.stream_id)
+        talk = passage.talk if passage else None
+        if talk and talk.open and isinstance(event, (RequestData, ResponseData)):
+            yield from self._relay(stream, talk, event)
             return
+        if isinstance(event, ResponseHeaders) and event.response.status_code < 200:
+            if talk and accepts(event.response, stream.flow.request):
+                talk.open = True
+            # An interim answer that mitmproxy takes for the final one; the real one would
+            # then be the answer to the next request on this connection, whoever sends it.
+            else:
+                yield commands.CloseConnection(stream.flow.server_conn)
+                why = "the upstream sent an interim or upgrade answer"
+                event = broken(event.stream_id, why)
+        for passed in self._inward(stream, event):
+            yield from self.carry(stream, passed)
+            if isinstance(passed, ResponseProtocolError) and passed is not event:
+                yield from self._give_up(stream, passed)
+
+    def _on_the_wire(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
+        """Guard every event from a stream to a connection."""
         if isinstance(event, RequestHeaders):
             event = self._outward(event)
         elif isinstance(event, RequestData):
@@ -161,9 +171,9 @@ class BoundaryLayer(Shortcut, Connecting, Bounded):
             for part in parts:
                 is_told = part is event and (part is not parts[0] or event.message == ANSWERED)
                 if not (is_told and (yield from hang_up(child, event))):
-                    yield from super().event_to_child(child, part)
+                    yield from self.carry(child, part)
             return
-        yield from super().event_to_child(child, event)
+        yield from self.carry(child, event)
 
     def _relay(
         self, stream: HttpStream, talk: Conversation, event: RequestData | ResponseData
@@ -178,7 +188,7 @@ class BoundaryLayer(Shortcut, Connecting, Bounded):
             log.warning("a WebSocket ended: %s", breach.why)
             passed = ResponseData(event.stream_id, talk.farewell(breach))
         if passed.data:
-            yield from super().event_to_child(stream, passed)
+            yield from self.carry(stream, passed)
 
     def _break(
         self, upstream: layer.Layer, stream_id: int, breach: Breach

@@ -6,7 +6,7 @@ from mitmproxy import ctx, tls
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import HttpLayer
 
-from addons import framing, handler, http1, http2, records
+from addons import established, framing, handler, http1, http2, records
 from addons.client_certificate import show
 from addons.door import Door
 from addons.inject import BoundaryLayer
@@ -30,6 +30,7 @@ class Inject:
         http2.take_over(self._door)
         handler.take_over()
         records.take_over()
+        established.take_over()
 
     def done(self) -> None:
         """Leave with the script."""

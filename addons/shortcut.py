@@ -1,12 +1,11 @@
 """The short way through a tunnel: straight to what is in it, not through HTTP a second time."""
 
-from typing import Any
-
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
 from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
 
 from addons.bounds import reader_of
+from addons.established import inside_of
 
 
 class Shortcut(HttpLayer):
@@ -48,8 +47,7 @@ class Shortcut(HttpLayer):
         """
         if isinstance(event, events.CommandCompleted):
             del self.command_sources[event.command]
-        inside: Any = stream.child_layer
-        for command in inside.handle_event(event):
+        for command in inside_of(stream.child_layer).handle_event(event):
             if isinstance(command, commands.CloseConnection):
                 if command.connection is self.context.client:
                     ended = ResponseProtocolError(

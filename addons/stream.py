@@ -1,5 +1,6 @@
 """Passes event streams on as they come, and tells the agent how its call was decided."""
 
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ from addons.broken import ANSWERED
 from addons.door import Door
 from addons.framing import body_size
 from addons.refusals import DECISION_HEADER, DECISION_ID_HEADER
+from addons.turn import turn_of
 
 STREAMED_TYPES = (
     "text/event-stream",
@@ -93,9 +95,18 @@ class StreamLayer(HttpStream):
     def __init__(self, context: Context, stream_id: int) -> None:
         super().__init__(context, stream_id)
         self.request_body_buf = Body()
+        self._turn = turn_of(context.client)
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        yield from super()._handle_event(event)
+        turn, course, reply = self._turn, super()._handle_event(event), None
+        with suppress(StopIteration):
+            while True:
+                command = course.send(reply)
+                reply = None
+                # What a layer within this stream waits for is not the stream's to go on from.
+                is_own = command.blocking is True and isinstance(command, commands.StartHook)
+                if not (is_own and turn and turn.is_over(command)):
+                    reply = yield command
         if self.client_state == self.state_errored:
             yield DropStream(self.stream_id)
 

@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from mitmproxy.connection import Client, Connection
 from mitmproxy.flow import Flow
@@ -27,7 +28,8 @@ class Turn:
 
     The server sees only the commands that it is needed for. What is sent over HTTP/1 goes out in
     one piece, before any of these, and hooks are called when the event is through, as it is with
-    mitmproxy. Log lines end where they would begin to quote what a peer sent.
+    mitmproxy, but for those that a stream has called where it stands. Log lines end where they
+    would begin to quote what a peer sent.
     """
 
     def __init__(self, handler: Any, layer: Any) -> None:
@@ -35,20 +37,34 @@ class Turn:
         self._layer = layer
         self._pieces: dict[Connection, list[bytes]] = {}
         self._completed: deque[events.HookCompleted] = deque()
+        self._left = 0
         self._on_the_spot = False
+        self._begun: set[commands.StartHook] = set()
         self._waiting: set[asyncio.Task[None]] = set()
+        _TURNS[handler.client] = self
 
     def handle_event(self, event: events.Event) -> Iterator[commands.Command]:
         """Handle an event, and the ends of the hooks that did not wait."""
-        yield from self._handle(event, MOST_AT_ONCE)
-        left = MOST_AT_ONCE
+        self._left = MOST_AT_ONCE
+        yield from self._handle(event)
         while self._completed:
-            left -= 1
-            yield from self._handle(self._completed.popleft(), left)
+            yield from self._handle(self._completed.popleft())
 
-    def _handle(self, event: events.Event, left: int) -> Iterator[commands.Command]:
+    def is_over(self, hook: commands.StartHook) -> bool:
+        """Call a hook where its stream stands, and say whether it is over already.
+
+        Then the stream goes on, and no layer need hear of it; any other is to be passed on to here.
+        """
+        if self._left <= 0:
+            return False
+        if self._call(hook, eagerly=True):
+            return True
+        self._begun.add(hook)
+        return False
+
+    def _handle(self, event: events.Event) -> Iterator[commands.Command]:
         hooks: list[commands.StartHook] = []
-        eagerly = False
+        is_through = False
         try:
             for command in self._layer.handle_event(event):
                 if isinstance(command, commands.SendData):
@@ -61,17 +77,22 @@ class Turn:
                     if is_large or _is_framed(command.connection):
                         self._send()
                 elif isinstance(command, commands.StartHook):
-                    hooks.append(command)
+                    if command in self._begun:
+                        self._begun.remove(command)
+                    else:
+                        hooks.append(command)
                 else:
                     if isinstance(command, commands.Log):
                         command.message = QUOTES.split(command.message, maxsplit=1)[0].rstrip()
                     self._send()
                     yield command
-            eagerly = left > 0
+            is_through = True
         finally:
             self._send()
             for hook in hooks:
-                self._call(hook, eagerly=eagerly)
+                is_over = self._call(hook, eagerly=is_through and self._left > 0)
+                if is_over and hook.blocking:
+                    self._completed.append(events.HookCompleted(hook))
 
     def _send(self) -> None:
         """Send what was said to each peer so far, in one piece."""
@@ -81,26 +102,34 @@ class Turn:
                 transport.writer.write(b"".join(pieces))
         self._pieces.clear()
 
-    def _call(self, hook: commands.StartHook, *, eagerly: bool) -> None:
+    def _call(self, hook: commands.StartHook, *, eagerly: bool) -> bool:
+        """Call a hook; True when it is over. Otherwise its end is an event of its own."""
+        self._left -= 1
         self._on_the_spot = eagerly
         try:
             loop = asyncio.get_running_loop()
             task = asyncio.Task(self._hook(hook), loop=loop, eager_start=eagerly)
         finally:
             self._on_the_spot = False
-        if not task.done():
-            self._waiting.add(task)
-            task.add_done_callback(self._waiting.discard)
+        if task.done():
+            task.result()
+            return True
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+        return False
 
     async def _hook(self, hook: commands.StartHook) -> None:
         await self._handler.handle_hook(hook)
-        if not hook.blocking:
-            return
-        completed = events.HookCompleted(hook)
-        if self._on_the_spot:
-            self._completed.append(completed)
-        else:
-            await self._handler.server_event(completed)
+        if hook.blocking and not self._on_the_spot:
+            await self._handler.server_event(events.HookCompleted(hook))
+
+
+_TURNS: WeakKeyDictionary[Client, Turn] = WeakKeyDictionary()
+
+
+def turn_of(client: Client) -> Turn | None:
+    """The turns that a connection takes; None for one that mitmproxy handles by itself."""
+    return _TURNS.get(client)
 
 
 def _is_framed(peer: Connection) -> bool:
@@ -124,7 +153,7 @@ class Handler(mode_servers.ProxyConnectionHandler):
         try:
             await self.master.addons.handle_lifecycle(hook)
             message = hook.args()[0]
-            if isinstance(message, Flow):
+            if isinstance(message, Flow) and message.intercepted:
                 await message.wait_for_resume()
         finally:
             watchdog.blocker -= 1
