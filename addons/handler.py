@@ -28,8 +28,9 @@ FAREWELL_S = 2.0
 # are a quarter of a second, and who waits does so some twenty times a call.
 MOST_AT_ONCE_S = 0.005
 LEAST_BYTES, FIRST_BYTES = 1 << 10, 1 << 14
-# As much as asyncio takes from a socket at once, where mitmproxy would take pieces of 64 KB.
-MOST_BYTES = 1 << 18
+# As much as asyncio takes from a socket at once, where mitmproxy would take pieces of 64 KB. Each
+# time it asks for so much memory, which from 128 KiB on costs ten times as much as a small piece.
+MOST_BYTES, SMALL_BYTES = 1 << 18, 1 << 16
 
 _drain: Any = server.ConnectionHandler.drain_writers
 _handle: Any = server.ConnectionHandler.handle_connection
@@ -38,9 +39,13 @@ _handle: Any = server.ConnectionHandler.handle_connection
 class Portion:
     """How much of what a peer sends is taken at once: less when that took long, then more again."""
 
-    def __init__(self, read: Callable[[int], Awaitable[bytes]]) -> None:
+    def __init__(
+        self, read: Callable[[int], Awaitable[bytes]], transport: asyncio.BaseTransport
+    ) -> None:
+        """`transport` is told how much is taken from the socket."""
         self._read = read
-        self._most = FIRST_BYTES
+        self._transport: Any = transport
+        self._take(FIRST_BYTES)
         self._size = 0
         self._began = 0.0
         self._was_long = False
@@ -58,9 +63,13 @@ class Portion:
         took = thread_time() - self._began
         self._was_long = took > MOST_AT_ONCE_S / 2
         if took > MOST_AT_ONCE_S:
-            self._most = max(LEAST_BYTES, int(self._size * MOST_AT_ONCE_S / took))
+            self._take(max(LEAST_BYTES, int(self._size * MOST_AT_ONCE_S / took)))
         elif not self._was_long and self._size == self._most:
-            self._most = min(MOST_BYTES, 2 * self._most)
+            self._take(min(MOST_BYTES, 2 * self._most))
+
+    def _take(self, most: int) -> None:
+        self._most = most
+        self._transport.max_size = max(most, SMALL_BYTES)
 
 
 _portion: ContextVar[Portion | None] = ContextVar("portion", default=None)
@@ -94,7 +103,7 @@ async def handle_connection(handler: server.ConnectionHandler, connection: Conne
     closing: Any = writer
     closing.close = partial(close, reader, writer)
     reading: Any = reader
-    portion = Portion(reader.read)
+    portion = Portion(reader.read, writer.transport)
     reading.read = portion.read
     _portion.set(portion)
     try:

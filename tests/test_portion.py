@@ -5,7 +5,14 @@ from time import thread_time
 
 import pytest
 
-from addons.handler import FIRST_BYTES, LEAST_BYTES, MOST_AT_ONCE_S, MOST_BYTES, Portion
+from addons.handler import (
+    FIRST_BYTES,
+    LEAST_BYTES,
+    MOST_AT_ONCE_S,
+    MOST_BYTES,
+    SMALL_BYTES,
+    Portion,
+)
 
 PLENTY = bytes(4 * MOST_BYTES)
 
@@ -21,7 +28,13 @@ def peer(data: bytes = PLENTY) -> Portion:
     """Somebody who has said all that at once."""
     reader = asyncio.StreamReader(limit=len(data))
     reader.feed_data(data)
-    return Portion(reader.read)
+    return Portion(reader.read, Source())
+
+
+class Source(asyncio.Transport):
+    """Where it comes from."""
+
+    max_size = 0
 
 
 async def test_what_is_quick_is_taken_all_at_once() -> None:
@@ -33,6 +46,19 @@ async def test_what_is_quick_is_taken_all_at_once() -> None:
         portion.worked_through()
     assert sizes == [FIRST_BYTES << step for step in range(5)]
     assert sizes[-1] == MOST_BYTES
+
+
+async def test_a_socket_is_asked_for_little_where_little_comes() -> None:
+    """As much memory is asked for as might come, and what is large is dear."""
+    source, reader = Source(), asyncio.StreamReader(limit=len(PLENTY))
+    reader.feed_data(PLENTY)
+    portion = Portion(reader.read, source)
+    sizes = [source.max_size]
+    for _ in range(5):
+        await portion.read(65_535)
+        portion.worked_through()
+        sizes.append(source.max_size)
+    assert sizes == [SMALL_BYTES, SMALL_BYTES, SMALL_BYTES, 2 * SMALL_BYTES, MOST_BYTES, MOST_BYTES]
 
 
 @pytest.mark.parametrize(("times", "least"), [(4, FIRST_BYTES // 8), (1000, LEAST_BYTES)])
