@@ -63,6 +63,7 @@ class Broker:
         kid, key = self._keyring.signer
         footer = encode_footer(kid)
         token = paseto.sign(payload, key, footer, encode_implicit(grant.assertion))
+        digest = _digest(token)
         with self._lock:
             self._forget(now)
             if grant.id in self._rights:
@@ -70,8 +71,8 @@ class Broker:
             self._rights[grant.id] = _Right(payload, secret, os.getpid())
             ends = now + grant.ttl
             claims = Claims(grant.id, grant.authority, now, ends)
-            self._issued[_digest(token)] = _Issued(kid, grant.assertion, payload, claims)
-            heapq.heappush(self._ends, (ends + CLOCK_SKEW, grant.id, _digest(token)))
+            self._issued[digest] = _Issued(kid, grant.assertion, payload, claims)
+            heapq.heappush(self._ends, (ends + CLOCK_SKEW, grant.id, digest))
         return token
 
     def redeem(self, token: str, wire: Wire, now: float) -> Secret:

@@ -143,6 +143,8 @@ class Recorder:
 
     def _effects(self, verdict: Verdict, now: float) -> Also | None:
         """What decisions change, in their transaction: a call uses up, a denial may cut off."""
+        if not verdict.beside:
+            return self._effect(verdict, now)
         found = [self._effect(one, now) for one in (verdict, *verdict.beside)]
         parts = [part for part in found if part]
 

@@ -76,7 +76,8 @@ class Verdict:
     @property
     def capabilities(self) -> tuple[Capability, ...]:
         """Every token of the call, in the order in which they are exchanged."""
-        return tuple(each for each in (self.capability, self.minted) if each)
+        first = (self.capability,) if self.capability else ()
+        return (*first, self.minted) if self.minted else first
 
 
 def assertion_of(call: Call) -> bytes:

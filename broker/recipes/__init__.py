@@ -1,5 +1,7 @@
 """How a credential is put on a request: one recipe a file, each with a name people can write."""
 
+from functools import lru_cache
+
 from broker.recipes.basic import Basic
 from broker.recipes.bearer import Bearer
 from broker.recipes.client_certificate import ClientCertificate
@@ -28,8 +30,9 @@ _KINDS: tuple[type[Recipe], ...] = (
 KNOWN_RECIPES = {kind.usage: kind for kind in _KINDS}
 
 
+@lru_cache(1024)
 def parse_recipe(text: str) -> Recipe:
-    """Read a recipe such as `bearer` or `header:X-Api-Key`; raises ValueError."""
+    """Read a recipe such as `bearer` or `header:X-Api-Key`, kept; raises ValueError."""
     match text.partition(":"):
         case ("bearer", "", ""):
             return Bearer()

@@ -1,6 +1,7 @@
 """What is written in one go, and the pen that writes it into the chain of one node."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 
@@ -30,9 +31,8 @@ class Pen:
 
         Raises ValueError for a token that was spent before, and whatever `append` raises.
         """
-        for entry in entries:
-            for token in entry.tokens:
-                spend(connection, token, entry.expires_at, entry.events[0].ts)
+        if spent := [(token, entry.expires_at) for entry in entries for token in entry.tokens]:
+            spend(connection, spent, time.time())
         self.append(connection, [event for entry in entries for event in entry.events])
         first = entries[0]
         if missing := first.telling or self.gap.take():

@@ -241,17 +241,18 @@ def new_id(prefix: str) -> str:
     In order, they go to the end of an index; at random, each would cost a page of its own
     (RFC 9562, 6.2, has the idea).
     """
-    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{_random()}"
-
-
-def _random() -> str:
-    """Eighty random bits, which the system is asked for by the hundred; a fork has its own."""
     try:
-        return _unused.pop()
+        random = _unused.pop()
     except IndexError:
-        many = os.urandom(10 * 256).hex()
-        _unused.extend(many[at : at + 20] for at in range(20, len(many), 20))
-        return many[:20]
+        random = _drawn()
+    return f"{prefix}_{time.time_ns() // 1_000_000:012x}{random}"
+
+
+def _drawn() -> str:
+    """Eighty random bits, which the system is asked for by the hundred; a fork has its own."""
+    many = os.urandom(10 * 256).hex()
+    _unused.extend(many[at : at + 20] for at in range(20, len(many), 20))
+    return many[:20]
 
 
 _unused: list[str] = []

@@ -2,6 +2,7 @@
 
 import itertools
 import sqlite3
+from collections.abc import Sequence
 
 # A token lives 300 s at most and clocks may differ by 5 s; a minute more costs nothing.
 KEEP_AFTER_EXPIRY = 60.0
@@ -10,18 +11,20 @@ FORGET_EVERY = 64
 _spends = itertools.count()
 
 
-def spend(connection: sqlite3.Connection, token_id: str, expires_at: float, now: float) -> None:
-    """Record the id as spent inside the caller's transaction; raise ValueError on a second use.
+# A token's id, and when it expires.
+type Spent = tuple[str, float]
+
+
+def spend(connection: sqlite3.Connection, tokens: Sequence[Spent], now: float) -> None:
+    """Record ids as spent inside the caller's transaction; raise ValueError on a second use.
 
     `insert or ignore` and its row count decide, because check-then-insert loses the race
     between processes.
     """
-    if next(_spends) % FORGET_EVERY == 0:
+    if not all(next(_spends) % FORGET_EVERY for _ in tokens):
         forget(connection, now)
-    added = connection.execute(
-        "insert or ignore into spent_tokens values (?, ?)", [token_id, expires_at]
-    )
-    if added.rowcount != 1:
+    added = connection.executemany("insert or ignore into spent_tokens values (?, ?)", tokens)
+    if added.rowcount != len(tokens):
         raise ValueError("the token id was spent already")
 
 

@@ -128,16 +128,16 @@ class TestSpending:
 
     def test_a_second_use_is_refused(self, database: Database) -> None:
         """In the same process."""
-        database.write(lambda c: spend(c, "sct_1", 100.0, 50.0))
+        database.write(lambda c: spend(c, [("sct_1", 100.0)], 50.0))
         with pytest.raises(ValueError, match="spent already"):
-            database.write(lambda c: spend(c, "sct_1", 100.0, 51.0))
+            database.write(lambda c: spend(c, [("sct_1", 100.0)], 51.0))
 
     def test_ids_are_forgotten_only_when_no_token_can_verify(self, database: Database) -> None:
         """The table does not grow without bound, nor does it forget too early."""
-        database.write(lambda c: spend(c, "old", 100.0, 50.0))
-        database.write(lambda c: spend(c, "new", 190.0, 155.0))
+        database.write(lambda c: spend(c, [("old", 100.0)], 50.0))
+        database.write(lambda c: spend(c, [("new", 190.0)], 155.0))
         assert database.one("select count(*) from spent_tokens")[0] == 2
-        database.write(lambda c: spend(c, "newer", 290.0, 159.0))
+        database.write(lambda c: spend(c, [("newer", 290.0)], 159.0))
         database.write(lambda c: forget(c, 160.0))
         assert database.one("select count(*) from spent_tokens")[0] == 3
         database.write(lambda c: forget(c, 161.0))
@@ -151,7 +151,7 @@ class TestSpending:
 
         def work(connection: sqlite3.Connection) -> None:
             for second in range(5_000):
-                spend(connection, f"sct_{second}", second + 30.0, float(second))
+                spend(connection, [(f"sct_{second}", second + 30.0)], float(second))
 
         database.write(work)
         assert 91 <= database.one("select count(*) from spent_tokens")[0] < 91 + FORGET_EVERY
@@ -175,7 +175,7 @@ def _spend_all(path: Path) -> int:
     with Database(path) as database:
         for number in range(50):
             try:
-                database.write(lambda c, n=number: spend(c, f"sct_{n}", 1e12, 0.0))  # type: ignore[misc]
+                database.write(lambda c, n=number: spend(c, [(f"sct_{n}", 1e12)], 0.0))  # type: ignore[misc]
             except ValueError:
                 continue
             won += 1
