@@ -2,6 +2,8 @@
 
 import copy
 import logging
+import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import cache, lru_cache
@@ -9,7 +11,8 @@ from itertools import chain
 from typing import Any, cast
 
 from mitmproxy import connection, hooks, http, optmanager
-from mitmproxy.log import LegacyLogEvents
+from mitmproxy.addons import termlog
+from mitmproxy.log import LegacyLogEvents, MitmFormatter
 from mitmproxy.proxy import context
 from mitmproxy.utils import asyncio_utils
 
@@ -42,12 +45,34 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     option.current = current
     named: Any = asyncio_utils
     named.set_task_debug_info = lambda *_, **__: None
+    shown: Any = termlog.TermLogHandler
+    shown.emit = write
+    formatted: Any = MitmFormatter
+    formatted.formatTime = time_of
     told: Any = logging  # what no log line shows ("Optimization", in Python's logging how-to)
     told._srcfile = None
     told.logThreads = told.logProcesses = told.logMultiprocessing = told.logAsyncioTasks = False
     if not is_heard("add_log"):
         for handler in [h for h in logging.getLogger().handlers if isinstance(h, LegacyLogEvents)]:
             handler.uninstall()
+
+
+def write(handler: termlog.TermLogHandler, record: logging.LogRecord) -> None:
+    """`TermLogHandler.emit`: a line in one piece, where `print` writes two."""
+    try:
+        handler.file.write(f"{handler.format(record)}\n")
+    except OSError:
+        sys.exit(1)
+
+
+def time_of(_: MitmFormatter, record: logging.LogRecord, datefmt: None = None) -> str:
+    """`MitmFormatter.formatTime`: when a line was said; of each second all but the end is kept."""
+    return f"{_clock(int(record.created))}.{int(record.msecs):03}"
+
+
+@lru_cache(1)
+def _clock(second: int) -> str:
+    return time.strftime(MitmFormatter.default_time_format, time.localtime(second))
 
 
 def begin(

@@ -1,13 +1,17 @@
 """What is left out of mitmproxy is not missed: headers answer as they did."""
 
-from typing import Any
+import io
+import logging
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
+from mitmproxy.addons.termlog import TermLogHandler
 from mitmproxy.coretypes.multidict import MultiDict
 from mitmproxy.hooks import RunningHook
+from mitmproxy.log import MitmFormatter
 from mitmproxy.options import Options
 from mitmproxy.optmanager import _Option
 from mitmproxy.proxy import context, layer
@@ -104,4 +108,43 @@ def test_a_connection_is_the_same_whose_id_is() -> None:
         assert lean.same(one, two) == (two is one or getattr(two, "id", None) == one.id)
 
 
+@pytest.mark.parametrize("colorful", [False, True])
+def test_a_line_of_the_log_reads_as_mitmproxy_writes_it(colorful: bool) -> None:
+    """With its time to the millisecond, its colour, its client, and what went wrong."""
+    told = logging.LogRecord("a", logging.INFO, "", 0, "%s of %s", ("one", 2), None)
+    wrong = logging.LogRecord("a", logging.ERROR, "", 0, "no", (), (OSError, OSError("x"), None))
+    wrong.client = ("::1", 80)
+    for record in (told, wrong):
+        for moment, millis in ((0.0, 0.0), (1e9 + 0.9999, 999.9), (1.7e9 + 0.007, 7.0)):
+            record.created, record.msecs = moment, millis
+            ours, theirs = io.StringIO(), io.StringIO()
+            for out, formatter, emit in ((ours, Ours, lean.write), (theirs, MitmFormatter, _emit)):
+                handler = TermLogHandler(out)
+                handler.formatter = formatter(colorful)
+                emit(handler, record)
+            assert ours.getvalue() == theirs.getvalue()
+
+
+def test_a_log_that_takes_nothing_ends_the_program() -> None:
+    """As with mitmproxy: nobody would hear of anything any more."""
+    handler = TermLogHandler(cast(Any, Full()))
+    with pytest.raises(SystemExit):
+        lean.write(handler, logging.LogRecord("a", logging.INFO, "", 0, "one", (), None))
+
+
+class Full(io.StringIO):
+    """A file on a disk that is full."""
+
+    def write(self, text: str, /) -> int:
+        """Fail."""
+        raise OSError(text)
+
+
+class Ours(MitmFormatter):
+    """What lines look like once ours is in force."""
+
+    formatTime = lean.time_of
+
+
+_emit = TermLogHandler.emit
 _fork = context.Context.fork
