@@ -1,6 +1,6 @@
 """The right of one request to leave, and the checks at the wire that it is still that request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mitmproxy import connection, ctx, http
 
@@ -16,14 +16,15 @@ class Refused(Exception):
 class Clearance:
     """The right of one request to leave, once: given by the gate, taken at the wire.
 
-    `claims` are `:authority` and the Host headers as they go out. `body` is the very object
-    that was judged, so that the wire can tell cheaply whether it is still the one that leaves.
+    `claim` is `:authority` as it goes out, with `fields` beside it. They and `body` are the very
+    objects that were judged, so that the wire can tell cheaply whether they still are what leaves.
     """
 
     verdict: Verdict
     authority: Authority
     scheme: str
-    claims: tuple[str, tuple[str, ...]]
+    claim: str
+    fields: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     method: str
     path: str
     body: bytes
@@ -36,17 +37,24 @@ def check_unchanged(request: http.Request, clearance: Clearance) -> None:
         request.scheme == clearance.scheme
         and request.host == clearance.authority.host
         and request.port == clearance.authority.port
-        and request.authority == clearance.claims[0]
-        and tuple(request.headers.get_all("host")) == clearance.claims[1]
+        and request.authority == clearance.claim
         and request.method == clearance.method
         and request.path == clearance.path
         and (body is clearance.body or body == clearance.body)
-        and request.headers.get("content-length", "0") == str(len(body))
-        and "transfer-encoding" not in request.headers
         and not request.trailers
+        and (request.headers.fields is clearance.fields or _same_head(request.headers, clearance))
     )
     if not same:
         raise Refused("the request was changed after it was judged")
+
+
+def _same_head(headers: http.Headers, clearance: Clearance) -> bool:
+    """Say whether fields that are others say the same of the destination and of the body."""
+    return (
+        headers.get_all("host") == http.Headers(clearance.fields).get_all("host")
+        and headers.get("content-length", "0") == str(len(clearance.body))
+        and "transfer-encoding" not in headers
+    )
 
 
 def is_verified(server: connection.Server, authority: Authority) -> bool:

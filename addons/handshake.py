@@ -12,6 +12,8 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 def is_handshake(request: http.Request) -> bool:
     """True for the one well-formed way to ask for a WebSocket over HTTP/1.1."""
     headers = request.headers
+    if "sec-websocket-key" not in headers:
+        return False
     try:
         nonce = base64.b64decode(_one(headers, "sec-websocket-key"), validate=True)
     except (ValueError, binascii.Error):
@@ -25,13 +27,6 @@ def is_handshake(request: http.Request) -> bool:
         and _one(headers, "sec-websocket-version") == "13"
         and len(nonce) == 16
     )
-
-
-def plain(headers: http.Headers) -> None:
-    """Ask for a WebSocket and nothing else: no extension, so that messages can be read."""
-    headers.pop("sec-websocket-extensions", None)
-    headers["connection"] = "Upgrade"
-    headers["upgrade"] = "websocket"
 
 
 def accepts(response: http.Response, request: http.Request) -> bool:

@@ -11,7 +11,8 @@ from mitmproxy.websocket import WebSocketMessage
 from addons import refusals, views
 from addons.door import Door
 from addons.fail_closed import fail_closed
-from addons.identity import agent_of, proof_in
+from addons.identity import agent_of
+from addons.offer import take_offer
 from addons.proofs import is_proof, prepare
 from addons.wire import authority_of
 from broker.detector import PIECE, Detector
@@ -95,9 +96,8 @@ class Honeytokens:
         known = self._door.callers.get(flow.id)
         tunnel = self._door.tunnels.get(flow.client_conn.id)
         try:
-            ours = partial(is_proof, self._door)
-            headers = flow.request.headers.copy()
-            proof = known.proof if known else proof_in(headers, tunnel, ours)[0]
+            offer = take_offer(flow.request.headers.copy(), partial(is_proof, self._door))
+            proof = known.proof if known else offer.proof(tunnel)
             await prepare(self._door, proof)
             return agent_of(self._door, flow, proof)
         except IdentityError:

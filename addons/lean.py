@@ -33,6 +33,7 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     headers.get = get
     headers.pop = pop
     headers.__init__ = begin
+    headers.__bytes__ = block_of
     connected: Any = connection.Connection
     connected.__eq__ = same
     message: Any = http.Message
@@ -79,10 +80,16 @@ def begin(
     headers: http.Headers, fields: Iterable[tuple[bytes, bytes]] = (), **named: str | bytes
 ) -> None:
     """`Headers()`: the fields, and then what was named."""
-    headers.fields = tuple((name, value) for name, value in fields)
+    headers.fields = tuple([(name, value) for name, value in fields])
     b"".join(chain.from_iterable(headers.fields))  # raises TypeError for what is not bytes
     for name, value in named.items():
         headers[_raw(name).replace(b"_", b"-")] = value
+
+
+def block_of(headers: http.Headers) -> bytes:
+    """`bytes(headers)`: the lines of HTTP/1 (RFC 9112, 2.1)."""
+    lines = [b": ".join(field) for field in headers.fields]
+    return b"\r\n".join([*lines, b""])
 
 
 def same(one: connection.Connection, other: object) -> bool:
@@ -97,10 +104,17 @@ def copy_of[M: http.Message](message: M) -> M:
     made: Any = object.__new__(type(message))
     made.data = object.__new__(type(message.data))
     made.data.__dict__.update(message.data.__dict__)
-    made.data.headers = http.Headers(message.headers.fields)
+    made.data.headers = _copied(message.headers)
     if message.trailers is not None:
-        made.data.trailers = http.Headers(message.trailers.fields)
+        made.data.trailers = _copied(message.trailers)
     return cast(M, made)
+
+
+def _copied(headers: http.Headers) -> http.Headers:
+    """The same fields, and the index of them: neither is ever changed in its place."""
+    made = http.Headers.__new__(http.Headers)
+    made.__dict__.update(headers.__dict__)
+    return made
 
 
 def fork(known: context.Context) -> context.Context:
@@ -153,7 +167,7 @@ def value_of(headers: http.Headers, name: str | bytes) -> str:
 def get(headers: http.Headers, name: str | bytes, default: Any = None) -> Any:
     """`Headers.get`: the values of a header, folded."""
     values = index_of(headers).get(_key(name))
-    return _folded(values) if values else default
+    return b", ".join(values).decode("utf-8", "surrogateescape") if values else default
 
 
 def pop(headers: http.Headers, name: str | bytes, *default: Any) -> Any:
@@ -164,7 +178,7 @@ def pop(headers: http.Headers, name: str | bytes, *default: Any) -> Any:
         if default:
             return default[0]
         raise KeyError(name)
-    headers.fields = tuple(field for field in headers.fields if field[0].lower() != wanted)
+    headers.fields = tuple([field for field in headers.fields if field[0].lower() != wanted])
     return _folded(values)
 
 

@@ -24,8 +24,9 @@ _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if code != 0x25)
 
 def is_rpc(request: http.Request) -> bool:
     """True for a call of gRPC as its clients make it."""
-    kind = request.headers.get("content-type", "")
-    return request.is_http2 and request.method == "POST" and bool(_TYPE.fullmatch(kind))
+    if not (request.is_http2 and request.method == "POST"):
+        return False
+    return _TYPE.fullmatch(request.headers.get("content-type", "")) is not None
 
 
 def in_rpc(answer: http.Response) -> http.Response:

@@ -45,36 +45,34 @@ def authority_of(flow: http.HTTPFlow) -> Authority:
 
 def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> Request:
     """Build the request that the governor judges; raises ValueError for no possible host."""
-    request = flow.request
-    authority = authority_of(flow)
+    request, client = flow.request, flow.client_conn
+    headers, authority = request.headers, authority_of(flow)
     return Request(
         method=request.method,
         scheme=request.scheme,
         authority=authority,
         path=canonical_target(request.path),
         body=request.raw_content or b"",
-        content_type=_one(request, "content-type"),
-        content_encoding=_one(request, "content-encoding").strip().lower(),
-        mcp_headers=_mcp_headers(request),
-        source_ip=flow.client_conn.peername[0],
+        # Two different values become one that nothing recognises.
+        content_type=headers.get("content-type", ""),
+        content_encoding=headers.get("content-encoding", "").strip().lower(),
+        mcp_headers=_mcp_headers(headers),
+        source_ip=client.peername[0],
         evidence=Evidence(
             connect=_wanted(flow, tunnel),
-            sni=_short(flow.client_conn.sni),
+            sni=_short(client.sni),
             host=_short(request.host_header),
         ),
         protocol=protocol_of(request),
         doubt=doubt or _odd_head(flow) or ("" if is_reverse(flow) else _mismatch(flow, authority)),
-        offered=offered_in(request.headers.fields),
+        offered=offered_in(headers.fields),
     )
 
 
-def _mcp_headers(request: http.Request) -> tuple[tuple[str, str], ...]:
+def _mcp_headers(headers: http.Headers) -> tuple[tuple[str, str], ...]:
     """Every header whose name begins with `mcp-`, in lower case."""
-    return tuple(
-        (name.decode("utf-8", "surrogateescape").lower(), value.decode("utf-8", "surrogateescape"))
-        for name, value in request.headers.fields
-        if name[:4].lower() == b"mcp-"
-    )
+    mine = [each for each in headers.fields if each[0][:4].lower() == b"mcp-"]
+    return tuple([(_text(name).lower(), _text(value)) for name, value in mine])
 
 
 def protocol_of(request: http.Request) -> str:
@@ -99,9 +97,10 @@ def _odd_head(flow: http.HTTPFlow) -> str:
     for name, value in fields:
         if odd and (ODD.search(value) or ODD.search(name)):
             return f"ambiguous_head: a control character in {_short(name.decode('latin-1'))}"
-        if name.lower() in OVERRIDES:
+        lower = name.lower()
+        if lower in OVERRIDES:
             return f"ambiguous_head: {name.decode('latin-1')} would change the method"
-        if name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked":
+        if lower == b"transfer-encoding" and value.strip().lower() != b"chunked":
             return "ambiguous_head: a transfer coding other than chunked"
     return ""
 
@@ -128,10 +127,8 @@ def _mismatch(flow: http.HTTPFlow, authority: Authority) -> str:
     return ""
 
 
-def _one(request: http.Request, name: str) -> str:
-    """The value of a header; two different ones become a value that nothing recognises."""
-    values = request.headers.get_all(name)
-    return values[0] if len(values) == 1 else ", ".join(values)
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
 
 
 def _short(claim: str | None) -> str:

@@ -34,6 +34,7 @@ def test_a_header_is_found_as_mitmproxy_finds_it(
     assert lean.values_of(headers, name) == headers.get_all(name)
     assert lean.holds(headers, name) == MultiDict.__contains__(headers, name)
     assert lean.get(headers, name) == headers.get(name)
+    assert lean.block_of(headers) == _bytes(headers)
     ours, theirs = headers.copy(), headers.copy()
     assert lean.pop(ours, name, 0) == theirs.pop(name, 0)
     assert ours.fields == theirs.fields
@@ -148,3 +149,4 @@ class Ours(MitmFormatter):
 
 _emit = TermLogHandler.emit
 _fork = context.Context.fork
+_bytes = http.Headers.__bytes__

@@ -31,14 +31,18 @@ class Outgoing:
 
     def without(self, *names: str) -> Self:
         """Remove every copy of some headers."""
-        gone = {_spelled(name.encode()) for name in names}
-        left = tuple([f for f in self.headers if _spelled(f[0]) not in gone])
+        left = self._fields_without(*names)
         return self if len(left) == len(self.headers) else replace(self, headers=left)
 
     def with_header(self, name: str, value: bytes) -> Self:
         """Set a header in place of every copy of it."""
-        bare = self.without(name)
-        return replace(bare, headers=(*bare.headers, (name.lower().encode(), value)))
+        left = self._fields_without(name)
+        return replace(self, headers=(*left, (name.lower().encode(), value)))
+
+    def _fields_without(self, *names: str) -> tuple[Field, ...]:
+        gone = {_spelled(name.encode()) for name in names}
+        # As `_spelled` does; every call comes by here with every header that it has.
+        return tuple([f for f in self.headers if f[0].lower().replace(b"_", b"-") not in gone])
 
     @property
     def parameters(self) -> tuple[str, ...]:

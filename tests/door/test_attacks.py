@@ -149,6 +149,18 @@ class TestARequestThatIsReadInTwoWays:
         (received,) = world.received()
         assert not any(b"smuggled" in value for _, value in received.headers)
 
+    def test_another_spelling_of_a_length_does_not_travel_along(
+        self, world: World, mode: Mode
+    ) -> None:
+        """Nor one of a coding: `Content_Length` is a length to a gateway that speaks CGI."""
+        twisted = {"content_length": "3", "transfer_encoding": "chunked", "accept_encoding": "br"}
+        with world.client(mode) as client:
+            client.post(f"{world.openai}/v1/chat/completions", json=CHAT, headers=twisted)
+        (received,) = world.received()
+        names = [name.lower() for name, _ in received.headers]
+        assert not {name.encode() for name in twisted} & set(names)
+        assert names.count(b"content-length") == names.count(b"accept-encoding") == 1
+
 
 class TestTheCaller:
     """Trust holds at the moment of the call, not when its first byte came."""
