@@ -72,7 +72,7 @@ class Entry(Job):
         self.telling: Missing | None = None
 
     def work(self, connection: sqlite3.Connection) -> None:
-        if self.also and self.context:
+        if self.also and self.context is not None:  # a context without variables counts as False
             self.context.run(self.also, connection)
         self.pen.write(connection, [self])
 

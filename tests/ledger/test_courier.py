@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import Context, copy_context
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,20 @@ def test_another_loop_has_a_courier_of_its_own(database: Database) -> None:
         asyncio.run(leave())
     asyncio.run(ledger.decide([decision(2)]))
     assert [event["id"] for event in ledger.tail(9) if event["kind"] == "decision"] == ["evt_2"]
+
+
+@pytest.mark.parametrize("context", [Context(), copy_context()], ids=["empty", "that of a test"])
+async def test_what_goes_with_an_event_is_done_on_whosever_behalf(
+    database: Database, context: Context
+) -> None:
+    """Also where nobody has set a variable: a context without any counts as false."""
+    ledger, done = Ledger(database), []
+
+    def deciding(number: int) -> asyncio.Task[None]:
+        work = ledger.decide([decision(number)], also=lambda _: done.append("decided"))
+        return asyncio.get_running_loop().create_task(work, context=context.copy())
+
+    context.copy().run(ledger.submit, lambda _: done.append("submitted"))
+    await context.copy().run(deciding, 1)
+    await asyncio.to_thread(ledger.flush)
+    assert sorted(done) == ["decided", "submitted"]
