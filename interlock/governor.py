@@ -248,10 +248,10 @@ class Governor:
         """What the request is, with the registered server that it goes to, if it goes to one."""
         servers, at = self.installation.servers, request.authority
         here = servers.at(at, request.path, now)
-        read = partial(describe, request, provider, here or servers.alone_at(at, now))
+        asked = request, provider, here or servers.alone_at(at, now)
         # Reading a large body takes a while, during which the others go on.
         large = len(request.body) > LARGE_BYTES
-        call = await asyncio.to_thread(read) if large else read()
+        call = await asyncio.to_thread(describe, *asked) if large else describe(*asked)
         if here and not call.server:
             call = replace(call, server=here)
         if call.mcp and not call.server and servers.named(call.mcp.server):

@@ -1,6 +1,6 @@
 """Candidate policies that decide beside the live ones, bind nobody, and tell where they differ."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,9 @@ class Shadow:
                 "stage": str(other.stage),
                 "reasons": [[reason.policy_id, reason.description] for reason in other.reasons],
             }
-            for other in map(ask, self._points())
+            for other in map(ask, filter(None, (self._candidate, self._observed)))
             if (other.effect, other.stage, other.reasons) != told
         ]
-
-    def _points(self) -> Iterator[DecisionPoint]:
-        yield from (point for point in (self._candidate, self._observed) if point)
 
     def _adopt(self, policies: Policies, intents: Intents) -> None:
         self._candidate = DecisionPoint(policies, intents)

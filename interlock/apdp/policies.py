@@ -59,8 +59,8 @@ class Policies:
 
     def recorded(self, ids: Iterable[str]) -> tuple[str, ...]:
         """The fields of a body that some of the policies want to have on record."""
-        known = (self.by_id[id_].recorded for id_ in ids if id_ in self.by_id)
-        return tuple(dict.fromkeys(field for fields in known for field in fields))
+        known = [self.by_id[id_].recorded for id_ in ids if id_ in self.by_id]
+        return tuple(dict.fromkeys([field for fields in known for field in fields]))
 
     def text(self, id_: str) -> str:
         """One policy in the engine's own layout."""

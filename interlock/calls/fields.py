@@ -24,10 +24,13 @@ _KEY_OF_OURS = re.compile(r"il[ks]_[A-Za-z0-9_-]{43}|v4\.(?:public|local)\.[A-Za
 
 def names_of(request: Request) -> dict[str, Any]:
     """The names in the query and at the top of the body, for a row; without what is empty."""
-    found = {"query_fields": _asked(request.path), "body_fields": _top(request)}
-    kept = {place: _plain(names) for place, names in found.items() if names}
-    left_out = sum(len({*found[place]}) - len(names) for place, names in kept.items())
-    told = {place: names for place, names in kept.items() if names}
+    told: dict[str, Any] = {}
+    left_out = 0
+    for place, names in (("query_fields", _asked(request.path)), ("body_fields", _top(request))):
+        kept = [name for name in dict.fromkeys(names) if NAME.fullmatch(name)][:MOST_NAMES]
+        left_out += len({*names}) - len(kept)
+        if kept:
+            told[place] = kept
     return told | {"fields_left_out": left_out} if left_out else told
 
 
@@ -98,7 +101,3 @@ def _lenient(body: bytes) -> Any:
         return parse_request(body)
     except ValueError:
         return json.loads(body)
-
-
-def _plain(names: Iterable[str]) -> list[str]:
-    return [name for name in dict.fromkeys(names) if NAME.fullmatch(name)][:MOST_NAMES]

@@ -190,10 +190,8 @@ class Minting:
 
     def _in_content(self, request: Request) -> list[tuple[str, Place]]:
         """The placeholders in query and body of a call to a route."""
-        if not any(
-            route.fits(request.authority, request.method, request.path)
-            for route in self.routes.values()
-        ):
+        at, method, path = request.authority, request.method, request.path
+        if not [route for route in self.routes.values() if route.fits(at, method, path)]:
             return []
         query = request.path.partition("?")[2].encode("utf-8", "surrogateescape")
         found: list[tuple[str, Place]] = [(text, "query") for text in placeholders_in(query)]
