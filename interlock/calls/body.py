@@ -80,9 +80,7 @@ def parse_json(body: bytes) -> Any:
     if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise ValueError(f"the body holds more than {MOST_VALUES} values")
     try:
-        return json.loads(
-            body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
-        )
+        return _strict.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise ValueError("the body is not UTF-8") from None
     except RecursionError:
@@ -102,15 +100,18 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+def _no_constant(name: str) -> None:
+    raise ValueError(f"the body holds {name}, which is not JSON")
+
+
+_strict = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+
+
 def plain_name(text: str, longest: int = LONGEST_NAME) -> str:
     """A name that can stand in a policy, a log line and the ledger."""
     if len(text) > longest or not text.isprintable():
         raise ValueError(f"a name in the body is not {longest} printable characters")
     return text
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"the body holds {name}, which is not JSON")
 
 
 def typed[T](data: dict[str, Any], key: str, kind: type[T], default: T) -> T:
