@@ -50,9 +50,11 @@ def admit(
                 raise Refused("the upstream does not speak HTTP/2, which gRPC needs")
             upload = Upload(account, door.limits, watch)
     account.lasting = bool(talk or upload)
-    passage = Passage(account, stages, talk, upload)
-    if redeemed:
-        passage = Credentialed(account, stages, flow.request, redeemed, talk, upload)
+    passage = (
+        Credentialed(account, stages, flow.request, redeemed, talk, upload)
+        if redeemed
+        else Passage(account, stages, talk, upload)
+    )
     return Minting(door, flow.id, verdict, passage) if verdict.route else passage
 
 

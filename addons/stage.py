@@ -5,12 +5,16 @@ from collections.abc import Collection, Iterator
 
 from mitmproxy import http
 
+from addons.lean import index_of
 from broker import Mask
 from interlock.calls.codings import CodingError, Decoder, parse_codings
 from interlock.calls.usage import UsageReader
 
 # What a message says about its body (RFC 1864, 3230, 9530): untrue once the body has changed.
 DIGESTS = ("content-md5", "digest", "content-digest", "repr-digest")
+_DIGESTS = frozenset(name.encode() for name in DIGESTS)
+# What says of a body that it is not simply itself.
+CODINGS = frozenset((b"transfer-encoding", b"content-encoding"))
 
 UNDECODED = "the upstream's answer cannot be decoded"
 
@@ -86,6 +90,9 @@ class Decode(Stage):
 
     def head(self, response: http.Response, *, empty: bool) -> http.Response:
         """Take the coding off, and whatever is true of the coded body only."""
+        self.is_idle = CODINGS.isdisjoint(index_of(response.headers))
+        if self.is_idle:
+            return response
         if response.headers.get("transfer-encoding", "").strip().lower() not in ("", "chunked"):
             raise Unreadable("the upstream's answer is in a transfer coding")
         try:
@@ -153,10 +160,13 @@ class Scrub(Simple):
 
     def trailers(self, trailers: http.Headers) -> None:
         """Scrub all names and values in one go; masking keeps every length."""
-        for name in DIGESTS:
-            trailers.pop(name, None)
+        for name in _DIGESTS.intersection(index_of(trailers)):
+            trailers.pop(name)
         parts = [part for field in trailers.fields for part in field]
-        clean = self._whole(b"\n".join(parts))
+        said = b"\n".join(parts)
+        clean = self._whole(said)
+        if clean == said:
+            return
         cuts = itertools.accumulate((len(part) + 1 for part in parts), initial=0)
         shown = [clean[cut : cut + len(part)] for cut, part in zip(cuts, parts, strict=False)]
         trailers.fields = tuple(zip(shown[::2], shown[1::2], strict=True))

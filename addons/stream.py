@@ -32,6 +32,9 @@ STREAMED_TYPES = (
     "application/stream+json",
     "application/grpc",
 )
+# What the agent is told of the decision by; in HTTP/2, names are in lower case (RFC 9113, 8.2.1).
+NAMES = DECISION_HEADER.encode(), DECISION_ID_HEADER.encode()
+LOWER = tuple(name.lower() for name in NAMES)
 # Answers up to this size are kept whole, so that people can read them in mitmweb.
 KEPT_BYTES = 1 << 20
 
@@ -48,15 +51,17 @@ class Stream:
         account = self._door.accounts.get(flow.id)
         if response is None or account is None:
             return
-        decision, fields = account.verdict.decision, response.headers.fields
-        said = ((DECISION_HEADER, decision.label), (DECISION_ID_HEADER, decision.id))
-        response.headers.fields = (
-            *(field for field in fields if not field[0].lower().startswith(b"interlock-")),
-            *((_spelled(name, response), value.encode()) for name, value in said),
-        )
-        response.headers.pop("alt-svc", None)
-        if not (response.is_http2 and flow.request.is_http2):
-            response.headers.pop("trailer", None)  # HTTP/1.1 has none here (addons/http1.py)
+        is_framed = response.is_http2
+        # Of trailers, HTTP/1.1 has none here (addons/http1.py).
+        gone = (b"alt-svc",) if is_framed and flow.request.is_http2 else (b"alt-svc", b"trailer")
+        left = [
+            field
+            for field in response.headers.fields
+            if (name := field[0].lower()) not in gone and not name.startswith(b"interlock-")
+        ]
+        decision, names = account.verdict.decision, LOWER if is_framed else NAMES
+        said = zip(names, (decision.label.encode(), decision.id.encode()), strict=True)
+        response.headers.fields = (*left, *said)
         response.stream = _must_not_wait(response)
 
 
@@ -181,10 +186,6 @@ class StreamLayer(HttpStream):
 
 def _nothing(_: events.Event) -> layer.CommandGenerator[None]:
     yield from ()
-
-
-def _spelled(name: str, response: http.Response) -> bytes:
-    return (name.lower() if response.is_http2 else name).encode()
 
 
 def _must_not_wait(response: http.Response) -> bool:
