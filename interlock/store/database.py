@@ -18,6 +18,9 @@ from interlock.store.writer import Transaction, Writer
 BUSY_MS = 5_000
 # What stays of a write-ahead log that grew because somebody was reading for long, in bytes.
 MOST_LOG = 16 << 20
+# After so many pages the log goes into the file, 12 MB: whoever commits then waits for that too,
+# one call in some two hundred. With SQLite's own thousand it is more than one in a hundred.
+LOG_PAGES = 3_000
 # For so long a call, which asks some thirty times, need not look whether anything has changed.
 FRESH_S = 0.005
 
@@ -144,6 +147,7 @@ class Database:
             connection.execute("pragma synchronous = full")
             connection.execute("pragma foreign_keys = on")
             connection.execute(f"pragma journal_size_limit = {MOST_LOG}")
+            connection.execute(f"pragma wal_autocheckpoint = {LOG_PAGES}")
             prepare(connection)
         except BaseException:
             connection.close()
