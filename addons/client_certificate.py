@@ -25,16 +25,19 @@ def granted_to(clearance: Clearance | None) -> Shown | None:
 
 def is_fit(door: Door, server: connection.Server, wanted: Shown | None) -> bool:
     """Say whether a call may be put on a connection, as far as certificates go."""
-    shown = door.certificates.get(server)
-    return wanted is None if shown is None else shown.same_as(wanted)
+    return _fits(door.certificates.get(server), wanted)
 
 
 def require_fit(door: Door, server: connection.Server, clearance: Clearance) -> None:
     """Raise Refused for a connection with another certificate than the call was granted."""
     wanted = granted_to(clearance)
     shown = door.certificates.get(server)
-    if not is_fit(door, server, wanted) or (shown and not shown.ready):
+    if not _fits(shown, wanted) or (shown and not shown.ready):
         raise Refused("the connection does not show the client certificate of this call")
+
+
+def _fits(shown: Shown | None, wanted: Shown | None) -> bool:
+    return wanted is None if shown is None else shown.same_as(wanted)
 
 
 def show(door: Door, data: tls.TlsData) -> None:

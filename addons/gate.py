@@ -99,8 +99,9 @@ class Gate:
         authority = verdict.call.request.authority
         if request.host != authority.host:
             request.host = authority.host
+        judged = verdict.call.request
         # What was judged is what goes out, in its one spelling.
-        request.method, request.path = verdict.call.request.method, verdict.call.request.path
+        request.method, request.path = judged.method, judged.path
         readable = verdict.capability or verdict.call.mcp or is_scrubbed(self._door, authority)
         depart(request, verdict, body, readable=bool(readable))
         self._door.dialable.setdefault(flow.client_conn.id, set()).add(authority)

@@ -32,7 +32,7 @@ class Head:
 
     def _measure(self, flow: http.HTTPFlow) -> None:
         limits, fields = self._door.limits, flow.request.headers.fields
-        size = len(flow.request.path) + sum(len(name) + len(value) + 4 for name, value in fields)
+        size = len(flow.request.path) + sum([len(name) + len(value) + 4 for name, value in fields])
         if len(fields) > limits.header_count:
             flow.response = too_many(limits.header_count)
         elif size > limits.header_bytes:

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +14,8 @@ from typing import Any, cast
 from mitmproxy import connection, hooks, http, optmanager
 from mitmproxy.addons import termlog
 from mitmproxy.log import LegacyLogEvents, MitmFormatter
-from mitmproxy.proxy import context
+from mitmproxy.net.http import validate
+from mitmproxy.proxy import context, layers
 from mitmproxy.utils import asyncio_utils
 
 
@@ -38,10 +40,13 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     connected.__eq__ = same
     message: Any = http.Message
     message.copy = copy_of
+    http_layer: Any = layers.http
+    http_layer.validate_headers = check_fields
     layered: Any = context.Context
     layered.fork = fork
     hook: Any = hooks.Hook
     hook.args = arguments_of
+    hook.__new__ = staticmethod(made)
     option: Any = optmanager._Option
     option.current = current
     named: Any = asyncio_utils
@@ -92,6 +97,22 @@ def block_of(headers: http.Headers) -> bytes:
     return b"\r\n".join([*lines, b""])
 
 
+def check_fields(message: http.Message) -> None:
+    """`validate_headers`: names are tokens, and the framing is clear; raises ValueError."""
+    told = index_of(message.data.headers)
+    lengths = told.get(b"content-length", _NO_LENGTH)
+    is_plain = len(lengths) == 1 and b"transfer-encoding" not in told and b"" not in told
+    if is_plain and (not told or _TOKENS.fullmatch(b"".join(told))):
+        validate.parse_content_length(lengths[0])
+    else:
+        validate.validate_headers(message)
+
+
+# What names consist of (RFC 9110, 5.6.2), in lower case.
+_TOKENS = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_NO_LENGTH = [b"0"]
+
+
 def same(one: connection.Connection, other: object) -> bool:
     """`Connection.__eq__`: mostly asked of one and the same."""
     if one is other:
@@ -115,6 +136,11 @@ def _copied(headers: http.Headers) -> http.Headers:
     made = http.Headers.__new__(http.Headers)
     made.__dict__.update(headers.__dict__)
     return made
+
+
+def made(kind: type, *_: Any, **__: Any) -> Any:
+    """`Hook.__new__`: a new one; that its kind is a dataclass was so when it was first asked."""
+    return object.__new__(kind)
 
 
 def fork(known: context.Context) -> context.Context:

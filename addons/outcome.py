@@ -84,9 +84,10 @@ def _fingerprint(server: connection.Server) -> str:
     """The SHA-256 of the upstream's certificate, worked out once a connection; empty for none."""
     if not server.certificate_list:
         return ""
-    if server not in _FINGERPRINTS:
-        _FINGERPRINTS[server] = server.certificate_list[0].fingerprint().hex()
-    return _FINGERPRINTS[server]
+    known = _FINGERPRINTS.get(server)
+    if known is None:
+        known = _FINGERPRINTS[server] = server.certificate_list[0].fingerprint().hex()
+    return known
 
 
 _FINGERPRINTS: WeakKeyDictionary[connection.Server, str] = WeakKeyDictionary()

@@ -29,11 +29,14 @@ def line(verdict: Verdict) -> str:
     decision, call = verdict.decision, verdict.call
     why = decision.why if decision.effect is not Effect.ALLOW else _policies(verdict)
     text = f"{decision.label} {verdict.agent.name}: {call.action} {call.resource} ({why})"
-    return f"{text} [{decision.id}]".encode("ascii", "backslashreplace").decode().translate(_SAFE)
+    text = f"{text} [{decision.id}]"
+    if text.isascii() and text.isprintable():
+        return text
+    return text.encode("ascii", "backslashreplace").decode().translate(_SAFE)
 
 
 def _policies(verdict: Verdict) -> str:
-    return ", ".join(reason.policy_id for reason in verdict.decision.reasons)
+    return ", ".join([reason.policy_id for reason in verdict.decision.reasons])
 
 
 _SAFE = {number: f"\\x{number:02x}" for number in [*range(32), 127]}

@@ -4,6 +4,7 @@ import hashlib
 import mmap
 import os
 import struct
+from functools import lru_cache
 from pathlib import Path
 
 SLOTS = 1 << 16
@@ -50,6 +51,7 @@ class Rates:
         self._shared.close()
 
 
+@lru_cache(1024)
 def _slot(who: str) -> int:
     digest = hashlib.blake2b(who.encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest) % SLOTS * SLOT.size

@@ -2,6 +2,7 @@
 
 import io
 import logging
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from mitmproxy.addons.termlog import TermLogHandler
 from mitmproxy.coretypes.multidict import MultiDict
 from mitmproxy.hooks import RunningHook
 from mitmproxy.log import MitmFormatter
+from mitmproxy.net.http import validate
 from mitmproxy.options import Options
 from mitmproxy.optmanager import _Option
 from mitmproxy.proxy import context, layer
@@ -50,6 +52,29 @@ def test_a_header_is_found_as_mitmproxy_finds_it(
         for find in (lean.value_of, lean.pop):
             with pytest.raises(KeyError):
                 find(headers, name)
+
+
+TOLD = st.sampled_from([b"Host", b"content-length", b"Content-Length", b"transfer-encoding", b""])
+NAMED = st.one_of(TOLD, st.binary(max_size=2))
+SAID = st.sampled_from([b"0", b"12", b"+1", b"01", b"", b"chunked", b"gzip", b"1, 1"])
+
+
+@given(st.lists(st.tuples(NAMED, SAID), max_size=3).map(tuple), st.booleans())
+def test_a_head_is_good_that_mitmproxy_finds_good(
+    fields: tuple[tuple[bytes, bytes], ...], asked: bool
+) -> None:
+    """Its names, its lengths and its codings; what mitmproxy refuses is refused with its words."""
+    message = tutils.treq() if asked else tutils.tresp()
+    message.headers = http.Headers(fields)
+    assert _raised(lean.check_fields, message) == _raised(validate.validate_headers, message)
+
+
+def _raised(check: Callable[[http.Message], None], message: http.Message) -> str:
+    try:
+        check(message)
+    except ValueError as e:
+        return str(e)
+    return ""
 
 
 @pytest.mark.parametrize("value", [None, True, 3, "text", ["a"], []])

@@ -32,11 +32,17 @@ def offered_in(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str],
 
     Within Basic too (RFC 7617), because git sends a token as a password.
     """
-    return tuple(
-        (name.decode("latin-1").lower(), found)
+    offering = [
+        (name, value)
         for name, value in headers
         if PREFIX in value or value[: len(_BASIC)].lower() == _BASIC
-        for found in placeholders_in(_bare(value))
+    ]
+    return tuple(
+        [
+            (name.decode("latin-1").lower(), found)
+            for name, value in offering
+            for found in placeholders_in(_bare(value))
+        ]
     )
 
 
