@@ -4,7 +4,6 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from interlock.model import Agent, Authority, Binding, Call
@@ -12,6 +11,7 @@ from interlock.pattern import host_fits, is_pattern, tail_of
 from interlock.store.database import Database
 from interlock.store.distinct import require_distinct
 from interlock.store.fit import choose
+from interlock.store.names import names_in
 from interlock.store.snapshot import SECRETS, Lookup
 
 _LISTS = ("agents", "groups", "goals", "methods", "paths")
@@ -138,11 +138,6 @@ def _rows(connection: sqlite3.Connection, where: str = "true", *values: Any) -> 
 
 
 def _binding(row: sqlite3.Row) -> Binding:
-    lists = {name: _listed(row[name]) for name in _LISTS}
+    lists = {name: names_in(row[name]) for name in _LISTS}
     authority = Authority(row["host"], row["port"])
     return Binding(row["secret"], authority, row["recipe"], service=row["service"], **lists)
-
-
-@lru_cache(maxsize=1024)  # thousands of bindings share a few lists, the empty one above all
-def _listed(text: str) -> frozenset[str]:
-    return frozenset(json.loads(text))

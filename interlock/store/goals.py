@@ -12,6 +12,7 @@ from typing import Any
 from interlock.errors import GoalClosedError, GoalError
 from interlock.store.audit import Audit
 from interlock.store.database import Database
+from interlock.store.names import names_in
 
 # What a limit may be at most, and what is left of none: the largest whole number that JSON keeps.
 UNLIMITED = 2**53
@@ -103,6 +104,9 @@ class Goal:
             (self.used_cost_usd, self.max_cost_usd),
         )
         return any(limit is not None and used >= limit for used, limit in spent)
+
+
+_FIELDS = tuple(field.name for field in fields(Goal))
 
 
 class Goals:
@@ -281,6 +285,6 @@ def _find(connection: sqlite3.Connection, goal_id: str) -> Goal | None:
 
 
 def _goal(row: sqlite3.Row) -> Goal:
-    values = {field.name: row[field.name] for field in fields(Goal)}
-    names = {name: frozenset(json.loads(row[name])) for name in ("agents", "actions")}
+    values = {name: row[name] for name in _FIELDS}
+    names = {name: names_in(row[name]) for name in ("agents", "actions")}
     return Goal(**values | names | {"status": Status(row["status"])})
