@@ -4,15 +4,19 @@ from typing import Any
 
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers import tls
+from mitmproxy.proxy.layers.http import HttpClient
 from mitmproxy.proxy.tunnel import TunnelState
 
 _of_tls: Any = tls.TLSLayer.handle_event
+_of_client: Any = HttpClient.handle_event
 
 
 def take_over() -> None:
-    """Have all TLS be passed through so."""
+    """Have all TLS, and all connections to upstreams, be passed through so."""
     layered: Any = tls.TLSLayer
     layered.handle_event = through_tls
+    client: Any = HttpClient
+    client.handle_event = through_client
 
 
 def through_tls(tunnel: Any, event: events.Event) -> Any:
@@ -24,6 +28,13 @@ def through_tls(tunnel: Any, event: events.Event) -> Any:
     if type(event) is events.DataReceived:
         return tunnel.receive_data(event.data)
     return _of_tls(tunnel, event)
+
+
+def through_client(client: Any, event: events.Event) -> Any:
+    """`HttpClient.handle_event`: connected, it is what it speaks."""
+    inside = client.__dict__.get("child_layer")
+    is_waiting = inside is None or client._paused
+    return _of_client(client, event) if is_waiting else inside.handle_event(event)
 
 
 def inside_of(found: Any) -> Any:

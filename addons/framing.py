@@ -10,7 +10,11 @@ from mitmproxy import http
 from mitmproxy.net.http import http1, validate
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import _http1
-from mitmproxy.proxy.layers.http._events import ResponseData, ResponseEndOfMessage
+from mitmproxy.proxy.layers.http._events import (
+    RequestData,
+    ResponseData,
+    ResponseEndOfMessage,
+)
 
 from addons.lean import index_of
 
@@ -66,7 +70,7 @@ def mark_done(
         reader.request_done or request,
         reader.response_done or response,
     )
-    is_server = isinstance(reader, _http1.Http1Server)
+    is_server = reader.ReceiveData is RequestData
     if not (reader.request_done and reader.response_done):
         if is_server and reader.request_done:
             reader.state = reader.wait

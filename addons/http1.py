@@ -16,7 +16,7 @@ from mitmproxy.net.http import url
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._events import HttpEvent
+from mitmproxy.proxy.layers.http._events import HttpEvent, RequestData
 
 # Not where nothing follows: without end, they are a head without end.
 EMPTY_LINES = re.compile(rb"(?:\r?\n)+(?=[^\r\n])")
@@ -44,7 +44,8 @@ def take_over() -> None:
     module: Any = _http1
     module.ChunkedReader = WithoutTrailers
     reader: Any = _http1.Http1Connection
-    reader._handle_event, reader.read_body = handle_event, read_body
+    reader.handle_event = reader._handle_event = handle_event
+    reader.read_body = read_body
     server: Any = _http1.Http1Server
     server.read_headers = read_headers
     checks: Any = check
@@ -53,25 +54,46 @@ def take_over() -> None:
     urls.parse_authority = parse_authority
 
 
-def handle_event(reader: Any, event: events.Event) -> layer.CommandGenerator[None]:
-    """`Http1Connection._handle_event`: the middle of a body goes on as it came, without copies."""
+def handle_event(reader: Any, event: events.Event) -> Any:
+    """`Http1Connection.handle_event`: the middle of a body goes on as it came, without copies.
+
+    A reader never waits for what it asks for, and so need not be kept from going on meanwhile.
+    """
     if isinstance(event, HttpEvent):
-        yield from reader.send(event)
-        return
+        return reader.send(event)
     if isinstance(event, events.DataReceived) and reader.state != reader.passthrough:
         if _is_amid(reader, len(event.data)):
-            reader.body_reader._remaining -= len(event.data)
-            yield ReceiveHttp(reader.ReceiveData(reader.stream_id, event.data))
-            return
+            return _go_on(reader, event.data)
         reader.buf += event.data
-    yield from reader.state(event)
+    return reader.state(event)
+
+
+def _go_on(reader: Any, data: bytes) -> layer.CommandGenerator[None]:
+    reader.body_reader._remaining -= len(data)
+    yield ReceiveHttp(reader.ReceiveData(reader.stream_id, data))
 
 
 def read_body(reader: Any, event: events.Event) -> layer.CommandGenerator[None]:
-    """`Http1Connection.read_body`: chunks that came together go on as one piece."""
-    if type(reader.body_reader) is ContentLengthReader and type(event) is events.DataReceived:
-        yield from _read_length(reader, reader.body_reader)
-        return
+    """`Http1Connection.read_body`: of a known length, or in pieces."""
+    is_whole = type(reader.body_reader) is ContentLengthReader
+    has_come = is_whole and type(event) is events.DataReceived
+    return _read_length(reader, reader.body_reader) if has_come else _read_pieces(reader, event)
+
+
+def _read_length(reader: Any, body: Any) -> layer.CommandGenerator[None]:
+    """Read what is there of a body of a known length."""
+    if body._remaining and (piece := reader.buf.maybe_extract_at_most(body._remaining)):
+        body._remaining -= len(piece)
+        yield ReceiveHttp(reader.ReceiveData(reader.stream_id, bytes(piece)))
+    if not body._remaining:
+        if reader.request.data.method.upper() != b"CONNECT":
+            yield ReceiveHttp(reader.ReceiveEndOfMessage(reader.stream_id))
+        is_request = reader.ReceiveData is RequestData
+        yield from reader.mark_done(request=is_request, response=not is_request)
+
+
+def _read_pieces(reader: Any, event: events.Event) -> layer.CommandGenerator[None]:
+    """Read the pieces that are there; chunks that came together go on as one."""
     pieces: list[HttpEvent] = []
     for command in _read_body(reader, event):
         if isinstance(command, ReceiveHttp) and isinstance(command.event, reader.ReceiveData):
@@ -83,18 +105,6 @@ def read_body(reader: Any, event: events.Event) -> layer.CommandGenerator[None]:
         yield command
     if pieces:
         yield _together(pieces)
-
-
-def _read_length(reader: Any, body: Any) -> layer.CommandGenerator[None]:
-    """Read what is there of a body of a known length."""
-    if body._remaining and (piece := reader.buf.maybe_extract_at_most(body._remaining)):
-        body._remaining -= len(piece)
-        yield ReceiveHttp(reader.ReceiveData(reader.stream_id, bytes(piece)))
-    if not body._remaining:
-        if reader.request.data.method.upper() != b"CONNECT":
-            yield ReceiveHttp(reader.ReceiveEndOfMessage(reader.stream_id))
-        is_request = isinstance(reader, _http1.Http1Server)
-        yield from reader.mark_done(request=is_request, response=not is_request)
 
 
 def _together(pieces: list[Any]) -> ReceiveHttp:
@@ -113,14 +123,12 @@ def _is_amid(reader: Any, size: int) -> bool:
     )
 
 
-def read_headers(
-    server: _http1.Http1Server, event: events.ConnectionEvent
-) -> layer.CommandGenerator[None]:
-    """Read the head of a request, behind the empty lines before it."""
+def read_headers(server: _http1.Http1Server, event: events.ConnectionEvent) -> Any:
+    """`Http1Server.read_headers`: read the head of a request, behind the empty lines before it."""
     kept = server.buf._data
     if kept.startswith((b"\r", b"\n")) and (empty := EMPTY_LINES.match(kept)):
         server.buf.maybe_extract_at_most(empty.end())
-    yield from _read_headers(server, event)
+    return _read_headers(server, event)
 
 
 def is_valid_host(host: str | bytes) -> bool:

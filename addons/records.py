@@ -6,7 +6,6 @@ then stay as large.
 """
 
 import logging
-from contextlib import suppress
 from typing import Any
 
 from mitmproxy import http
@@ -33,8 +32,6 @@ ENDS = (3, 7)  # RST_STREAM, GOAWAY
 # So much goes through OpenSSL's buffers at once.
 PIECE_BYTES = 1 << 16
 
-_pausing: Any = tls.TLSLayer.handle_event
-_handle: Any = tls.TLSLayer._handle_event
 _waiting: Any = tls.ServerTLSLayer.event_to_child
 _send: Any = Http1Client.send
 
@@ -42,29 +39,12 @@ _send: Any = Http1Client.send
 def take_over() -> None:
     """Have all TLS, and all requests of HTTP/1, be written so."""
     layered: Any = tls.TLSLayer
-    layered.handle_event, layered._handle_event = handle_event, handle_one
     layered.event_to_child, layered.tls_interact = event_to_child, interact
     layered.receive_data, layered.send_data = receive_data, send_data
     server: Any = tls.ServerTLSLayer
     server.event_to_child = server_event_to_child
     client: Any = Http1Client
     client.send = send
-
-
-def handle_event(tunnel: Any, event: events.Event) -> Any:
-    """`Layer.handle_event`: once a tunnel is open, it waits for no command of its own."""
-    is_open = tunnel.tunnel_state is TunnelState.OPEN and not tunnel._paused
-    return tunnel._handle_event(event) if is_open else _pausing(tunnel, event)
-
-
-def handle_one(tunnel: Any, event: events.Event) -> Any:
-    """`TunnelLayer._handle_event`: what has nothing to do with a tunnel passes through it."""
-    if isinstance(event, events.ConnectionEvent) and event.connection == tunnel.conn:
-        is_open = tunnel.tunnel_state is TunnelState.OPEN
-        if is_open and isinstance(event, events.DataReceived):
-            return tunnel.receive_data(event.data)
-        return _handle(tunnel, event)
-    return _handle(tunnel, event) if type(event) is events.Start else tunnel.event_to_child(event)
 
 
 def server_event_to_child(tunnel: Any, event: events.Event) -> Any:
@@ -136,10 +116,10 @@ def send_data(tunnel: Any, data: bytes) -> layer.CommandGenerator[None]:
     """`TLSLayer.send_data`, piece by piece."""
     for start in range(0, len(data), PIECE_BYTES):
         piece = data if len(data) <= PIECE_BYTES else memoryview(data)[start : start + PIECE_BYTES]
-        # The peer may have ended, and then hears no more.
         try:
-            with suppress(SSL.ZeroReturnError, SSL.SysCallError):
-                openssl.write(tunnel.tls, piece)
+            openssl.write(tunnel.tls, piece)
+        except (SSL.ZeroReturnError, SSL.SysCallError):  # the peer has ended, and hears no more
+            pass
         except SSL.Error:  # what it said last was no TLS, after which nothing more can be told
             yield commands.CloseConnection(tunnel.conn)
             return

@@ -1,6 +1,5 @@
 """Passes event streams on as they come, and tells the agent how its call was decided."""
 
-from contextlib import suppress
 from io import BytesIO
 from typing import Any, Self
 
@@ -104,14 +103,16 @@ class StreamLayer(HttpStream):
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         turn, course, reply = self._turn, super()._handle_event(event), None
-        with suppress(StopIteration):
-            while True:
+        while True:
+            try:
                 command = course.send(reply)
-                reply = None
-                # What a layer within this stream waits for is not the stream's to go on from.
-                is_own = command.blocking is True and isinstance(command, commands.StartHook)
-                if not (is_own and turn and turn.is_over(command)):
-                    reply = yield command
+            except StopIteration:
+                break
+            reply = None
+            # What a layer within this stream waits for is not the stream's to go on from.
+            is_own = command.blocking is True and isinstance(command, commands.StartHook)
+            if not (is_own and turn and turn.is_over(command)):
+                reply = yield command
         if self.client_state == self.state_errored:
             yield DropStream(self.stream_id)
 

@@ -45,8 +45,8 @@ def context() -> Iterator[Context]:
     """A client, a server, and mitmproxy's options, where messages are read our way."""
     with pytest.MonkeyPatch.context() as patch, taddons.context(Proxyserver()) as known:
         # Both are what `http1.take_over` puts in place, for all that comes after.
-        for name in ("_handle_event", "read_body"):
-            patch.setattr(Http1Connection, name, getattr(http1, name.removeprefix("_")))
+        for name in ("handle_event", "read_body"):
+            patch.setattr(Http1Connection, name, getattr(http1, name))
         patch.setattr(_http1, "ChunkedReader", http1.WithoutTrailers)
         made = Context(tflow.tclient_conn(), known.options)
         made.server = tflow.tserver_conn()
