@@ -47,12 +47,12 @@ class Pen:
 
 
 class Entry(Job):
-    """Events, the tokens that are spent with them, and `also`, which is done before them.
+    """Events, the tokens that are spent with them, and what is also done, before them.
 
     `telling` is the gap of which it tells, until that is on disk.
     """
 
-    __slots__ = ("also", "context", "events", "expires_at", "pen", "telling", "tokens")
+    __slots__ = ("also", "events", "expires_at", "pen", "telling", "tokens")
 
     def __init__(
         self,
@@ -67,13 +67,12 @@ class Entry(Job):
         self.events = events
         self.tokens = tokens
         self.expires_at = expires_at
-        self.also = also
-        self.context = copy_context() if also else None
+        self.also = _on_behalf(also) if also else None
         self.telling: Missing | None = None
 
     def work(self, connection: sqlite3.Connection) -> None:
-        if self.also and self.context is not None:  # a context without variables counts as False
-            self.context.run(self.also, connection)
+        if self.also:
+            self.also(connection)
         self.pen.write(connection, [self])
 
     def over(self) -> Wake | None:
@@ -91,3 +90,9 @@ class Note(Entry):
         super().over()
         if isinstance(self.error, sqlite3.Error):
             self.pen.unsaid.keep((event, self.also) for event in self.events)
+
+
+def _on_behalf(also: Also) -> Also:
+    """What is done later, in another thread, as whoever asks for it now (`ledger.act_as`)."""
+    context = copy_context()
+    return lambda connection: context.run(also, connection)

@@ -66,7 +66,6 @@ class Ledger:
         the deadline. The rows may still become durable afterwards: a decision without a call
         does no harm, a call without a decision would.
         """
-
         courier = self._courier()
         decision = Decision(courier, self._pen, events, tokens, expires_at, also)
         try:

@@ -196,7 +196,7 @@ def _wanted(jobs: list[Job]) -> list[Job]:
 
 def _fail(jobs: list[Job], error: sqlite3.Error) -> None:
     for job in jobs:
-        job.error = job.error or error
+        job.error = error if job.error is None else job.error
 
 
 def _answer(jobs: list[Job]) -> None:
