@@ -30,6 +30,9 @@ GOVERNED = (
     "and 'local:PROGRAM' are governed"
 )
 
+# In these the agent does not know that we are there. Modes have no subclasses, and each call asks.
+REDIRECTED = (TransparentMode, LocalMode)
+
 type Routes = Mapping[str, Authority]
 
 
@@ -56,7 +59,7 @@ def parse_mode(text: str) -> ProxyMode:
 
 def serves_routes(mode: ProxyMode) -> bool:
     """True for a listener whose destination is told by the name that the agent uses."""
-    return isinstance(mode, ReverseMode) and mode.address[0] == ROUTES
+    return type(mode) is ReverseMode and mode.address[0] == ROUTES
 
 
 def lead(
@@ -67,7 +70,7 @@ def lead(
 ) -> connection.Server:
     """The server, not connected yet, that a request on a client's connection is for."""
     mode = client.proxy_mode
-    if isinstance(mode, (TransparentMode, LocalMode)):
+    if type(mode) in REDIRECTED:
         found = _transparent(client, server, request)
     elif serves_routes(mode):
         found = routes.get(_named(client, request), NOWHERE)

@@ -7,7 +7,7 @@ forwards a request when a hook raises. This walks only those that have the hook,
 import gc
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import Any
 
@@ -27,38 +27,57 @@ type Hook = Callable[..., Any]
 ANSWERABLE = ("http_connect", "requestheaders", "request", "response")
 
 
-class Dispatch(AddonManager):
-    """mitmproxy's addon manager with an index: hook name -> bound functions, in chain order.
+class Index(dict[str, tuple[Hook, ...]]):
+    """Hook name -> bound functions, in the order of a manager's chain, as they are asked for.
 
     Who has nothing to do as the options stand is left out until they change.
     """
 
-    _index: dict[str, tuple[Hook, ...]]
+    def __init__(self, manager: AddonManager) -> None:
+        super().__init__()
+        self._manager = manager
+
+    def __missing__(self, name: str) -> tuple[Hook, ...]:
+        options = self._manager.master.options
+        busy = (one for one in traverse(self._manager.chain) if not is_idle(one, name, options))
+        hooked = (getattr(addon, name, None) for addon in busy)
+        # A module that is imported under the name of a hook is no hook.
+        found = self[name] = tuple(hook for hook in hooked if callable(hook))
+        return found
+
+
+class Dispatch(AddonManager):
+    """mitmproxy's addon manager with an index of hooks."""
+
+    _index: Index
 
     @classmethod
     def take_over(cls, plain: Any) -> None:
         """Turn a plain manager into this one; its chain stays as it is."""
         plain.__class__ = cls
-        plain._index = {}
+        plain._index = Index(plain)
 
     async def trigger_event(self, event: hooks.Hook) -> None:
         """Call every hook of this event; one that raises takes its flow with it.
 
         With AddonHalt a script keeps an event from the addons behind it, but never from ours.
         """
-        if hooked := self._hooks(event.name):
-            await self._call(event.name, hooked, event.args())
+        await self._call(event.name, event.args())
 
-    async def handle_lifecycle(self, event: hooks.Hook) -> None:
+    def handle_lifecycle(self, event: hooks.Hook) -> Coroutine[Any, Any, None]:
         """Call an event's hooks, and tell those that follow flows, where there are any."""
         arguments = event.args()
-        await self._call(event.name, self._hooks(event.name), arguments)
-        if self._hooks("update") and isinstance(arguments[0], Flow):
-            await self.trigger_event(hooks.UpdateHook([arguments[0]]))
+        if self._index["update"] and isinstance(arguments[0], Flow):
+            return self._call_and_tell(event.name, arguments)
+        return self._call(event.name, arguments)
 
-    async def _call(self, name: str, hooked: tuple[Hook, ...], arguments: list[Any]) -> None:
+    async def _call_and_tell(self, name: str, arguments: list[Any]) -> None:
+        await self._call(name, arguments)
+        await self.trigger_event(hooks.UpdateHook([arguments[0]]))
+
+    async def _call(self, name: str, arguments: list[Any]) -> None:
         halted = False
-        for hook in hooked:
+        for hook in self._index[name]:
             if halted and not _is_ours(hook):
                 continue
             try:
@@ -77,7 +96,7 @@ class Dispatch(AddonManager):
 
     def has(self, name: str) -> bool:
         """Say whether anybody has a hook of that name."""
-        return bool(self._hooks(name))
+        return bool(self._index[name])
 
     # The chain changes while these run, and nothing is dispatched from the index until they are
     # over: scripts put themselves in order while they are being configured.
@@ -89,7 +108,7 @@ class Dispatch(AddonManager):
                 super().trigger(event)
             finally:
                 self._index.clear()
-        elif self._hooks(event.name):
+        elif self._index[event.name]:
             super().trigger(event)
 
     def register(self, addon: Any) -> Any:
@@ -101,17 +120,6 @@ class Dispatch(AddonManager):
         """Take an addon out."""
         super().remove(addon)  # type: ignore[no-untyped-call]
         self._index.clear()
-
-    def _hooks(self, name: str) -> tuple[Hook, ...]:
-        found = self._index.get(name)
-        if found is None:
-            options = self.master.options
-            busy = (one for one in traverse(self.chain) if not is_idle(one, name, options))
-            hooked = (getattr(addon, name, None) for addon in busy)
-            # A module that is imported under the name of a hook is no hook.
-            found = tuple(hook for hook in hooked if callable(hook))
-            self._index[name] = found
-        return found
 
 
 def _is_ours(hook: Hook) -> bool:

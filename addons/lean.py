@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import cache, lru_cache
 from itertools import chain
-from typing import Any, cast
+from typing import Any
 
 from mitmproxy import connection, hooks, http, optmanager
 from mitmproxy.addons import termlog
@@ -47,8 +47,8 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     hook: Any = hooks.Hook
     hook.args = arguments_of
     hook.__new__ = staticmethod(made)
-    option: Any = optmanager._Option
-    option.current = current
+    options: Any = optmanager.OptManager
+    options.__getattr__ = setting
     named: Any = asyncio_utils
     named.set_task_debug_info = lambda *_, **__: None
     shown: Any = termlog.TermLogHandler
@@ -71,7 +71,7 @@ def write(handler: termlog.TermLogHandler, record: logging.LogRecord) -> None:
         sys.exit(1)
 
 
-def time_of(_: MitmFormatter, record: logging.LogRecord, datefmt: None = None) -> str:
+def time_of(_: MitmFormatter, record: logging.LogRecord, datefmt: str | None = None) -> str:
     """`MitmFormatter.formatTime`: when a line was said; of each second all but the end is kept."""
     return f"{_clock(int(record.created))}.{int(record.msecs):03}"
 
@@ -128,7 +128,8 @@ def copy_of[M: http.Message](message: M) -> M:
     made.data.headers = _copied(message.headers)
     if message.trailers is not None:
         made.data.trailers = _copied(message.trailers)
-    return cast(M, made)
+    copied: M = made
+    return copied
 
 
 def _copied(headers: http.Headers) -> http.Headers:
@@ -153,7 +154,8 @@ def fork(known: context.Context) -> context.Context:
 
 def arguments_of(hook: hooks.Hook) -> list[Any]:
     """`Hook.args`: the values of its fields."""
-    return [getattr(hook, name) for name in _fields_of(cast(Any, type(hook)))]
+    kind: Any = type(hook)
+    return [getattr(hook, name) for name in _fields_of(kind)]
 
 
 @cache
@@ -208,8 +210,11 @@ def pop(headers: http.Headers, name: str | bytes, *default: Any) -> Any:
     return _folded(values)
 
 
-def current(option: Any) -> Any:
-    """`_Option.current`: the value of an option, a copy only of what could be changed."""
+def setting(options: Any, name: str) -> Any:
+    """`OptManager.__getattr__`: the value of an option, a copy only of what could be changed."""
+    option = options._options.get(name)
+    if option is None:
+        raise AttributeError(f"No such option: {name}")
     value = option._default if option.value is optmanager.unset else option.value
     return value if isinstance(value, _CANNOT_CHANGE) else copy.deepcopy(value)
 

@@ -26,7 +26,7 @@ type Parent = tuple[Any, tuple[str, int]]
 def parent_of(client: connection.Client) -> Parent | None:
     """The parent of the listener that a client came by, None where there is none."""
     mode = client.proxy_mode
-    return (mode.scheme, mode.address) if isinstance(mode, UpstreamMode) else None
+    return (mode.scheme, mode.address) if type(mode) is UpstreamMode else None
 
 
 def require_tunnel(

@@ -4,8 +4,9 @@ import re
 from itertools import chain
 
 from mitmproxy import http
-from mitmproxy.proxy.mode_specs import LocalMode, ReverseMode, TransparentMode
+from mitmproxy.proxy.mode_specs import ReverseMode
 
+from addons.destination import REDIRECTED
 from addons.door import Tunnel
 from addons.handshake import is_handshake
 from addons.rpc import is_rpc
@@ -24,12 +25,12 @@ DEFAULT_PORTS = {"https": 443, "http": 80}
 
 def is_reverse(flow: http.HTTPFlow) -> bool:
     """True for a call in base-URL mode, whose destination our operator chose."""
-    return isinstance(flow.client_conn.proxy_mode, ReverseMode)
+    return type(flow.client_conn.proxy_mode) is ReverseMode
 
 
 def _wanted(flow: http.HTTPFlow, tunnel: Tunnel | None) -> str:
     """The CONNECT target, or where a connection that was redirected to us was going."""
-    if isinstance(flow.client_conn.proxy_mode, (TransparentMode, LocalMode)):
+    if type(flow.client_conn.proxy_mode) in REDIRECTED:
         return str(Authority(*flow.client_conn.sockname[:2]))
     return str(tunnel.target) if tunnel and tunnel.target else ""
 

@@ -15,7 +15,7 @@ from mitmproxy.hooks import RunningHook
 from mitmproxy.log import MitmFormatter
 from mitmproxy.net.http import validate
 from mitmproxy.options import Options
-from mitmproxy.optmanager import _Option
+from mitmproxy.optmanager import OptManager
 from mitmproxy.proxy import context, layer
 from mitmproxy.proxy.layers.http import HttpRequestHook
 from mitmproxy.test import tflow, tutils
@@ -80,12 +80,15 @@ def _raised(check: Callable[[http.Message], None], message: http.Message) -> str
 @pytest.mark.parametrize("value", [None, True, 3, "text", ["a"], []])
 def test_an_option_has_the_value_that_mitmproxy_says(value: object) -> None:
     """Set or by default, and never one that could be changed in its place."""
-    option = _Option("name", Any, value, "help", None)
-    assert lean.current(option) == option.current() == value
-    option.set(value)
-    assert lean.current(option) == option.current() == value
+    options = OptManager()
+    options.add_option("name", Any, value, "help")
+    for _ in range(2):
+        assert lean.setting(options, "name") == options._options["name"].current() == value
+        options._options["name"].set(value)
     if isinstance(value, list):
-        assert lean.current(option) is not value
+        assert lean.setting(options, "name") is not value
+    with pytest.raises(AttributeError, match="none"):
+        lean.setting(options, "none")
 
 
 def test_a_message_is_copied_whole_and_shares_nothing() -> None:
