@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from mitmproxy import connection, ctx, http
 
 from interlock.model import Authority
+from interlock.quick import quick
 from interlock.verdict import Verdict
 
 
@@ -12,6 +13,7 @@ class Refused(Exception):
     """The request must not leave on this connection; the message says why."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Clearance:
     """The right of one request to leave, once: given by the gate, taken at the wire.

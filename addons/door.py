@@ -14,6 +14,7 @@ from broker import Secret
 from interlock.calls.usage import UsageReader
 from interlock.governor import Governor
 from interlock.model import Authority
+from interlock.quick import quick
 from interlock.rates import Rates
 from interlock.registry import Whence
 from interlock.settings import AllowPrivate, Limits
@@ -51,6 +52,7 @@ class Tunnel:
     who: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The proof of who sent a request, what it declared, whether it offered a foreign key.

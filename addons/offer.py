@@ -11,6 +11,7 @@ from addons.door import Proof, Tunnel
 from interlock.delegation import LONGEST as LONGEST_CHAIN
 from interlock.errors import IdentityError
 from interlock.federation import is_statement
+from interlock.quick import quick
 
 # Where SDKs put a provider's key, and so where an agent's key arrives in base-URL mode.
 KEY_SLOTS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
@@ -33,6 +34,7 @@ type Ours = Callable[[str], bool]
 type Field = tuple[bytes, bytes]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What stood in one head.

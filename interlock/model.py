@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from interlock.quick import quick
+
 # How the goal of a call stands that names none.
 NO_GOAL = "None"
 
@@ -75,6 +77,7 @@ class Authority:
 NOWHERE = Authority("nowhere.invalid", 443)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Declaration:
     """Why the agent says that it calls. A claim: it narrows what is allowed, never widens it."""
@@ -165,6 +168,7 @@ class Evidence:
     host: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request as it stands on the wire, free of any proxy's types.
@@ -226,6 +230,7 @@ class Message:
     pin: Pin = Pin.UNSEEN
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Call:
     """What the agent is about to do, in the vocabulary of the policies.
@@ -285,6 +290,7 @@ class Why:
         return self.delegation_depth > 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to: may this agent make this call, now, for this reason?

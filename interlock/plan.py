@@ -7,11 +7,13 @@ from interlock.installation import Installation
 from interlock.minting.minting import Use
 from interlock.minting.route import Route
 from interlock.model import NOWHERE, Agent, Binding, Call, Reason
+from interlock.quick import quick
 
 MINTED_UNAVAILABLE = "minted_unavailable"
 AMBIGUOUS = "ambiguous_binding"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A stored secret, a minted token, both or nothing.

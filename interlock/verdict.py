@@ -12,10 +12,12 @@ from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
 from interlock.minting.route import Route
 from interlock.model import Agent, Binding, Call, Decision, Declaration
+from interlock.quick import quick
 
 NO_ARGUMENTS: Mapping[str, Any] = {}
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Capability:
     """The token that goes into the flow, the way it and then the secret travel, and by what right.
@@ -32,6 +34,7 @@ class Capability:
     certificate: Secret | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Credential:
     """A secret on its way to the wire, with the recipe that puts it there.
@@ -46,6 +49,7 @@ class Credential:
     minted: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the front door needs to know after a decision.

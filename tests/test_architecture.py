@@ -59,6 +59,7 @@ ORDER = (
         "broker",
         "interlock.model",
         "interlock.pattern",
+        "interlock.quick",
         "interlock.errors",
         "interlock.steps",
         "interlock",

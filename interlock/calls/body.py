@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from interlock.model import Request
+from interlock.quick import quick
 
 MOST_TOKENS = 2**53
 LONGEST_NAME = 256
@@ -27,6 +28,7 @@ SHORT_BODY = 64 << 10
 _JSON = re.compile(r'\s*application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What policies may know of a model call."""

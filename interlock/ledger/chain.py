@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
+from interlock.quick import quick
 from interlock.store.writer import Transaction
 
 GENESIS = bytes(32)
 _TYPES = (str, float, str, str, str)  # id, ts, kind, agent, decision_id
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened. `ts` is in seconds since the epoch; `body` holds JSON values."""
