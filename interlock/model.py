@@ -159,6 +159,7 @@ class Server:
         return "lapsed" if self.lapsed and not cut_off else str(self.trust)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What the agent claimed about the destination, kept beside the authority that was judged."""
