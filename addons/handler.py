@@ -85,8 +85,10 @@ async def drain_writers(handler: server.ConnectionHandler) -> None:
     """Wait until what was written is read; the agent itself must be heard meanwhile."""
     if portion := _portion.get():
         portion.worked_through()
-    if not all(_is_through(io.writer) for io in handler.transports.values()):
-        await _drain(handler)
+    for io in handler.transports.values():
+        if io.writer and not _is_through(io.writer):
+            await _drain(handler)
+            break
     own = handler.transports.get(handler.client)
     if own is None or own.handler is asyncio.current_task():
         return
@@ -147,7 +149,7 @@ _CLOSING: dict[asyncio.WriteTransport, asyncio.Task[None]] = {}
 def _is_through(writer: Any) -> bool:
     """Say whether all that was written to a peer is on its way, and none of it waits."""
     is_stream = isinstance(writer, asyncio.StreamWriter)
-    return writer is None or (is_stream and not writer.transport.get_write_buffer_size())
+    return is_stream and not writer.transport.get_write_buffer_size()
 
 
 def _is_unread(handler: server.ConnectionHandler) -> bool:

@@ -10,7 +10,7 @@ from OpenSSL import SSL
 # The most that one record holds (RFC 8446, 5.1).
 RECORD_BYTES = 1 << 14
 
-# As much is taken out at once.
+# Room for a record, and for almost all that is sent at once.
 PIECE_BYTES = 1 << 17
 
 _openssl: Any = SSL
@@ -47,9 +47,11 @@ def write(tls: Any, data: bytes | memoryview) -> None:
 
 
 def send(tls: Any) -> bytes:
-    """Take out what is to be sent."""
+    """Take out all that is to be sent."""
     size = _lib.BIO_get_mem_data(tls._from_ssl, _start)
     if not size:
         return b""
-    size = _lib.BIO_read(tls._from_ssl, _piece, min(size, PIECE_BYTES))
+    if size > PIECE_BYTES:
+        return bytes(tls.bio_read(size))
+    size = _lib.BIO_read(tls._from_ssl, _piece, size)
     return bytes(_ffi.buffer(_piece, size))

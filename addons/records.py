@@ -128,7 +128,7 @@ def send_data(tunnel: Any, data: bytes) -> layer.CommandGenerator[None]:
 
 def interact(tunnel: Any) -> layer.CommandGenerator[None]:
     """`TLSLayer.tls_interact`: send what is ready; mitmproxy asks until OpenSSL has an error."""
-    while data := openssl.send(tunnel.tls):
+    if data := openssl.send(tunnel.tls):
         yield commands.SendData(tunnel.conn, data)
 
 

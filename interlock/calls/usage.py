@@ -125,8 +125,8 @@ class UsageReader:
             if len(line) > MOST_BYTES:
                 self._text.add(line)
                 self._end_line()
-                continue
-            self._read_line(line, is_marked=is_marked and _is_marked(line))
+            elif line:
+                self._read_line(line, is_marked=is_marked and _is_marked(line))
 
     def _end_line(self) -> None:
         """Read a line that came in pieces."""

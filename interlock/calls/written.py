@@ -45,18 +45,18 @@ class Written:
 def _characters(event: dict[str, Any]) -> int:
     """The length of every text in the deltas of an event, of whatever API."""
     written = 0
-    waiting: list[Any] = [event["delta"]] if "delta" in event else []
+    waiting: list[Any] = [event.get("delta")]
     choices = event.get("choices")
     if isinstance(choices, list):
         for choice in choices:
             if isinstance(choice, dict):
                 waiting += [choice.get("delta"), choice.get("text")]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, str):
+    for node in waiting:  # it grows meanwhile
+        kind = type(node)
+        if kind is str:
             written += len(node)
-        elif isinstance(node, dict):
+        elif kind is dict:
             waiting += [value for key, value in node.items() if value and key not in _LABELS]
-        elif isinstance(node, list):
+        elif kind is list:
             waiting += node
     return written
