@@ -13,12 +13,13 @@ from addons.stage import Stage
 from broker import Secret
 from interlock.calls.usage import UsageReader
 from interlock.governor import Governor
-from interlock.model import Authority
+from interlock.model import Agent, Authority
 from interlock.quick import quick
 from interlock.rates import Rates
 from interlock.registry import Whence
 from interlock.settings import AllowPrivate, Limits
 from interlock.steps import Steps
+from interlock.store.database import FRESH_S
 from interlock.verdict import Verdict
 
 # An agent's name, None where only the key was given, and the key, or a token from outside.
@@ -52,6 +53,22 @@ class Tunnel:
     who: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Who was proven, at which change of the store and when, on the monotonic clock."""
+
+    agent: Agent
+    change: int
+    at: float
+
+    def holds(self, change: int, now: float) -> bool:
+        """Say whether nothing has changed, and no more time passed than a change may take to hold.
+
+        Longer than that, what ends by the time that it had may have ended.
+        """
+        return change == self.change and now - self.at < FRESH_S
+
+
 @quick
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -60,11 +77,12 @@ class Caller:
     `who` is as in a tunnel. `doubt` says what is wrong with the declaration; empty when nothing is.
     """
 
-    proof: Proof | None = None
-    said: dict[str, str] = field(default_factory=dict)
-    doubt: str = ""
-    foreign_key: bool = False
-    who: str = ""
+    proof: Proof | None
+    proven: Proven
+    who: str
+    said: dict[str, str]
+    doubt: str
+    foreign_key: bool
 
 
 @dataclass(slots=True)

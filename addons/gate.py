@@ -10,7 +10,7 @@ from addons.departure import depart
 from addons.door import Account, Door
 from addons.fail_closed import fail_closed
 from addons.handshake import is_handshake
-from addons.identity import agent_of
+from addons.identity import prove_again
 from addons.mcp import inspectors, tell
 from addons.rpc import in_rpc, is_rpc
 from addons.wire import request_of
@@ -68,8 +68,7 @@ class Gate:
         steps = Steps()
         tunnel = self._door.tunnels.get(flow.client_conn.id)
         try:
-            # Again, because an upload may have taken longer than the trust in its sender lasted.
-            agent = agent_of(self._door, flow, caller.proof)
+            agent = prove_again(self._door, flow, caller)
         except IdentityError as e:
             flow.response = refusals.unproven(e, at_proxy=False)
             return

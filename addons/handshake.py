@@ -12,15 +12,14 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 def is_handshake(request: http.Request) -> bool:
     """True for the one well-formed way to ask for a WebSocket over HTTP/1.1."""
     headers = request.headers
-    if "sec-websocket-key" not in headers:
+    if request.method != "GET" or "sec-websocket-key" not in headers:
         return False
     try:
         nonce = base64.b64decode(_one(headers, "sec-websocket-key"), validate=True)
     except (ValueError, binascii.Error):
         return False
     return (
-        request.method == "GET"
-        and request.http_version == "HTTP/1.1"
+        request.http_version == "HTTP/1.1"
         and not request.raw_content
         and _one(headers, "upgrade").lower() == "websocket"
         and "upgrade" in _tokens(headers, "connection")

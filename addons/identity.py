@@ -8,7 +8,7 @@ from mitmproxy import connection, http
 
 from addons import refusals
 from addons.destination import knows_proxy
-from addons.door import Caller, Door, Origin, Proof, Tunnel
+from addons.door import Caller, Door, Origin, Proof, Proven, Tunnel
 from addons.fail_closed import fail_closed
 from addons.offer import take_offer, take_proof
 from addons.proofs import is_proof, prepare
@@ -33,7 +33,7 @@ class Identity:
             _require_no_body(flow.request.headers)
             tunnel.proof = take_proof(flow.request.headers)
             await prepare(self._door, tunnel.proof)
-            tunnel.who = self._prove(flow, tunnel.proof)
+            tunnel.who = _counted(flow, self._prove(flow, tunnel.proof).agent)
         except IdentityError as e:
             self._knocked(flow, e)
             flow.response = refusals.unproven(e, at_proxy=True)
@@ -53,7 +53,7 @@ class Identity:
         try:
             proof = offer.proof(tunnel)
             await prepare(self._door, proof)
-            who = self._prove(flow, proof)
+            proven = self._prove(flow, proof)
         except IdentityError as e:
             self._knocked(flow, e)
             at_proxy = tunnel is None and knows_proxy(flow.client_conn)
@@ -62,7 +62,8 @@ class Identity:
             return
         said, doubt = offer.declaration()
         theirs = offer.foreign and not knows_proxy(flow.client_conn)
-        self._door.callers[flow.id] = Caller(proof, said, doubt, theirs, who)
+        who = _counted(flow, proven.agent)
+        self._door.callers[flow.id] = Caller(proof, proven, who, said, doubt, theirs)
 
     def client_disconnected(self, client: connection.Client) -> None:
         """Forget what the connection said."""
@@ -70,19 +71,19 @@ class Identity:
         self._door.dialable.pop(client.id, None)
         self._door.proofs.pop(client.id, None)
 
-    def _prove(self, flow: http.HTTPFlow, proof: Proof | None) -> str:
+    def _prove(self, flow: http.HTTPFlow, proof: Proof | None) -> Proven:
         """Remember what proves the caller, to end the connection with it; answer who it is.
 
         Raises IdentityError.
         """
         client = flow.client_conn
-        agent = agent_of(self._door, flow, proof)
-        if not agent.identified:
-            return f"at {client.peername[0]}"
-        shown = self._door.presented.get(client.id)
-        proven = proof or shown or Origin(whence_of(client), agent.name)
-        self._door.proofs.setdefault(client.id, {})[proven] = agent.name
-        return agent.name
+        proven = prove(self._door, flow, proof)
+        agent = proven.agent
+        if agent.identified:
+            shown = self._door.presented.get(client.id)
+            by = proof or shown or Origin(whence_of(client), agent.name)
+            self._door.proofs.setdefault(client.id, {})[by] = agent.name
+        return proven
 
     def _knocked(self, flow: http.HTTPFlow, error: IdentityError) -> None:
         """Have a refused proof recorded."""
@@ -95,6 +96,22 @@ def shape_of(door: Door, flow: http.HTTPFlow) -> str:
     """The shape in which the SDK of a destination expects errors."""
     provider = door.governor.provider_at(authority_of(flow)) if door.governor else None
     return provider.errors if provider else ""
+
+
+def prove(door: Door, flow: http.HTTPFlow, proof: Proof | None) -> Proven:
+    """Prove who sent a request; raises IdentityError."""
+    change, now = _change(door), time.monotonic()  # before: what changes meanwhile is noticed
+    return Proven(agent_of(door, flow, proof), change, now)
+
+
+def prove_again(door: Door, flow: http.HTTPFlow, caller: Caller) -> Agent:
+    """Prove it once more when the body is there; raises IdentityError.
+
+    An upload may take longer than the trust in its sender lasts. What came at once does not.
+    """
+    if caller.proven.holds(_change(door), time.monotonic()):
+        return caller.proven.agent
+    return agent_of(door, flow, caller.proof)
 
 
 def agent_of(door: Door, flow: http.HTTPFlow, proof: Proof | None) -> Agent:
@@ -116,6 +133,17 @@ def agent_of(door: Door, flow: http.HTTPFlow, proof: Proof | None) -> Agent:
     if door.require_identity or not _on_loopback(flow.client_conn):
         raise IdentityError("this front door requires an agent key", "missing key")
     return UNIDENTIFIED
+
+
+def _change(door: Door) -> int:
+    if door.governor is None:
+        raise RuntimeError("the governor is not open")
+    return door.governor.installation.database.change
+
+
+def _counted(flow: http.HTTPFlow, agent: Agent) -> str:
+    """As whose connections and requests it counts: an agent's, or an address's."""
+    return agent.name if agent.identified else f"at {flow.client_conn.peername[0]}"
 
 
 def whence_of(client: connection.Client) -> Whence:

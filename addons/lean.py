@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from mitmproxy import connection, hooks, http, optmanager
-from mitmproxy.addons import termlog
+from mitmproxy.addons import termlog, tlsconfig
 from mitmproxy.log import LegacyLogEvents, MitmFormatter
 from mitmproxy.net.http import validate
 from mitmproxy.proxy import context, layers
@@ -42,6 +42,8 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     message.copy = copy_of
     http_layer: Any = layers.http
     http_layer.validate_headers = check_fields
+    tls: Any = tlsconfig.TlsConfig
+    tls.request = answer_crl
     layered: Any = context.Context
     layered.fork = fork
     hook: Any = hooks.Hook
@@ -111,6 +113,15 @@ def check_fields(message: http.Message) -> None:
 # What names consist of (RFC 9110, 5.6.2), in lower case.
 _TOKENS = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _NO_LENGTH = [b"0"]
+
+
+def answer_crl(addon: tlsconfig.TlsConfig, flow: http.HTTPFlow) -> None:
+    """`TlsConfig.request`: mitmproxy's list of revoked certificates, to who asks for one."""
+    if flow.request.data.path.endswith(b".crl"):
+        _answer_crl(addon, flow)
+
+
+_answer_crl: Any = tlsconfig.TlsConfig.request
 
 
 def same(one: connection.Connection, other: object) -> bool:

@@ -48,6 +48,8 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
     """Build the request that the governor judges; raises ValueError for no possible host."""
     request, client = flow.request, flow.client_conn
     headers, authority = request.headers, authority_of(flow)
+    hosts = headers.get_all("host")
+    named = request.authority if request.is_http2 else ""
     return Request(
         method=request.method,
         scheme=request.scheme,
@@ -62,10 +64,10 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
         evidence=Evidence(
             connect=_wanted(flow, tunnel),
             sni=_short(client.sni),
-            host=_short(request.host_header),
+            host=_short(named or ", ".join(hosts)),
         ),
         protocol=protocol_of(request),
-        doubt=doubt or _odd_head(flow) or ("" if is_reverse(flow) else _mismatch(flow, authority)),
+        doubt=doubt or _odd_head(flow) or _mismatch(flow, authority, hosts),
         offered=offered_in(headers.fields),
     )
 
@@ -106,11 +108,15 @@ def _odd_head(flow: http.HTTPFlow) -> str:
     return ""
 
 
-def _mismatch(flow: http.HTTPFlow, authority: Authority) -> str:
-    """Say which claim about the destination disagrees with where the request will go."""
+def _mismatch(flow: http.HTTPFlow, authority: Authority, hosts: list[str]) -> str:
+    """Say which claim about the destination disagrees with where the request will go.
+
+    Of a base URL, which our operator chose, an agent need know nothing.
+    """
+    if is_reverse(flow):
+        return ""
     request = flow.request
     default_port = DEFAULT_PORTS.get(request.scheme, authority.port)
-    hosts = request.headers.get_all("host")
     if len(hosts) > 1:
         return "authority_mismatch: there is more than one Host header"
     claims = [("Host", host, default_port) for host in hosts]

@@ -8,16 +8,19 @@ import json
 import socket
 import ssl
 import time
+from collections.abc import Callable
 
 import httpx
 import pytest
 
-from interlock.model import Mode, Trust
+from interlock.model import Declaration, Mode, Trust
 from tests.door.patience import wait_for
 from tests.door.raw import bound, exchanged, tunnelled
 from tests.door.world import CHAT, OPENAI_KEY, TRUSTED, World
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+# As long as the session of a test lasts: the head of its call has come by then.
+SHORT_S = 2.0
 CHUNKED = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -26,6 +29,29 @@ def get(world: World, path: str = "/v1/models", *more: str, key: bool = True) ->
     proof = [f"Authorization: Bearer {world.keys[TRUSTED]}"] if key else []
     lines = [f"GET {path} HTTP/1.1", "Host: localhost", *proof, *more, "", ""]
     return "\r\n".join(lines).encode()
+
+
+def uploaded(world: World, mode: Mode, key: str, meanwhile: Callable[[], object]) -> None:
+    """Have something happen before the last byte of a call arrives."""
+    body = json.dumps(CHAT).encode()
+    door = world.doors[mode]
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        f"Content-Type: application/json\r\nAuthorization: Bearer {key}\r\n\r\n"
+    )
+    trusts = ssl.create_default_context(cafile=door.ca)
+    with (
+        socket.create_connection(("127.0.0.1", door.ports[1]), 10) as plain,
+        trusts.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+    ):
+        secure.sendall(head.encode() + body[:-1])
+        time.sleep(0.1)
+        meanwhile()
+        try:
+            secure.sendall(body[-1:])
+            secure.recv(4096)
+        except OSError:
+            pass
 
 
 class TestAnAnswerThatIsNotHttp:
@@ -169,25 +195,21 @@ class TestTheCaller:
     def test_cut_off_during_an_upload(self, world: World, mode: Mode, trust: Trust) -> None:
         """The last byte of the body comes after the agent was cut off: no key."""
         name = world.join("slow")
-        body = json.dumps(CHAT).encode()
-        door = world.doors[mode]
-        head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
-            f"Content-Type: application/json\r\nAuthorization: Bearer {world.keys[name]}\r\n\r\n"
+        uploaded(
+            world,
+            mode,
+            world.keys[name],
+            lambda: world.change(lambda i: i.registry.set_trust(name, trust)),
         )
-        trusts = ssl.create_default_context(cafile=door.ca)
-        with (
-            socket.create_connection(("127.0.0.1", door.ports[1]), 10) as plain,
-            trusts.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
-        ):
-            secure.sendall(head.encode() + body[:-1])
-            time.sleep(0.1)
-            world.change(lambda i: i.registry.set_trust(name, trust))
-            try:
-                secure.sendall(body[-1:])
-                secure.recv(4096)
-            except OSError:
-                pass
+        assert not any(r.credential for r in world.received())
+
+    def test_a_session_that_ends_during_an_upload(self, world: World, mode: Mode) -> None:
+        """By the time that it had, so that nothing in the store changes: no key."""
+        name, now = world.join("short"), time.time()
+        _, token = world.change(
+            lambda i: i.sessions.start(name, Declaration(), ttl=SHORT_S, now=now)
+        )
+        uploaded(world, mode, token, lambda: wait_for(lambda: time.time() > now + SHORT_S))
         assert not any(r.credential for r in world.received())
 
     def test_an_agent_key_behind_a_tab_is_still_taken_off(self, world: World) -> None:

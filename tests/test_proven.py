@@ -1,0 +1,22 @@
+"""Who was proven at the head of a call is so again behind its body, unless both came at once."""
+
+import pytest
+
+from addons.door import Proven
+from interlock.model import Agent
+from interlock.store.database import FRESH_S
+
+
+@pytest.mark.parametrize(
+    ("change", "later", "holds"),
+    [
+        pytest.param(7, 0.0, True, id="at once"),
+        pytest.param(7, FRESH_S / 2, True, id="before a change by another process would hold"),
+        pytest.param(8, 0.0, False, id="something has changed"),
+        pytest.param(7, 2 * FRESH_S, False, id="something may have changed, or ended by its time"),
+    ],
+)
+def test_it_holds_while_nothing_can_have_happened(change: int, later: float, holds: bool) -> None:
+    """For as long as the store itself is not asked again, and for no change at all."""
+    proven = Proven(Agent("a"), 7, at=100.0)
+    assert proven.holds(change, 100.0 + later) is holds
