@@ -10,7 +10,6 @@ wrote after it last said so, or without saying, is estimated: leaving usage out 
 import json
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -59,7 +58,7 @@ class UsageReader:
         self._known = bool(model) or service in _prices()
         self._service = service
         self._model = model
-        self._tokens: Counter[str] = Counter()
+        self._tokens: dict[str, int] = {}  # by what they are charged as, without what is 0
         self._text = _Text()
         self._asked = asked_bytes
         self._written = Written()
@@ -102,21 +101,18 @@ class UsageReader:
             self._take_all(_parsed(self._text.kept))
         if not (self._tokens or self._written.begun):
             return None
-        tokens = self._tokens + self._missing()
+        tokens = self._tokens | {}
+        # What a stream used and did not say is estimated.
+        if self._written.begun and tokens.keys() <= {"out"}:
+            tokens["in"] = -(-self._asked // CHARACTERS_A_TOKEN)
+        tokens["out"] = tokens.get("out", 0) + self._written.tokens
         return Usage(
             self._model,
-            tokens["in"] + tokens["cached"] + tokens["written"],
+            sum(count for kind, count in tokens.items() if kind != "out"),
             tokens["out"],
             _cost_usd(self._service, self._model, tokens),
-            estimated=tokens != self._tokens,
+            estimated={kind: count for kind, count in tokens.items() if count} != self._tokens,
         )
-
-    def _missing(self) -> Counter[str]:
-        """An estimate of what a stream used and did not say."""
-        said = self._tokens["in"] + self._tokens["cached"] + self._tokens["written"]
-        unsaid = self._written.begun and not said
-        asked = -(-self._asked // CHARACTERS_A_TOKEN) if unsaid else 0
-        return Counter({"in": asked, "out": self._written.tokens})
 
     def _read_lines(self, lines: bytes) -> None:
         """Read lines of a stream that came whole, and so are looked through together."""
@@ -177,7 +173,9 @@ class UsageReader:
             if not isinstance(usage, dict):
                 continue
             tokens = _tokens(usage)
-            self._tokens |= tokens
+            for kind, count in tokens.items():
+                if count > self._tokens.get(kind, 0):
+                    self._tokens[kind] = count
             told = told or tokens["out"] > 0
             model = holder.get("model") or holder.get("modelVersion")
             if isinstance(model, str) and _plain(model):
@@ -232,7 +230,7 @@ def _parsed(text: bytes | bytearray) -> Any:
     return data if end == len(value) else None
 
 
-def _tokens(usage: Mapping[str, Any]) -> Counter[str]:
+def _tokens(usage: Mapping[str, Any]) -> dict[str, int]:
     """Count the tokens by what they are charged as.
 
     OpenAI's and Google's count of input includes what the cache held, Anthropic's does not;
@@ -243,20 +241,18 @@ def _tokens(usage: Mapping[str, Any]) -> Counter[str]:
     asked = _count(usage, "prompt_tokens", "input_tokens", "inputTokens", "promptTokenCount")
     wrote = _count(usage, "completion_tokens", "output_tokens", "outputTokens")
     google = _count(usage, "candidatesTokenCount") + _count(usage, "thoughtsTokenCount")
-    return Counter(
-        {
-            "in": max(asked - included, 0) + _count(usage, "toolUsePromptTokenCount"),
-            "cached": included + _count(usage, "cache_read_input_tokens"),
-            "written": _count(usage, "cache_creation_input_tokens"),
-            "out": wrote + google,
-        }
-    )
+    return {
+        "in": max(asked - included, 0) + _count(usage, "toolUsePromptTokenCount"),
+        "cached": included + _count(usage, "cache_read_input_tokens"),
+        "written": _count(usage, "cache_creation_input_tokens"),
+        "out": wrote + google,
+    }
 
 
 def _count(holder: Any, *names: str) -> int:
     """The largest count under these names; 0 for what is none."""
     values = [holder.get(name) for name in names] if isinstance(holder, dict) else []
-    return max((v for v in values if type(v) is int and 0 <= v < MOST_TOKENS), default=0)
+    return max([v for v in values if type(v) is int and 0 <= v < MOST_TOKENS], default=0)
 
 
 def _plain(model: str) -> bool:
