@@ -40,7 +40,7 @@ class Database:
             self._reader: sqlite3.Connection = self._connect(migrate)
         except (OSError, sqlite3.Error, ValueError) as e:
             raise StoreError(f"{path}: cannot open the database: {e}") from e
-        self._writer = Writer(self._connect)
+        self._writer = Writer(self._connect, BUSY_MS / 1000)
         self.node: str = self.one("select value from meta where key = 'node'")[0]
 
     def __enter__(self) -> Self:

@@ -5,6 +5,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -13,6 +14,10 @@ from typing import Any
 from interlock.store.job import Job, Promise, Work
 
 log = logging.getLogger(__name__)
+
+
+# Between one question whether the lock of all writers is free and the next, in seconds.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.0002, 0.002
 
 
 class Transaction(sqlite3.Connection):
@@ -24,11 +29,28 @@ class Transaction(sqlite3.Connection):
     def __init__(self, *how: Any, **more: Any) -> None:
         super().__init__(*how, **more)
         self.kept: dict[Any, Any] = {}
+        self.busy_s = 0.0
 
     def begin(self) -> None:
-        """Begin one, under the lock of all writers."""
-        self.execute("begin immediate")
+        """Begin one, under the lock of all writers, for which it waits `busy_s` seconds.
+
+        Another process holds it for as long as the disk takes. SQLite's own way of waiting sleeps
+        for longer each time, up to 0.1 s, while others come and go.
+        """
+        until, pause = time.monotonic() + self.busy_s, FIRST_PAUSE_S
+        while not self._begun(last=time.monotonic() >= until):
+            time.sleep(pause)
+            pause = min(1.5 * pause, LONGEST_PAUSE_S)
         self.kept = {}
+
+    def _begun(self, last: bool) -> bool:
+        try:
+            self.execute("begin immediate")
+        except sqlite3.OperationalError as e:
+            if last or not e.sqlite_errorname.startswith("SQLITE_BUSY"):
+                raise
+            return False
+        return True
 
 
 _commits = itertools.count()
@@ -55,8 +77,10 @@ class Writer:
     # may be old.
     commits = 0
 
-    def __init__(self, connect: Callable[[], Transaction]) -> None:
+    def __init__(self, connect: Callable[[], Transaction], busy_s: float) -> None:
+        """`connect` opens its connection; it waits `busy_s` for the writers of other processes."""
         self._connect = connect
+        self._busy_s = busy_s
         self._jobs: deque[Job] = deque()
         # Rings for the thread: whether somebody waits for what is there.
         self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -112,7 +136,7 @@ class Writer:
         for batch in self._batches():
             due: list[Job] | None = None
             try:
-                connection = connection or self._connect()
+                connection = connection or self._opened()
                 connection.begin()  # which may take long: whoever gave up meanwhile is left out
                 due = _wanted(batch)
                 self._commit(connection, due)
@@ -124,6 +148,12 @@ class Writer:
                 connection = None
             _answer(due)
         _drop(connection)
+
+    def _opened(self) -> Transaction:
+        connection = self._connect()
+        connection.execute("pragma busy_timeout = 0")  # `begin` waits by itself
+        connection.busy_s = self._busy_s
+        return connection
 
     def _batches(self) -> Iterator[list[Job]]:
         """What goes into one commit, again and again, until there is nothing and no more comes."""
