@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import os
 import re
 import sys
 import time
@@ -9,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import cache, lru_cache
 from itertools import chain
+from types import SimpleNamespace
 from typing import Any
 
-from mitmproxy import connection, hooks, http, optmanager
+from mitmproxy import connection, flow, hooks, http, optmanager
 from mitmproxy.addons import termlog, tlsconfig
 from mitmproxy.log import LegacyLogEvents, MitmFormatter
 from mitmproxy.net.http import validate
@@ -51,6 +53,8 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     hook.__new__ = staticmethod(made)
     options: Any = optmanager.OptManager
     options.__getattr__ = setting
+    flows: Any = flow
+    flows.uuid = SimpleNamespace(uuid4=name_of_its_own)
     named: Any = asyncio_utils
     named.set_task_debug_info = lambda *_, **__: None
     shown: Any = termlog.TermLogHandler
@@ -81,6 +85,13 @@ def time_of(_: MitmFormatter, record: logging.LogRecord, datefmt: str | None = N
 @lru_cache(1)
 def _clock(second: int) -> str:
     return time.strftime(MitmFormatter.default_time_format, time.localtime(second))
+
+
+def name_of_its_own() -> str:
+    """`str(uuid.uuid4())`: a random UUID as text (RFC 9562, 5.4)."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def begin(

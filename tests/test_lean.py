@@ -4,6 +4,7 @@ import io
 import logging
 from collections.abc import Callable
 from typing import Any, cast
+from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given
@@ -109,6 +110,14 @@ def test_a_fork_has_layers_of_its_own() -> None:
     made, theirs = lean.fork(known), _fork(known)
     assert vars(made) == vars(theirs)
     assert made.layers is not known.layers
+
+
+def test_a_flow_has_a_name_of_its_own() -> None:
+    """A random UUID, spelled as everybody spells it."""
+    names = {lean.name_of_its_own() for _ in range(1000)}
+    assert len(names) == 1000
+    for name in names:
+        assert (str(UUID(name)), UUID(name).version, UUID(name).variant) == (name, 4, RFC_4122)
 
 
 def test_a_hook_has_the_arguments_that_mitmproxy_says() -> None:
