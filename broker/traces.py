@@ -58,10 +58,13 @@ class Traces:
 
     def at(self, place: Hashable, now: float) -> Mask:
         """Return what answers of a place have to be scrubbed of."""
-        sources = self._places.get(place, {}).values()
         known = self._masks.get(place)
-        if sources and (known is None or now >= known.ends):
-            alive = [trace for traces in sources for trace in traces if trace.ends > now]
+        if known and now < known.ends:
+            return known.mask
+        sources = self._places.get(place, {}).values()
+        alive = [trace for traces in sources for trace in traces if trace.ends > now]
+        mask = Mask.all(trace.mask for trace in alive)
+        if sources:
             ends = min((trace.ends for trace in alive), default=math.inf)
-            known = self._masks[place] = _Together(Mask.all(trace.mask for trace in alive), ends)
-        return known.mask if known else Mask(())
+            self._masks[place] = _Together(mask, ends)
+        return mask

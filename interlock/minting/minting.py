@@ -111,14 +111,15 @@ class Minting:
     def mask_at(self, authority: Authority) -> Mask:
         """What would reveal a token that may go to a destination."""
         known = self._snapshot.value
-        if authority not in known.masks:
-            reaching = {name for name, route in known.routes.items() if route.reaches(authority)}
-            known.masks[authority] = Mask.all(
-                self._forms[held.minted.digest]
-                for held in known.held.values()
-                if held.minted.route in reaching
-            )
-        return known.masks[authority]
+        if (mask := known.masks.get(authority)) is not None:
+            return mask
+        reaching = {name for name, route in known.routes.items() if route.reaches(authority)}
+        mask = known.masks[authority] = Mask.all(
+            self._forms[held.minted.digest]
+            for held in known.held.values()
+            if held.minted.route in reaching
+        )
+        return mask
 
     def route_of(self, agent: Agent, call: Call) -> Route | None:
         """The route on which a call may be handed a token, None for any other call.
