@@ -23,29 +23,27 @@ class Bounded(HttpLayer):
 
     def watch(self, peer: connection.Connection) -> layer.CommandGenerator[None]:
         """Look at what is kept of a peer that has sent something; cut off what is too much."""
+        known = self.connections.get(peer)
+        reader = known.context.layers[-1] if known else None
         if peer is self.context.client:
-            self._note_begun(peer)
-        if self._keeps_too_much(peer):
+            self._note_begun(peer, reader)
+        if isinstance(reader, (Http1Server, Http1Client)) and self._keeps_too_much(reader):
             yield from self._cut(peer)
 
-    def _note_begun(self, client: connection.Connection) -> None:
+    def _note_begun(self, client: connection.Connection, reader: layer.Layer | None) -> None:
         """Remember since when an agent is at the same head."""
-        known = self.connections.get(client)
-        half = begun(known.context.layers[-1]) if known else None
+        half = begun(reader) if reader else None
         if half:
             self.door.begun.setdefault(client.id, time.monotonic())
         elif half is False:
             self.door.begun.pop(client.id, None)
 
-    def _keeps_too_much(self, peer: connection.Connection) -> bool:
+    def _keeps_too_much(self, reader: Http1Connection) -> bool:
         """Say whether a peer of HTTP/1 sent more than there may be of what cannot be read yet.
 
         That is a head, the line of a chunk or trailers without end; or, before we have answered,
         the requests that follow, of which one may have its body there already.
         """
-        reader = reader_of(self, peer)
-        if reader is None:
-            return False
         most = self.door.limits.header_bytes
         if reader.state == reader.wait:
             most += human.parse_size(self.context.options.body_size_limit) or 0

@@ -27,13 +27,16 @@ OURS = "Interlock: "
 # What the boundary says of whatever an upstream does that is not an answer (`passage.broken`).
 BROKE_OFF = "the upstream's answer broke off"
 
+# What mitmproxy says where an agent closed its connection, or we did.
+GONE = "Client disconnected"
+
 # By the first words of an error, the longer before the shorter.
 _BEGINNINGS = (
     (OURS + BROKE_OFF, Ending.UPSTREAM_GONE),
     (OURS, Ending.REFUSED),
     ("Connection killed: interlock refused to dial", Ending.REFUSED),
     (Error.KILLED_MESSAGE, Ending.KILLED),
-    ("Client disconnected", Ending.AGENT_GONE),
+    (GONE, Ending.AGENT_GONE),
     ("HTTP/2 connection closed", Ending.AGENT_GONE),
     ("HTTP/2 protocol error", Ending.AGENT_GONE),
     ("HTTP/1 protocol error", Ending.AGENT_GONE),

@@ -16,6 +16,7 @@ from typing import Any
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import server
 
+from addons.direct import Direct
 from addons.http2 import AgentSide
 
 # How much of an agent's answers may wait for it to read; then nothing is read from upstreams.
@@ -57,6 +58,13 @@ class Portion:
         data = await self._read(self._most)
         self._size, self._began = len(data), thread_time()
         return data
+
+    def takes(self, size: int) -> bool:
+        """Say whether so much may be worked through without a turn for others, and take it."""
+        if self._was_long or size > self._most:
+            return False
+        self._size, self._began = size, thread_time()
+        return True
 
     def worked_through(self) -> None:
         """What was read last has been worked through, in this thread, just now."""
@@ -109,9 +117,11 @@ async def handle_connection(handler: server.ConnectionHandler, connection: Conne
     portion = Portion(reader.read, writer.transport)
     reading.read = portion.read
     _portion.set(portion)
+    direct = Direct(handler, connection, portion, partial(_is_held_up, handler, connection))
     try:
         await _handle(handler, connection)
     finally:
+        direct.end()
         writer.close()
 
 
@@ -150,6 +160,13 @@ def _is_through(writer: Any) -> bool:
     """Say whether all that was written to a peer is on its way, and none of it waits."""
     is_stream = isinstance(writer, asyncio.StreamWriter)
     return is_stream and not writer.transport.get_write_buffer_size()
+
+
+def _is_held_up(handler: server.ConnectionHandler, connection: Connection) -> bool:
+    """Say whether somebody has not read all that what comes on a connection was answered with."""
+    if not all(_is_through(io.writer) for io in handler.transports.values()):
+        return True
+    return connection is not handler.client and _is_unread(handler)
 
 
 def _is_unread(handler: server.ConnectionHandler) -> bool:

@@ -41,7 +41,7 @@ from addons.connecting import Connecting
 from addons.conversation import Breach, Conversation
 from addons.destination import lead
 from addons.door import Door
-from addons.ending import BROKE_OFF, OURS
+from addons.ending import BROKE_OFF, GONE, OURS
 from addons.handshake import accepts
 from addons.mcp import Told
 from addons.passage import Passage
@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 
 # What is looked at before it leaves, and before a stream, the flow's side, gets to see it.
 ON_THE_WIRE = (RequestHeaders, RequestData, RequestProtocolError, ResponseProtocolError)
+SAID_BEFORE = (RequestHeaders, RequestData)
 INTO_THE_FLOW = (
     GetHttpConnectionCompleted,
     RequestHeaders,
@@ -78,7 +79,7 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
         plain.__class__ = cls
         plain.door = door
         plain.passages = {}
-        plain.tunnel = None
+        plain.tunnel = plain.inside = None
         if plain.mode is HTTPMode.upstream:
             # mitmproxy's way would tell the parent proxy plain requests, and of every CONNECT.
             plain.mode = HTTPMode.regular
@@ -116,26 +117,32 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
         self, child: layer.Layer, event: events.Event
     ) -> layer.CommandGenerator[None]:
         """Guard what passes between a stream and a connection."""
-        if isinstance(event, ResponseTrailers) and isinstance(child, Http1Server):
+        kind: Any = type(event)
+        if kind is ResponseTrailers and isinstance(child, Http1Server):
             # It cannot say them, and whoever speaks HTTP/1.1 was never promised any.
             return _nothing()
-        kind: Any = type(event)
         if isinstance(child, HttpStream):
-            guarded = is_one_of(kind, INTO_THE_FLOW)
-            return self._into_the_flow(child, event) if guarded else self.carry(child, event)
+            if not is_one_of(kind, INTO_THE_FLOW):
+                return self.carry(child, event)
+            passage = self.passages.get(child.stream_id)
+            if isinstance(event, RequestHeaders):
+                here, routes = self.context, self.door.routes
+                child.context.server = lead(here.client, here.server, event.request, routes)
+            if passage is None and is_one_of(kind, SAID_BEFORE):
+                return self.carry(child, event)
+            return self._into_the_flow(child, event, passage)
         hand_over = self._on_the_wire if is_one_of(kind, ON_THE_WIRE) else self.carry
         if isinstance(child, ServerTLSLayer):
             return _without_farewell(child, hand_over(child, event))
         return hand_over(child, event)
 
     def _into_the_flow(
-        self, stream: HttpStream, event: events.Event
+        self, stream: HttpStream, event: events.Event, passage: Passage | None
     ) -> layer.CommandGenerator[None]:
         """Guard every event from a connection to the stream, the flow's side."""
-        if isinstance(event, RequestHeaders):
-            here, routes = self.context, self.door.routes
-            stream.context.server = lead(here.client, here.server, event.request, routes)
-        passage = self.passages.get(stream.stream_id)
+        if isinstance(event, GetHttpConnectionCompleted):
+            yield from self.carry(stream, self._admit(stream, event))
+            return
         talk = passage.talk if passage else None
         if talk and talk.open and isinstance(event, (RequestData, ResponseData)):
             yield from self._relay(stream, talk, event)
@@ -149,7 +156,7 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
                 yield commands.CloseConnection(stream.flow.server_conn)
                 why = "the upstream sent an interim or upgrade answer"
                 event = broken(event.stream_id, why)
-        for passed in self._inward(stream, event):
+        for passed in self._inward(stream, event, passage):
             yield from self.carry(stream, passed)
             if isinstance(passed, ResponseProtocolError) and passed is not event:
                 yield from self._give_up(stream, passed)
@@ -202,12 +209,10 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
             error = ResponseProtocolError(stream_id, why, ErrorCode.REQUEST_TOO_LARGE)
             yield from self.event_to_child(stream, error)
 
-    def _inward(self, stream: HttpStream, event: events.Event) -> Iterator[events.Event]:
+    def _inward(
+        self, stream: HttpStream, event: events.Event, passage: Passage | None
+    ) -> Iterator[events.Event]:
         """What the stream gets to see in place of `event`."""
-        if isinstance(event, GetHttpConnectionCompleted):
-            yield self._admit(stream, event)
-            return
-        passage = self.passages.get(stream.stream_id)
         if passage is None or not isinstance(event, HttpEvent):
             # An answer that nobody is waiting for any more; unscrubbed, it reaches nobody.
             if not isinstance(event, (ResponseHeaders, ResponseData, ResponseTrailers)):
@@ -236,8 +241,9 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
         """Have calls handled by a stream that keeps no large answer; forget those that ended."""
         for ended in self.passages.keys() - self.streams.keys():
             del self.passages[ended]
-        self.streams[stream_id] = StreamLayer(self.context.fork(), stream_id)
-        yield from self.event_to_child(self.streams[stream_id], events.Start())
+        stream = self.streams[stream_id] = StreamLayer(self.context.fork(), stream_id)
+        stream.mode = self.mode
+        yield from stream.handle_event(events.Start())
 
     def _outward(self, event: RequestHeaders) -> RequestHeaders:
         """What the server connection gets to see: the secret, in a copy of the request."""
@@ -260,6 +266,8 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
         server = event.reply[0]
         if not isinstance(server, connection.Server):
             return event
+        if why := _given_up(stream):
+            return GetHttpConnectionCompleted(event.command, (None, why))
         clearance = self.door.clearances.pop(stream.flow.id, None)
         try:
             self.passages[stream.stream_id] = admit(self.door, stream.flow, clearance, server)
@@ -270,6 +278,14 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
             log.exception("the wire boundary failed; the call is refused")
             return GetHttpConnectionCompleted(event.command, (None, OURS + "refused"))
         return event
+
+
+def _given_up(stream: HttpStream) -> str:
+    """With what a call ended while it waited for a connection; empty where it goes on."""
+    if stream.context.client.state is connection.ConnectionState.CLOSED:
+        return GONE
+    said = stream._paused_event_queue
+    return next((one.message for one in said if isinstance(one, RequestProtocolError)), "")
 
 
 def _nothing() -> layer.CommandGenerator[None]:

@@ -1,17 +1,20 @@
 """The short way through a tunnel: straight to what is in it, not through HTTP a second time."""
 
+from typing import Any
+
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
 from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
 
 from addons.bounds import reader_of
-from addons.established import inside_of
+from addons.established import open_tls
 
 
 class Shortcut(HttpLayer):
     """An HTTP layer that leaves itself out where all it carries is an established CONNECT."""
 
     tunnel: HttpStream | None
+    inside: layer.Layer | None
 
     def tunnelled(self, event: events.Event) -> HttpStream | None:
         """The stream of an established CONNECT, for what can go straight to what is in its tunnel.
@@ -47,7 +50,10 @@ class Shortcut(HttpLayer):
         """
         if isinstance(event, events.CommandCompleted):
             del self.command_sources[event.command]
-        for command in inside_of(stream.child_layer).handle_event(event):
+        if self.inside is None:
+            self.inside = open_tls(stream.child_layer)
+        inside: Any = self.inside or stream.child_layer
+        for command in inside.handle_event(event):
             if isinstance(command, commands.CloseConnection):
                 if command.connection is self.context.client:
                     ended = ResponseProtocolError(

@@ -10,10 +10,16 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import DropStream, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
     RequestProtocolError,
+    RequestTrailers,
     ResponseData,
     ResponseEndOfMessage,
+    ResponseHeaders,
     ResponseProtocolError,
+    ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpRequestHeadersHook
 from mitmproxy.proxy.utils import ReceiveBuffer
@@ -34,6 +40,8 @@ STREAMED_TYPES = (
 # What the agent is told of the decision by; in HTTP/2, names are in lower case (RFC 9113, 8.2.1).
 NAMES = DECISION_HEADER.encode(), DECISION_ID_HEADER.encode()
 LOWER = tuple(name.lower() for name in NAMES)
+OF_REQUEST = (RequestHeaders, RequestData, RequestTrailers, RequestEndOfMessage)
+OF_ANSWER = (ResponseHeaders, ResponseData, ResponseTrailers, ResponseEndOfMessage)
 # Answers up to this size are kept whole, so that people can read them in mitmweb.
 KEPT_BYTES = 1 << 20
 
@@ -102,7 +110,11 @@ class StreamLayer(HttpStream):
         self._turn = turn_of(context.client)
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        turn, course, reply = self._turn, super()._handle_event(event), None
+        course, reply = self._course(event), None
+        # What an agent says over HTTP/2 it may take back in the same breath.
+        is_final = isinstance(event, OF_ANSWER) or self.context.client.alpn != b"h2"
+        turn = self._turn if is_final else None
+        command: Any
         while True:
             try:
                 command = course.send(reply)
@@ -115,6 +127,13 @@ class StreamLayer(HttpStream):
                 reply = yield command
         if self.client_state == self.state_errored:
             yield DropStream(self.stream_id)
+
+    def _course(self, event: events.Event) -> Any:
+        if isinstance(event, OF_REQUEST):
+            return self.client_state(event)
+        if isinstance(event, OF_ANSWER):
+            return self.server_state(event)
+        return super()._handle_event(event)
 
     def send_response(self, already_streamed: bool = False) -> layer.CommandGenerator[None]:
         """Send an answer; one that came before its agent had said all ends the call."""

@@ -35,7 +35,7 @@ class Turn:
     def __init__(self, handler: Any, layer: Any) -> None:
         self._handler = handler
         self._layer = layer
-        self._pieces: dict[Connection, list[bytes]] = {}
+        self._pieces: dict[int, tuple[Connection, list[bytes]]] = {}
         self._completed: deque[events.HookCompleted] = deque()
         self._left = 0
         self._on_the_spot = False
@@ -73,8 +73,9 @@ class Turn:
                     is_large = len(command.data) > LARGE_BYTES
                     if is_large:
                         self._send()
-                    self._pieces.setdefault(command.connection, []).append(command.data)
-                    if is_large or _is_framed(command.connection):
+                    peer = command.connection
+                    self._pieces.setdefault(id(peer), (peer, []))[1].append(command.data)
+                    if is_large or _is_framed(peer):
                         self._send()
                 elif isinstance(command, commands.StartHook):
                     if command in self._begun:
@@ -96,7 +97,7 @@ class Turn:
 
     def _send(self) -> None:
         """Send what was said to each peer so far, in one piece."""
-        for connection, pieces in self._pieces.items():
+        for connection, pieces in self._pieces.values():
             transport = self._handler.transports.get(connection)
             if transport and transport.writer and not transport.writer.is_closing():
                 transport.writer.write(b"".join(pieces))
@@ -115,13 +116,18 @@ class Turn:
             task.result()
             return True
         self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
+        self._handler.busy()
+        task.add_done_callback(self._over)
         return False
 
     async def _hook(self, hook: commands.StartHook) -> None:
-        await self._handler.handle_hook(hook)
+        await self._handler.call(hook)
         if hook.blocking and not self._on_the_spot:
             await self._handler.server_event(events.HookCompleted(hook))
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._waiting.discard(task)
+        self._handler.idle()
 
 
 _TURNS: WeakKeyDictionary[Client, Turn] = WeakKeyDictionary()
@@ -146,20 +152,32 @@ class Handler(mode_servers.ProxyConnectionHandler):
         await super().handle_client()
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
-        """Call a hook, however long it takes: a connection is not idle meanwhile."""
-        watchdog = self.timeout_watchdog
-        watchdog.can_timeout.clear()
-        watchdog.blocker += 1
+        """Call a hook of the connection itself, outside of any turn."""
+        self.busy()
         try:
-            await self.master.addons.handle_lifecycle(hook)
-            message = hook.args()[0]
-            if isinstance(message, Flow) and message.intercepted:
-                await message.wait_for_resume()
+            await self.call(hook)
         finally:
-            watchdog.blocker -= 1
-            if not watchdog.blocker:
-                watchdog.register_activity()
-                watchdog.can_timeout.set()
+            self.idle()
+
+    async def call(self, hook: commands.StartHook) -> None:
+        """Call a hook, however long it takes."""
+        await self.master.addons.handle_lifecycle(hook)
+        message = hook.args()[0]
+        if isinstance(message, Flow) and message.intercepted:
+            await message.wait_for_resume()
+
+    def busy(self) -> None:
+        """Let no time-out count from now on: a connection on which a hook waits is not idle."""
+        self.timeout_watchdog.can_timeout.clear()
+        self.timeout_watchdog.blocker += 1
+
+    def idle(self) -> None:
+        """Let it count again, from now, once no hook waits any more."""
+        watchdog = self.timeout_watchdog
+        watchdog.blocker -= 1
+        if not watchdog.blocker:
+            watchdog.register_activity()
+            watchdog.can_timeout.set()
 
 
 def take_turns() -> None:

@@ -193,7 +193,7 @@ def test_calls_that_are_begun_and_reset(field: Field, setting: Setting) -> None:
                 break
         assert cut or is_cut(one, b"")
     wait_for(lambda: "interlock_control_rate" in door.log)
-    assert len(field.heads) <= 1500
+    assert len(field.heads) <= 200
 
 
 @pytest.mark.parametrize("setting", BOTH, ids=str)

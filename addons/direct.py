@@ -1,0 +1,73 @@
+"""Has what a peer sends worked through as it comes, where nothing is waiting before it."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from mitmproxy.connection import Connection
+from mitmproxy.proxy import events
+
+
+class Portions(Protocol):
+    """How much of what a peer sends is taken at once."""
+
+    def takes(self, size: int) -> bool:
+        """Say whether so much may be worked through now."""
+
+    def worked_through(self) -> None:
+        """What was taken last has been worked through."""
+
+
+class Direct:
+    """Leaves out the task that reads a connection, while it waits for something to read.
+
+    asyncio would keep what came, wake that task, and have it read in the next turn of the loop.
+    The task still reads whatever comes while another event of its connection is waited for, while
+    somebody does not read what is written to him, and what is too much for one turn.
+    """
+
+    def __init__(
+        self,
+        handler: Any,
+        connection: Connection,
+        portion: Portions,
+        is_held_up: Callable[[], bool],
+    ) -> None:
+        """`is_held_up` says whether what it would be answered with is not read as it is."""
+        self._handler = handler
+        self._connection = connection
+        self._portion = portion
+        self._is_held_up = is_held_up
+        self._reader = handler.transports[connection].reader
+        self._keep = self._reader.feed_data
+        self._reader.feed_data = self.feed
+
+    def feed(self, data: bytes) -> None:
+        """`StreamReader.feed_data`."""
+        if self._is_free() and self._portion.takes(len(data)):
+            _finish(self._handler.server_event(events.DataReceived(self._connection, data)))
+            self._portion.worked_through()
+        else:
+            self._keep(data)
+
+    def end(self) -> None:
+        """Let what still comes be kept."""
+        self._reader.feed_data = self._keep
+
+    def _is_free(self) -> bool:
+        """Say whether the task is waiting for data, nobody for the connection, and all is read."""
+        waiter, lock = self._reader._waiter, self._handler._server_event_lock
+        if waiter is None or waiter.done() or self._reader._buffer:
+            return False
+        if lock._waiters or lock.locked():
+            return False
+        return not self._is_held_up()
+
+
+def _finish(course: Coroutine[Any, Any, None]) -> None:
+    """Run what does not wait; raises RuntimeError where it does."""
+    try:
+        course.send(None)
+    except StopIteration:
+        return
+    course.close()
+    raise RuntimeError("an event of a connection waited, which none may do")
