@@ -42,12 +42,16 @@ class Honeytokens:
     @fail_closed
     async def http_connect(self, flow: http.HTTPFlow) -> None:
         """Look at a CONNECT, its Proxy-Authorization included."""
-        await self._look_at_head(flow)
+        await self.requestheaders(flow)
 
     @fail_closed
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Look at a head as soon as it is there, however long the body will take."""
-        await self._look_at_head(flow)
+        governor, detector = self._watching()
+        if not detector:
+            return
+        if sighting := look_in_head(detector, _target(flow), flow.request.headers.fields):
+            await self._raise(governor, flow, sighting)
 
     @fail_closed
     async def request(self, flow: http.HTTPFlow) -> None:
@@ -68,13 +72,6 @@ class Honeytokens:
         """Forget what was said long ago; the wire boundary has looked at all of it."""
         if flow.websocket:
             forget(flow.websocket.messages)
-
-    async def _look_at_head(self, flow: http.HTTPFlow) -> None:
-        governor, detector = self._watching()
-        if not detector:
-            return
-        if sighting := look_in_head(detector, _target(flow), flow.request.headers.fields):
-            await self._raise(governor, flow, sighting)
 
     def _watching(self) -> tuple[Governor, Detector]:
         governor = self._door.governor

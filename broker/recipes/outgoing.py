@@ -32,16 +32,20 @@ class Outgoing:
     def without(self, *names: str) -> Self:
         """Remove every copy of some headers."""
         left = self._fields_without(*names)
-        return self if len(left) == len(self.headers) else replace(self, headers=left)
+        return self if len(left) == len(self.headers) else self._with(left)
 
     def with_header(self, name: str, value: bytes) -> Self:
         """Set a header in place of every copy of it."""
         left = self._fields_without(name)
-        return replace(self, headers=(*left, (name.lower().encode(), value)))
+        return self._with((*left, (name.lower().encode(), value)))
+
+    def _with(self, headers: tuple[Field, ...]) -> Self:
+        """As `replace` does, which takes three times as long; each call comes by here."""
+        return type(self)(self.method, self.host, self.path, headers, self.body)
 
     def _fields_without(self, *names: str) -> tuple[Field, ...]:
         gone = {_spelled(name.encode()) for name in names}
-        # As `_spelled` does; every call comes by here with every header that it has.
+        # As `_spelled` does, for every header that a call has.
         return tuple([f for f in self.headers if f[0].lower().replace(b"_", b"-") not in gone])
 
     @property
