@@ -81,29 +81,33 @@ class Passage:
         except Unreadable as e:
             yield broken(event.stream_id, str(e))
 
-    def _passed(self, event: HttpEvent) -> Iterator[events.Event]:
+    def _passed(self, event: HttpEvent) -> Iterable[events.Event]:
         if isinstance(event, ResponseHeaders):
-            self._account.steps.over("first_byte")
-            response = event.response
-            for stage in self._stages:
-                response = stage.head(response, empty=event.end_stream)
-            self._stages = [stage for stage in self._stages if not stage.is_idle]
-            self._takes = _takes(self._stages)
-            event = ResponseHeaders(event.stream_id, response, event.end_stream)
-        elif isinstance(event, ResponseData):
+            return (self._begun(event),)
+        if isinstance(event, ResponseData):
             self._account.bytes_down += len(event.data)
-            if self._takes is not None:
-                data = event.data
-                for take in self._takes:
-                    data = take(data)
-                if data:
-                    yield ResponseData(event.stream_id, data)
-                return
-            yield from _data(event.stream_id, _fed(self._stages, event.data))
-            return
-        elif isinstance(event, (ResponseTrailers, ResponseEndOfMessage)):
+            if self._takes is None:
+                return _data(event.stream_id, _fed(self._stages, event.data))
+            data = event.data
+            for take in self._takes:
+                data = take(data)
+            return (ResponseData(event.stream_id, data),) if data else ()
+        if isinstance(event, (ResponseTrailers, ResponseEndOfMessage)):
             self._account.steps.over("last_byte")
-            yield from _data(event.stream_id, _flushed(self._stages))
+            return self._ended(event)
+        return (event,)
+
+    def _begun(self, event: ResponseHeaders) -> ResponseHeaders:
+        self._account.steps.over("first_byte")
+        response = event.response
+        for stage in self._stages:
+            response = stage.head(response, empty=event.end_stream)
+        self._stages = [stage for stage in self._stages if not stage.is_idle]
+        self._takes = _takes(self._stages)
+        return ResponseHeaders(event.stream_id, response, event.end_stream)
+
+    def _ended(self, event: ResponseTrailers | ResponseEndOfMessage) -> Iterator[events.Event]:
+        yield from _data(event.stream_id, _flushed(self._stages))
         if isinstance(event, ResponseTrailers):
             for stage in self._stages:
                 stage.trailers(event.trailers)
@@ -125,7 +129,7 @@ class Credentialed(Passage):
         """Put the secrets on a copy of the request, in place of tokens; raises RecipeError."""
         super().__init__(account, stages, talk, upload)
         account.redeemed = True
-        after = outgoing_of(request).without(*(recipe.slot for recipe, _ in redeemed))
+        after = outgoing_of(request).without(*[recipe.slot for recipe, _ in redeemed])
         for recipe, secret in redeemed:
             after = recipe.apply(after, secret, time.time())
         self._sent: http.Request | None = sent_as(request, after)

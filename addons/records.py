@@ -126,10 +126,10 @@ def send_data(tunnel: Any, data: bytes) -> layer.CommandGenerator[None]:
         yield from tunnel.tls_interact()
 
 
-def interact(tunnel: Any) -> layer.CommandGenerator[None]:
+def interact(tunnel: Any) -> tuple[commands.SendData, ...]:
     """`TLSLayer.tls_interact`: send what is ready; mitmproxy asks until OpenSSL has an error."""
-    if data := openssl.send(tunnel.tls):
-        yield commands.SendData(tunnel.conn, data)
+    data = openssl.send(tunnel.tls)
+    return (commands.SendData(tunnel.conn, data),) if data else ()
 
 
 def send(client: Any, event: Any) -> layer.CommandGenerator[None]:
