@@ -56,19 +56,23 @@ class Portion:
         if self._was_long:
             await asyncio.sleep(0)  # a reader that has something does not wait, and nobody gets in
         data = await self._read(self._most)
-        self._size, self._began = len(data), thread_time()
+        self._begin(len(data))
         return data
 
     def takes(self, size: int) -> bool:
         """Say whether so much may be worked through without a turn for others, and take it."""
         if self._was_long or size > self._most:
             return False
-        self._size, self._began = size, thread_time()
+        self._begin(size)
         return True
+
+    def _begin(self, size: int) -> None:
+        # What is less than the least is all that there was, and the clock is dear.
+        self._size, self._began = size, thread_time() if size >= LEAST_BYTES else 0.0
 
     def worked_through(self) -> None:
         """What was read last has been worked through, in this thread, just now."""
-        took = thread_time() - self._began
+        took = thread_time() - self._began if self._began else 0.0
         self._was_long = took > MOST_AT_ONCE_S / 2
         if took > MOST_AT_ONCE_S:
             self._take(max(LEAST_BYTES, int(self._size * MOST_AT_ONCE_S / took)))
