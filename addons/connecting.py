@@ -78,8 +78,8 @@ class Connecting(HttpLayer):
         for ended in [
             known
             for known in self.connections
-            if isinstance(known, connection.Server)
-            and known.timestamp_end is not None
+            if known.timestamp_end is not None
+            and isinstance(known, connection.Server)
             and known not in used
             and known not in self.waiting_for_establishment
         ]:

@@ -12,7 +12,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from mitmproxy.connection import Client, Connection
-from mitmproxy.flow import Flow
 from mitmproxy.proxy import commands, events, mode_servers
 
 # So many hooks in a row are called on the spot; then others have their turn.
@@ -163,7 +162,7 @@ class Handler(mode_servers.ProxyConnectionHandler):
         """Call a hook, however long it takes."""
         await self.master.addons.handle_lifecycle(hook)
         message = hook.args()[0]
-        if isinstance(message, Flow) and message.intercepted:
+        if getattr(message, "intercepted", False):  # as a flow may be, and nothing else
             await message.wait_for_resume()
 
     def busy(self) -> None:

@@ -101,7 +101,7 @@ class Recorder:
             for grant, each in taken:
                 secret = await self._purse.release(grant, each, verdict.call.request.authority)
                 token = self._broker.issue(grant, secret, now)
-                shown = secret if isinstance(each.recipe, ClientCertificate) else None
+                shown = secret if type(each.recipe) is ClientCertificate else None
                 capability = Capability(token, each.recipe, each.binding, each.minted, shown)
                 if each.minted:
                     verdict = replace(verdict, minted=capability)
