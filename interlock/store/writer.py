@@ -47,7 +47,7 @@ class Transaction(sqlite3.Connection):
         try:
             self.execute("begin immediate")
         except sqlite3.OperationalError as e:
-            if last or not e.sqlite_errorname.startswith("SQLITE_BUSY"):
+            if last or not getattr(e, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
                 raise
             return False
         return True
