@@ -27,7 +27,7 @@ OURS = "Interlock: "
 # What the boundary says of whatever an upstream does that is not an answer (`passage.broken`).
 BROKE_OFF = "the upstream's answer broke off"
 
-# What mitmproxy says where an agent closed its connection, or we did.
+# What is said where an agent closed its connection, or we did; over HTTP/2 with why behind it.
 GONE = "Client disconnected"
 
 # By the first words of an error, the longer before the shorter.
@@ -37,8 +37,6 @@ _BEGINNINGS = (
     ("Connection killed: interlock refused to dial", Ending.REFUSED),
     (Error.KILLED_MESSAGE, Ending.KILLED),
     (GONE, Ending.AGENT_GONE),
-    ("HTTP/2 connection closed", Ending.AGENT_GONE),
-    ("HTTP/2 protocol error", Ending.AGENT_GONE),
     ("HTTP/1 protocol error", Ending.AGENT_GONE),
     # Of the agent's side only: the boundary puts its own words in place of an upstream's.
     ("stream reset by client", Ending.CANCELLED),

@@ -6,15 +6,22 @@ from weakref import WeakKeyDictionary
 
 import h2.errors
 import h2.events
+from h2.stream import StreamClosedBy
 from mitmproxy.connection import Client
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http
-from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Connection, Http2Server
+from mitmproxy.proxy.layers.http._http2 import (
+    Http2Client,
+    Http2Connection,
+    Http2Server,
+    StreamState,
+)
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
 from addons.conversation import Breach, Pace
 from addons.door import Door
+from addons.ending import GONE
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +83,24 @@ class AgentSide(Bounded, Http2Server):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.waiting[context.client] = self.h2_conn
+
+    def handle_h2_event(self, event: h2.events.Event) -> layer.CommandGenerator[bool]:
+        """Handle it; a stream that ended and was reset in one breath is open until its reset.
+
+        mitmproxy takes it for closed by its end, and passes over the reset: the call would leave.
+        """
+        is_over = yield from super().handle_h2_event(event)
+        if isinstance(event, h2.events.StreamEnded) and self._is_reset(event.stream_id):
+            self.streams[event.stream_id] = StreamState.HEADERS_RECEIVED
+        return is_over
+
+    def close_connection(self, msg: str) -> layer.CommandGenerator[None]:
+        """End all calls of the connection; that they ended with their agent is said first."""
+        yield from super().close_connection(f"{GONE}: {msg}")
+
+    def _is_reset(self, stream_id: int) -> bool:
+        closed_by: Any = self.h2_conn._stream_closed_by(stream_id)
+        return closed_by is StreamClosedBy.RECV_RST_STREAM
 
     @classmethod
     def unread(cls, client: Client) -> int:

@@ -2,10 +2,11 @@
 
 import contextlib
 import hashlib
+import json
 import signal
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import h2.connection
 import h2.events
 import httpx
 import pytest
+from hyperframe.frame import DataFrame
 
 from interlock.demo.front_door import FrontDoor
 from interlock.demo.ports import free_ports
@@ -23,7 +25,15 @@ from tests.door.world import CHAT, TRUSTED, World
 
 TICKS = "/ticks?count=1000&interval=20"
 SABOTEUR = Path(__file__).parent / "saboteurs" / "kill_call.py"
+CANCEL = h2.errors.ErrorCodes.CANCEL
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n"
+
+type Farewell = Callable[[h2.connection.H2Connection], None]
+
+
+def nonsense(talk: h2.connection.H2Connection) -> None:
+    """Say data on a stream that nobody opened."""
+    talk._prepare_for_sending([DataFrame(5, b"x")])
 
 
 def outcome_at(world: World, authority: str) -> dict[str, Any]:
@@ -129,13 +139,63 @@ def test_an_agent_that_cancels_one_call_shows(world: World) -> None:
         socket.create_connection(("127.0.0.1", port), 10) as plain,
         trust.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
     ):
-        decision_id = cancelled(secure, world.keys[TRUSTED], f"127.0.0.1:{port}")
+        key, farewell = world.keys[TRUSTED], h2.connection.H2Connection.reset_stream
+        decision_id = left(secure, key, f"127.0.0.1:{port}", lambda talk: farewell(talk, 1, CANCEL))
         outcome = world.outcome(decision_id)
     assert (outcome["ended"], outcome["status"]) == ("cancelled", 200)
 
 
-def cancelled(secure: ssl.SSLSocket, key: str, authority: str) -> str:
-    """Ask for a stream over HTTP/2, cancel it at its first event, and answer its decision."""
+@pytest.mark.parametrize(
+    "farewell",
+    [
+        pytest.param(lambda _: None, id="without a word"),
+        pytest.param(h2.connection.H2Connection.close_connection, id="with a farewell"),
+        pytest.param(nonsense, id="with nonsense"),
+    ],
+)
+def test_an_agent_of_http2_that_goes_away_shows(world: World, farewell: Farewell) -> None:
+    """However it does: its upstream has done nothing."""
+    trust = world.trust(Mode.OBSERVE)
+    trust.set_alpn_protocols(["h2"])
+    port = world.doors[Mode.OBSERVE].ports[1]
+    with (
+        socket.create_connection(("127.0.0.1", port), 10) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+    ):
+        decision_id = left(secure, world.keys[TRUSTED], f"127.0.0.1:{port}", farewell)
+    assert world.outcome(decision_id)["ended"] == "agent_gone"
+
+
+@pytest.mark.parametrize("mode", list(Mode), ids=str)
+def test_a_call_that_is_taken_back_at_once_does_not_leave(world: World, mode: Mode) -> None:
+    """Its reset comes with its end; and the next call on the connection is answered."""
+    trust = world.trust(mode)
+    trust.set_alpn_protocols(["h2"])
+    port, name = world.doors[mode].ports[1], world.join()
+    talk = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="ascii"))
+    talk.initiate_connection()
+    with (
+        socket.create_connection(("127.0.0.1", port), 10) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+    ):
+        for stream, model in ((1, "taken-back"), (3, "gpt-4o")):
+            head = {":method": "POST", ":scheme": "https", ":authority": f"127.0.0.1:{port}"}
+            head |= {":path": "/v1/chat/completions", "authorization": f"Bearer {world.keys[name]}"}
+            talk.send_headers(stream, [*head.items(), ("content-type", "application/json")])
+            talk.send_data(stream, json.dumps(CHAT | {"model": model}).encode(), end_stream=True)
+        talk.reset_stream(1, h2.errors.ErrorCodes.CANCEL)
+        secure.sendall(talk.data_to_send())
+        ended: list[int | None] = []
+        while 3 not in ended:
+            events = talk.receive_data(secure.recv(65536))
+            ended += [e.stream_id for e in events if isinstance(e, h2.events.StreamEnded)]
+    assert [json.loads(one.body)["model"] for one in world.received()] == ["gpt-4o"]
+    decided = [row["body"]["model"] for row in world.decisions() if row["agent"] == name]
+    assert decided == ["gpt-4o"]
+
+
+def left(secure: ssl.SSLSocket, key: str, authority: str, farewell: Farewell) -> str:
+    """Ask for a stream over HTTP/2, bid farewell at its first event, and answer its decision."""
     connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="ascii"))
     connection.initiate_connection()
     head = {":method": "GET", ":scheme": "https", ":authority": authority, ":path": TICKS}
@@ -147,7 +207,7 @@ def cancelled(secure: ssl.SSLSocket, key: str, authority: str) -> str:
             if isinstance(event, h2.events.ResponseReceived):
                 headers = {str(name): str(value) for name, value in event.headers or ()}
             if isinstance(event, h2.events.DataReceived):
-                connection.reset_stream(1, h2.errors.ErrorCodes.CANCEL)
+                farewell(connection)
                 secure.sendall(connection.data_to_send())
                 return headers["interlock-decision-id"]
 
