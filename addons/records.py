@@ -32,6 +32,7 @@ ENDS = (3, 7)  # RST_STREAM, GOAWAY
 # So much goes through OpenSSL's buffers at once.
 PIECE_BYTES = 1 << 16
 
+_handle: Any = tls.TLSLayer.handle_event
 _waiting: Any = tls.ServerTLSLayer.event_to_child
 _send: Any = Http1Client.send
 
@@ -39,12 +40,23 @@ _send: Any = Http1Client.send
 def take_over() -> None:
     """Have all TLS, and all requests of HTTP/1, be written so."""
     layered: Any = tls.TLSLayer
+    layered.handle_event = handle_event
     layered.event_to_child, layered.tls_interact = event_to_child, interact
     layered.receive_data, layered.send_data = receive_data, send_data
     server: Any = tls.ServerTLSLayer
     server.event_to_child = server_event_to_child
     client: Any = Http1Client
     client.send = send
+
+
+def handle_event(tunnel: Any, event: events.Event) -> Any:
+    """`TLSLayer.handle_event`: once it is open, a tunnel waits for no command of its own."""
+    if tunnel.tunnel_state is TunnelState.OPEN and not tunnel._paused:
+        if not isinstance(event, events.ConnectionEvent) or event.connection != tunnel.conn:
+            return tunnel.event_to_child(event)
+        if type(event) is events.DataReceived:
+            return tunnel.receive_data(event.data)
+    return _handle(tunnel, event)
 
 
 def server_event_to_child(tunnel: Any, event: events.Event) -> Any:

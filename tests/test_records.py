@@ -11,6 +11,7 @@ from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, RstStr
 from mitmproxy import http
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import Paused
 from mitmproxy.proxy.layers import tls
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
@@ -26,7 +27,8 @@ from mitmproxy.test import taddons, tflow, tutils
 from OpenSSL import SSL
 
 from addons import records
-from addons.records import PIECE_BYTES, RECORD_BYTES
+from addons.openssl import RECORD_BYTES
+from addons.records import PIECE_BYTES
 from interlock.demo.certificates import Certificates
 
 APPLICATION_DATA = 23  # RFC 8446, 5.1
@@ -76,6 +78,11 @@ class Wire:
         ]
         return list(records.event_to_child(self.layer, events.Start()))
 
+    def peered(self, text: bytes) -> bytes:
+        """What the peer says, as it comes."""
+        self.peer.sendall(text)
+        return bytes(self.peer.bio_read(1 << 16))
+
     def heard(self, data: bytes) -> list[bytes]:
         """What the child hears of what the peer sent."""
         self._script, self._heard = [], []
@@ -122,6 +129,20 @@ def test_a_head_and_a_body_are_one_record(wire: Wire) -> None:
     """They are said one after the other."""
     assert wire.read(wire.say(b"head", b"body")) == (1, b"headbody")
     assert wire.read(wire.say(b"more")) == (1, b"more")
+
+
+def test_what_comes_while_a_tunnel_waits_is_kept(wire: Wire) -> None:
+    """It may be of what the tunnel waits for."""
+    record, other = wire.peered(b"hello"), events.Wakeup(commands.RequestWakeup(1.0))
+    came = events.DataReceived(wire.conn, record)
+    waits: Any = Paused(commands.OpenConnection(wire.conn), iter(()))  # type: ignore[arg-type]
+    wire.layer._paused = waits
+    for event in (came, other):
+        assert not list(records.handle_event(wire.layer, event))
+    assert list(wire.layer._paused_event_queue) == [came, other]
+    wire.layer._paused = None
+    assert not list(records.handle_event(wire.layer, came))
+    assert wire._heard == [b"hello"]
 
 
 def test_nothing_is_said_behind_a_command(wire: Wire) -> None:
