@@ -3,6 +3,7 @@
 That is a buffer of its own to read into, and a question whether there was an error when none was.
 """
 
+import threading
 from typing import Any
 
 from OpenSSL import SSL
@@ -15,8 +16,17 @@ PIECE_BYTES = 1 << 17
 
 _openssl: Any = SSL
 _lib, _ffi = _openssl._lib, _openssl._ffi
-_start = _ffi.new("char **")
-_piece = _ffi.new("char[]", PIECE_BYTES)
+
+
+class _Room(threading.local):
+    """Where a thread has OpenSSL put what it takes out; what it says to one is nobody else's."""
+
+    def __init__(self) -> None:
+        self.start = _ffi.new("char **")
+        self.piece = _ffi.new("char[]", PIECE_BYTES)
+
+
+_room = _Room()
 
 
 def receive(tls: Any, data: bytes) -> None:
@@ -27,12 +37,13 @@ def receive(tls: Any, data: bytes) -> None:
 
 def read(tls: Any) -> bytes:
     """Take out a piece of what the peer said; nothing where nothing is left. Raises SSL.Error."""
-    if not (_lib.BIO_get_mem_data(tls._into_ssl, _start) or _lib.SSL_pending(tls._ssl)):
+    piece = _room.piece
+    if not (_lib.BIO_get_mem_data(tls._into_ssl, _room.start) or _lib.SSL_pending(tls._ssl)):
         return b""
-    size = _lib.SSL_read(tls._ssl, _piece, RECORD_BYTES)
+    size = _lib.SSL_read(tls._ssl, piece, RECORD_BYTES)
     if size <= 0:
         tls._raise_ssl_error(tls._ssl, size)
-    return bytes(_ffi.buffer(_piece, size))
+    return bytes(_ffi.buffer(piece, size))
 
 
 def write(tls: Any, data: bytes | memoryview) -> None:
@@ -48,10 +59,11 @@ def write(tls: Any, data: bytes | memoryview) -> None:
 
 def send(tls: Any) -> bytes:
     """Take out all that is to be sent."""
-    size = _lib.BIO_get_mem_data(tls._from_ssl, _start)
+    piece = _room.piece
+    size = _lib.BIO_get_mem_data(tls._from_ssl, _room.start)
     if not size:
         return b""
     if size > PIECE_BYTES:
         return bytes(tls.bio_read(size))
-    size = _lib.BIO_read(tls._from_ssl, _piece, size)
-    return bytes(_ffi.buffer(_piece, size))
+    size = _lib.BIO_read(tls._from_ssl, piece, size)
+    return bytes(_ffi.buffer(piece, size))

@@ -1,7 +1,9 @@
 """What is said in one go leaves in one record of TLS, whole and in its order."""
 
 import struct
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -26,7 +28,7 @@ from mitmproxy.proxy.tunnel import TunnelState
 from mitmproxy.test import taddons, tflow, tutils
 from OpenSSL import SSL
 
-from addons import records
+from addons import openssl, records
 from addons.openssl import RECORD_BYTES
 from addons.records import PIECE_BYTES
 from interlock.demo.certificates import Certificates
@@ -143,6 +145,28 @@ def test_what_comes_while_a_tunnel_waits_is_kept(wire: Wire) -> None:
     wire.layer._paused = None
     assert not list(records.handle_event(wire.layer, came))
     assert wire._heard == [b"hello"]
+
+
+def test_what_is_said_to_one_thread_is_not_heard_in_another(certificates: Certificates) -> None:
+    """Each has room of its own to read into."""
+
+    def hear(letter: bytes) -> bool:
+        said = letter * RECORD_BYTES
+        ours, peer = _connected(certificates)
+        for _ in range(1_500):
+            peer.sendall(said)
+            openssl.receive(ours, peer.bio_read(2 * RECORD_BYTES))
+            if openssl.read(ours) != said:
+                return False
+        return True
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            assert all(threads.map(hear, (b"a", b"b", b"c", b"d")))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_nothing_is_said_behind_a_command(wire: Wire) -> None:
