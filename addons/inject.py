@@ -264,10 +264,10 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
         Nothing waits between this and the request headers: what is checked here is what leaves.
         """
         server = event.reply[0]
-        if not isinstance(server, connection.Server):
-            return event
         if why := _given_up(stream):
             return GetHttpConnectionCompleted(event.command, (None, why))
+        if not isinstance(server, connection.Server):
+            return event
         clearance = self.door.clearances.pop(stream.flow.id, None)
         try:
             self.passages[stream.stream_id] = admit(self.door, stream.flow, clearance, server)

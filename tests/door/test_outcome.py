@@ -130,6 +130,17 @@ def test_an_agent_that_goes_away_shows(world: World) -> None:
     assert world.outcome(decision_in(stream))["ended"] == "agent_gone"
 
 
+def test_an_agent_that_goes_away_before_its_upstream_is_reached_shows(world: World) -> None:
+    """It was the agent that ended the call, and not the upstream that is slow."""
+    name = world.join()
+    with socket.create_server(("127.0.0.1", 0)) as slow:  # which says nothing
+        place = f"https://localhost:{slow.getsockname()[1]}/echo"
+        with world.client(Mode.OBSERVE, name) as client, pytest.raises(httpx.ReadTimeout):
+            client.get(place, timeout=2)
+        (row,) = [row for row in world.decisions() if row["agent"] == name]
+        assert world.outcome(row["decision_id"])["ended"] == "agent_gone"
+
+
 def test_an_agent_that_cancels_one_call_shows(world: World) -> None:
     """It resets the stream (RFC 9113, 6.4) and stays connected."""
     trust = world.trust(Mode.OBSERVE)
