@@ -16,7 +16,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseEndOfMessage,
 )
 
-from addons.lean import index_of
+from addons.headers import index_of
 
 CHUNKED, KEPT = [b"chunked"], [b"keep-alive"]
 # Where an answer ends with its head, whatever this says.

@@ -6,10 +6,9 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import fields
 from functools import cache, lru_cache
-from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +19,9 @@ from mitmproxy.net.http import validate
 from mitmproxy.proxy import context, layers
 from mitmproxy.utils import asyncio_utils
 
+from addons import headers
+from addons.headers import copied, index_of
+
 
 def trim(is_heard: Callable[[str], bool]) -> None:
     """Begin to; `is_heard` says whether any addon has a hook of that name.
@@ -29,15 +31,7 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     """
     checked: Any = http.MessageData
     checked.__post_init__ = lambda _: None
-    headers: Any = http.Headers
-    headers.get_all = values_of
-    headers.set_all = put
-    headers.__getitem__ = value_of
-    headers.__contains__ = holds
-    headers.get = get
-    headers.pop = pop
-    headers.__init__ = begin
-    headers.__bytes__ = block_of
+    headers.take_over()
     connected: Any = connection.Connection
     connected.__eq__ = same
     message: Any = http.Message
@@ -94,22 +88,6 @@ def name_of_its_own() -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
-def begin(
-    headers: http.Headers, fields: Iterable[tuple[bytes, bytes]] = (), **named: str | bytes
-) -> None:
-    """`Headers()`: the fields, and then what was named."""
-    headers.fields = tuple([(name, value) for name, value in fields])
-    b"".join(chain.from_iterable(headers.fields))  # raises TypeError for what is not bytes
-    for name, value in named.items():
-        headers[_raw(name).replace(b"_", b"-")] = value
-
-
-def block_of(headers: http.Headers) -> bytes:
-    """`bytes(headers)`: the lines of HTTP/1 (RFC 9112, 2.1)."""
-    lines = [b": ".join(field) for field in headers.fields]
-    return b"\r\n".join([*lines, b""])
-
-
 def check_fields(message: http.Message) -> None:
     """`validate_headers`: names are tokens, and the framing is clear; raises ValueError."""
     told = index_of(message.data.headers)
@@ -147,18 +125,11 @@ def copy_of[M: http.Message](message: M) -> M:
     made: Any = object.__new__(type(message))
     made.data = object.__new__(type(message.data))
     made.data.__dict__.update(message.data.__dict__)
-    made.data.headers = _copied(message.headers)
+    made.data.headers = copied(message.headers)
     if message.trailers is not None:
-        made.data.trailers = _copied(message.trailers)
-    copied: M = made
-    return copied
-
-
-def _copied(headers: http.Headers) -> http.Headers:
-    """The same fields, and the index of them: neither is ever changed in its place."""
-    made = http.Headers.__new__(http.Headers)
-    made.__dict__.update(headers.__dict__)
-    return made
+        made.data.trailers = copied(message.trailers)
+    twin: M = made
+    return twin
 
 
 def made(kind: type, *_: Any, **__: Any) -> Any:
@@ -185,53 +156,6 @@ def _fields_of(hook: Any) -> tuple[str, ...]:
     return tuple(field.name for field in fields(hook))
 
 
-def values_of(headers: http.Headers, name: str | bytes) -> list[str]:
-    """`Headers.get_all`: every value of a header."""
-    values = index_of(headers).get(_key(name))
-    return [value.decode("utf-8", "surrogateescape") for value in values] if values else []
-
-
-def put(headers: http.Headers, name: str | bytes, values: Iterable[str | bytes]) -> None:
-    """`Headers.set_all`: have a header with these values, where it stands or else at the end."""
-    raw, wanted = [_raw(value) for value in values], _key(name)
-    if wanted not in index_of(headers):
-        headers.fields = (*headers.fields, *((_raw(name), value) for value in raw))
-        return
-    kept = []
-    for field in headers.fields:
-        if field[0].lower() != wanted:
-            kept.append(field)
-        elif raw:
-            kept.append((field[0], raw.pop(0)))
-    headers.fields = (*kept, *((_raw(name), value) for value in raw))
-
-
-def value_of(headers: http.Headers, name: str | bytes) -> str:
-    """`Headers.__getitem__`: the values of a header, folded; raises KeyError for none."""
-    values = index_of(headers).get(_key(name))
-    if not values:
-        raise KeyError(name)
-    return _folded(values)
-
-
-def get(headers: http.Headers, name: str | bytes, default: Any = None) -> Any:
-    """`Headers.get`: the values of a header, folded."""
-    values = index_of(headers).get(_key(name))
-    return b", ".join(values).decode("utf-8", "surrogateescape") if values else default
-
-
-def pop(headers: http.Headers, name: str | bytes, *default: Any) -> Any:
-    """`Headers.pop`: take every value of a header off and answer them, folded."""
-    wanted = _key(name)
-    values = index_of(headers).get(wanted)
-    if not values:
-        if default:
-            return default[0]
-        raise KeyError(name)
-    headers.fields = tuple([field for field in headers.fields if field[0].lower() != wanted])
-    return _folded(values)
-
-
 def setting(options: Any, name: str) -> Any:
     """`OptManager.__getattr__`: the value of an option, a copy only of what could be changed."""
     option = options._options.get(name)
@@ -242,34 +166,3 @@ def setting(options: Any, name: str) -> Any:
 
 
 _CANNOT_CHANGE = (str, int, type(None))
-
-
-def holds(headers: http.Headers, name: object) -> bool:
-    """`Headers.__contains__`: whether a header is there."""
-    return isinstance(name, (str, bytes)) and _key(name) in index_of(headers)
-
-
-def index_of(headers: http.Headers) -> Mapping[bytes, list[bytes]]:
-    """The values by name in lower case, kept for as long as the fields, a tuple, are the same."""
-    fields = headers.fields
-    kept: tuple[Any, dict[bytes, list[bytes]]] | None = headers.__dict__.get("_kept")
-    if kept is not None and kept[0] is fields:
-        return kept[1]
-    index: dict[bytes, list[bytes]] = {}
-    for name, value in fields:
-        index.setdefault(name.lower(), []).append(value)
-    headers.__dict__["_kept"] = (fields, index)
-    return index
-
-
-def _folded(values: list[bytes]) -> str:
-    return b", ".join(values).decode("utf-8", "surrogateescape")
-
-
-def _raw(text: str | bytes) -> bytes:
-    return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
-
-
-@lru_cache(1024)
-def _key(name: str | bytes) -> bytes:
-    return _raw(name).lower()

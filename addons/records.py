@@ -23,7 +23,7 @@ from mitmproxy.proxy.tunnel import TunnelState
 from OpenSSL import SSL
 
 from addons import openssl
-from addons.lean import index_of
+from addons.headers import index_of
 from addons.openssl import RECORD_BYTES
 
 # What a frame of HTTP/2 begins with: its length, its type and more (RFC 9113, 4.1 and 6).

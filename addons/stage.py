@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 
 from mitmproxy import http
 
-from addons.lean import index_of
+from addons.headers import index_of
 from broker import Mask
 from interlock.calls.codings import CodingError, Decoder, parse_codings
 from interlock.calls.usage import UsageReader

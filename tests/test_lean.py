@@ -1,4 +1,4 @@
-"""What is left out of mitmproxy is not missed: headers answer as they did."""
+"""What is left out of mitmproxy is not missed."""
 
 import io
 import logging
@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
 from mitmproxy.addons.termlog import TermLogHandler
-from mitmproxy.coretypes.multidict import MultiDict
 from mitmproxy.hooks import RunningHook
 from mitmproxy.log import MitmFormatter
 from mitmproxy.net.http import validate
@@ -22,38 +21,6 @@ from mitmproxy.proxy.layers.http import HttpRequestHook
 from mitmproxy.test import tflow, tutils
 
 from addons import lean
-
-NAMES = st.sampled_from([b"Host", b"host", b"HOST", b"Accept", b"x-\xe9", b"X-\xc9"])
-FIELDS = st.lists(st.tuples(NAMES, st.binary(max_size=4)), max_size=6).map(tuple)
-ASKED = st.one_of(NAMES, st.sampled_from(["host", "Host", "accept", "none", "x-\udce9", "X-é"]))
-
-
-@given(FIELDS, ASKED)
-def test_a_header_is_found_as_mitmproxy_finds_it(
-    fields: tuple[tuple[bytes, bytes], ...], name: str | bytes
-) -> None:
-    """Whatever its case, its bytes, and however often it is there."""
-    headers = http.Headers(fields)
-    assert lean.values_of(headers, name) == headers.get_all(name)
-    assert lean.holds(headers, name) == MultiDict.__contains__(headers, name)
-    assert lean.get(headers, name) == headers.get(name)
-    assert lean.block_of(headers) == _bytes(headers)
-    ours, theirs = headers.copy(), headers.copy()
-    assert lean.pop(ours, name, 0) == theirs.pop(name, 0)
-    assert ours.fields == theirs.fields
-    for values in ([], ["a"], ["a", b"b", "c"]):
-        ours, theirs = headers.copy(), headers.copy()
-        lean.put(ours, name, values)
-        theirs.set_all(name, values)
-        assert ours.fields == theirs.fields
-        assert lean.values_of(ours, name) == theirs.get_all(name)
-    if headers.get_all(name):
-        assert lean.value_of(headers, name) == MultiDict.__getitem__(headers, name)
-    else:
-        for find in (lean.value_of, lean.pop):
-            with pytest.raises(KeyError):
-                find(headers, name)
-
 
 TOLD = st.sampled_from([b"Host", b"content-length", b"Content-Length", b"transfer-encoding", b""])
 NAMED = st.one_of(TOLD, st.binary(max_size=2))
@@ -128,16 +95,6 @@ def test_a_hook_has_the_arguments_that_mitmproxy_says() -> None:
     assert lean.arguments_of(RunningHook()) == []
 
 
-def test_headers_begin_as_mitmproxy_begins_them() -> None:
-    """With fields and with names, and never with text among the fields."""
-    for fields, named in (([], {}), ([(b"a", b"b")], {}), ([(b"a", b"b")], {"A": "c", "x_y": "z"})):
-        made = object.__new__(http.Headers)
-        lean.begin(made, fields, **named)
-        assert made.fields == http.Headers(fields, **named).fields
-    with pytest.raises(TypeError):
-        lean.begin(object.__new__(http.Headers), [("a", b"b")])  # type: ignore[list-item]
-
-
 def test_a_connection_is_the_same_whose_id_is() -> None:
     """Itself, and a copy of it."""
     one, other = tflow.tclient_conn(), tflow.tserver_conn()
@@ -186,4 +143,3 @@ class Ours(MitmFormatter):
 
 _emit = TermLogHandler.emit
 _fork = context.Context.fork
-_bytes = http.Headers.__bytes__
