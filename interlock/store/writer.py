@@ -1,5 +1,6 @@
 """One thread that writes: many transactions ride on one durable commit (group commit)."""
 
+import contextlib
 import itertools
 import logging
 import queue
@@ -124,12 +125,20 @@ class Writer:
             elif not self._rung:
                 self._rung = True
                 self._bell.put(True)
+            self._refuse_late()  # it may have been closed between these lines
 
     def close(self) -> None:
         """Write what is there and stop; safe to call twice."""
         self._closed = True
         self._bell.put(True)
         self._thread.join(timeout=10)
+        self._refuse_late()
+
+    def _refuse_late(self) -> None:
+        """Refuse what came too late for the thread."""
+        while self._closed and self._jobs and not self._thread.is_alive():
+            with contextlib.suppress(IndexError):  # another thread does the same
+                _refuse([self._jobs.popleft()], sqlite3.ProgrammingError("the store is closed"))
 
     def _run(self) -> None:
         connection: Transaction | None = None

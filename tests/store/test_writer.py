@@ -3,13 +3,15 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from interlock.store import Database
+from interlock.store.job import Job
 from interlock.store.writer import MOST_PER_COMMIT, MOST_WAITING, PATIENCE_S
 
 
@@ -77,3 +79,20 @@ def test_what_is_patient_is_written_when_the_store_is_closed(tmp_path: Path) -> 
     future = database.submit(lambda _: "written", patient=True)
     database.close()
     assert future.result(0) == "written"
+
+
+def test_nobody_is_left_waiting_by_a_store_that_is_closed(tmp_path: Path) -> None:
+    """What is handed over in the moment in which it closes is refused."""
+    database = Database(tmp_path / "interlock.db")
+
+    class Late(deque[Job]):
+        """Work that is on its way while somebody else closes the store."""
+
+        def extend(self, jobs: Iterable[Job]) -> None:
+            database.close()
+            super().extend(jobs)
+
+    database.submit(lambda _: None).result(10)
+    database._writer._jobs = Late()
+    with pytest.raises(sqlite3.ProgrammingError, match="the store is closed"):
+        database.submit(lambda _: None).result(1)
