@@ -9,7 +9,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from mitmproxy.connection import Client, Connection
 from mitmproxy.proxy import commands, events, mode_servers
@@ -40,7 +40,7 @@ class Turn:
         self._on_the_spot = False
         self._begun: set[commands.StartHook] = set()
         self._waiting: set[asyncio.Task[None]] = set()
-        _TURNS[handler.client] = self
+        _TURNS[handler.client.id] = self
 
     def handle_event(self, event: events.Event) -> Iterator[commands.Command]:
         """Handle an event, and the ends of the hooks that did not wait."""
@@ -129,12 +129,13 @@ class Turn:
         self._handler.idle()
 
 
-_TURNS: WeakKeyDictionary[Client, Turn] = WeakKeyDictionary()
+# Of the connections that there are; who handles one holds its turns, and nobody else does.
+_TURNS: WeakValueDictionary[str, Turn] = WeakValueDictionary()
 
 
 def turn_of(client: Client) -> Turn | None:
     """The turns that a connection takes; None for one that mitmproxy handles by itself."""
-    return _TURNS.get(client)
+    return _TURNS.get(client.id)
 
 
 def _is_framed(peer: Connection) -> bool:

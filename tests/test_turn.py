@@ -1,6 +1,7 @@
 """A turn takes an event through to its end, in the order in which mitmproxy would."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from mitmproxy.proxy import commands, events
 from mitmproxy.test import tflow
 
-from addons.turn import LARGE_BYTES, MOST_AT_ONCE, Turn
+from addons.turn import LARGE_BYTES, MOST_AT_ONCE, Turn, turn_of
 
 
 class Asked(commands.StartHook):
@@ -152,3 +153,13 @@ async def test_a_log_line_does_not_quote_a_peer() -> None:
     (line,) = server.turn.handle_event(events.Start())
     assert isinstance(line, commands.Log)
     assert line.message == "Unexpected data from server"
+
+
+def test_a_connection_that_is_over_is_forgotten() -> None:
+    """With all that handled it: one that stays would be there until the front door ends."""
+    server = Server()
+    client = server.client
+    assert turn_of(client) is server.turn
+    del server
+    gc.collect()
+    assert turn_of(client) is None
