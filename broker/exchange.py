@@ -78,6 +78,11 @@ class Exchange:
         # Shielded: a caller that goes away must not take the token from those who wait with it.
         return recipe.carrier, await asyncio.shield(self._pending[key])
 
+    @property
+    def is_used(self) -> bool:
+        """True once it has tokens that answers must be scrubbed of."""
+        return bool(self._masks)
+
     def mask(self, names: Iterable[str], now: float) -> Mask:
         """What would reveal the tokens of some secrets that are still good."""
         wanted = set(names)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from broker.forms import PLAIN, forms_of, spellings_of
-from broker.search import MANY, Few, Many, Search, search_for
+from broker.search import Few, Many, Search, search_for
 
 __all__ = ["Mask", "Scrubber", "forms_of"]
 
@@ -112,8 +112,7 @@ class Mask:
             return self._together[1]
         subset = other._forms.keys() <= self._forms.keys()
         both = self if subset else Mask.of(other._forms | self._forms)
-        if len(other._forms) > MANY:  # the same two meet at every call
-            self._together = other, both
+        self._together = other, both  # the same two meet at every call
         return both
 
     def __repr__(self) -> str:

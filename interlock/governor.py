@@ -163,24 +163,35 @@ class Governor:
         choose = partial(plan_for, self.installation, agent, call, goal)
         plan = choose(now)
 
-        ask = partial(
-            DecisionPoint.decide,
-            agent=agent,
-            declared=declared,
-            mode=self.mode_of(agent, call.service),
-            now=now,
-            standing=standing,
-        )
+        mode = self.mode_of(agent, call.service)
         needed, *others = plan.secrets or ("",)
 
         def judge(call: Call, goal: str, part_of: str = "") -> Verdict:
-            asked = partial(ask, id_=new_id("dec"), call=call, secret=needed)
+            id_ = new_id("dec")
+
+            def asked(by: DecisionPoint, secret: str = needed) -> Decision:
+                return by.decide(
+                    id_,
+                    agent,
+                    call,
+                    declared,
+                    secret=secret,
+                    mode=mode,
+                    now=now,
+                    standing=standing,
+                )
+
             decision = asked(self._decision_point)
             shadow = tuple(self._shadow.differences(decision, asked))
             for other in others:
                 decision = weaker(decision, asked(self._decision_point, secret=other))
             return Verdict(
-                *(decision, call, agent, provider, goal, shadow),
+                decision=decision,
+                call=call,
+                agent=agent,
+                provider=provider,
+                goal=goal,
+                shadow=shadow,
                 declared=declared,
                 part_of=part_of,
                 route=plan.route,
@@ -246,9 +257,9 @@ class Governor:
 
     async def _described(self, request: Request, provider: Provider | None, now: float) -> Call:
         """What the request is, with the registered server that it goes to, if it goes to one."""
-        servers, at = self.installation.servers, request.authority
-        here = servers.at(at, request.path, now)
-        asked = request, provider, here or servers.alone_at(at, now)
+        servers = self.installation.servers
+        here, meant = servers.near(request.authority, request.path, now)
+        asked = request, provider, meant
         # Reading a large body takes a while, during which the others go on.
         large = len(request.body) > LARGE_BYTES
         call = await asyncio.to_thread(describe, *asked) if large else describe(*asked)

@@ -25,6 +25,9 @@ class Trust(StrEnum):
     REVOKED = "revoked"
 
 
+CUT_OFF = (Trust.QUARANTINED, Trust.REVOKED)
+
+
 class Health(StrEnum):
     """Whether an agent or a server was found to work, the last time that anybody looked."""
 
@@ -120,13 +123,12 @@ class Agent:
     @property
     def cut_off(self) -> bool:
         """True when no policy may let this agent through."""
-        return self.lapsed or self.trust in (Trust.QUARANTINED, Trust.REVOKED)
+        return self.lapsed or self.trust in CUT_OFF
 
     @property
     def state(self) -> str:
         """How it stands, in a word: its trust, or `lapsed` when that alone cuts it off."""
-        cut_off = self.trust in (Trust.QUARANTINED, Trust.REVOKED)
-        return "lapsed" if self.lapsed and not cut_off else str(self.trust)
+        return "lapsed" if self.lapsed and self.trust not in CUT_OFF else str(self.trust)
 
 
 UNIDENTIFIED = Agent("unidentified")
@@ -150,13 +152,12 @@ class Server:
     @property
     def cut_off(self) -> bool:
         """True when no policy may let a call reach it."""
-        return self.lapsed or self.trust in (Trust.QUARANTINED, Trust.REVOKED)
+        return self.lapsed or self.trust in CUT_OFF
 
     @property
     def state(self) -> str:
         """How it stands, in a word: its trust, or `lapsed` when that alone cuts it off."""
-        cut_off = self.trust in (Trust.QUARANTINED, Trust.REVOKED)
-        return "lapsed" if self.lapsed and not cut_off else str(self.trust)
+        return "lapsed" if self.lapsed and self.trust not in CUT_OFF else str(self.trust)
 
 
 @quick

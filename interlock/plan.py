@@ -49,8 +49,7 @@ def plan_for(records: Installation, agent: Agent, call: Call, goal: str, now: fl
     if call.request.authority == NOWHERE:
         return Plan(objection=MISDIRECTED)
     try:
-        route = records.minting.route_of(agent, call)
-        use = records.minting.use(agent, call.request, now)
+        route, use = records.minting.part_in(agent, call, now)
         # What the agent shows in a header stands where the stored secret would.
         shown = use is not None and use.recipe.place == "header"
         binding = None if shown else records.bindings.choose(agent, call, goal)

@@ -39,6 +39,9 @@ class Shadow:
 
     def differences(self, live: Decision, ask: Ask) -> list[dict[str, Any]]:
         """What each set would have answered, where that is another answer or for other reasons."""
+        others = [each for each in (self._candidate, self._observed) if each]
+        if not others:
+            return []
         told = (live.effect, live.stage, live.reasons)
         return [
             {
@@ -47,7 +50,7 @@ class Shadow:
                 "stage": str(other.stage),
                 "reasons": [[reason.policy_id, reason.description] for reason in other.reasons],
             }
-            for other in map(ask, filter(None, (self._candidate, self._observed)))
+            for other in map(ask, others)
             if (other.effect, other.stage, other.reasons) != told
         ]
 

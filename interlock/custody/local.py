@@ -35,10 +35,11 @@ class LocalCustody:
 
     def mask_at(self, authority: Authority) -> Mask:
         """Everything that an answer of a destination must not bring back: secrets and tokens."""
-        names = [binding.secret for binding in self._installation.bindings.at(authority)]
-        tokens = self._exchange.mask(names, time.time())
         known = self._installation.mask_at(authority)
-        return known | tokens if tokens else known
+        if not self._exchange.is_used:
+            return known
+        names = [binding.secret for binding in self._installation.bindings.at(authority)]
+        return known | self._exchange.mask(names, time.time())
 
     async def follow(self) -> None:
         """Keep up with what changes elsewhere: nothing does."""

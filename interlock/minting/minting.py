@@ -121,6 +121,15 @@ class Minting:
         )
         return mask
 
+    def part_in(self, agent: Agent, call: Call, now: float) -> tuple[Route | None, Use | None]:
+        """Where a call may be handed a token, and which one it uses; raises MintError.
+
+        Asked of every call, most of which have nothing to do with either.
+        """
+        if not (self.routes or call.request.offered):
+            return None, None
+        return self.route_of(agent, call), self.use(agent, call.request, now)
+
     def route_of(self, agent: Agent, call: Call) -> Route | None:
         """The route on which a call may be handed a token, None for any other call.
 

@@ -46,15 +46,12 @@ class Known:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._agents = Lookup(database, self._asking(_find_standing))
+        # An agent by name; None for a name that nobody has.
+        self.find = Lookup(database, self._asking(_find_standing)).get
         self._proofs = Lookup(database, self._asking(_find_proof))
 
-    def find(self, name: str) -> Standing | None:
-        """Answer an agent by name; None for a name that nobody has."""
-        return self._agents.get(name)
-
     def require(self, name: str) -> Standing:
-        """The same; raises RegistryError for a name that nobody has."""
+        """Answer an agent by name; raises RegistryError for a name that nobody has."""
         if found := self.find(name):
             return found
         raise RegistryError(f"there is no agent named {name!r}")

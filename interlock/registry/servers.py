@@ -73,6 +73,18 @@ class Servers:
         found = self._places.get(authority)
         return self._at(found[0], now) if len(found) == 1 else None
 
+    def near(
+        self, authority: Authority, path: str, now: float
+    ) -> tuple[Server | None, Server | None]:
+        """The server at a path, and the one whose message it may be: that, or who is there alone.
+
+        Asked of every call, most of which go to no server.
+        """
+        if not self._places.get(authority):
+            return None, None
+        here = self.at(authority, path, now)
+        return here, here or self.alone_at(authority, now)
+
     def show(self, name: str) -> Registration:
         """Answer all that is known of a server, by name or id; raises RegistryError."""
         return self._database.read(lambda connection: require(connection, name))

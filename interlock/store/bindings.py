@@ -24,7 +24,8 @@ class Bindings:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._at = Lookup(database, self._look, SECRETS)
+        # Every binding of one destination: first those of its host, then those of patterns.
+        self.at = Lookup(database, self._look, SECRETS).get
 
     def all(self) -> list[Binding]:
         """Every binding, by secret and host."""
@@ -33,10 +34,6 @@ class Bindings:
     def of(self, secret: str) -> list[Binding]:
         """Every binding of a secret, by host."""
         return self._database.read(lambda connection: _rows(connection, "secret = ?", secret))
-
-    def at(self, authority: Authority) -> tuple[Binding, ...]:
-        """Every binding of one destination: first those of its host, then those of patterns."""
-        return self._at.get(authority)
 
     def _look(self, authority: Authority) -> tuple[Binding, ...]:
         return self._database.read(lambda connection: _meaning(connection, authority))

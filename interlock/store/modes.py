@@ -39,8 +39,7 @@ class Modes:
 
     def of(self, everywhere: Mode, agent: Agent, service: str) -> Mode:
         """The mode of one call; `everywhere` is the global one."""
-        rules = self._rules.value
-        if everywhere is Mode.ENFORCE or not rules:
+        if everywhere is Mode.ENFORCE or not (rules := self._rules.value):
             return everywhere
         keys = [("agent", agent.name), ("service", service)]
         keys += [("group", group) for group in agent.groups]
