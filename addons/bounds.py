@@ -44,10 +44,10 @@ class Bounded(HttpLayer):
         That is a head, the line of a chunk or trailers without end; or, before we have answered,
         the requests that follow, of which one may have its body there already.
         """
-        most = self.door.limits.header_bytes
-        if reader.state == reader.wait:
+        size, most = len(reader.buf), self.door.limits.header_bytes
+        if size > most and reader.state == reader.wait:
             most += human.parse_size(self.context.options.body_size_limit) or 0
-        return len(reader.buf) > most
+        return size > most
 
     def _cut(self, peer: connection.Connection) -> layer.CommandGenerator[None]:
         """Read no more of it; an agent is told why, an upstream is given up."""

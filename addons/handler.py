@@ -168,8 +168,9 @@ def _is_through(writer: Any) -> bool:
 
 def _is_held_up(handler: server.ConnectionHandler, connection: Connection) -> bool:
     """Say whether somebody has not read all that what comes on a connection was answered with."""
-    if not all(_is_through(io.writer) for io in handler.transports.values()):
-        return True
+    for io in handler.transports.values():
+        if not _is_through(io.writer):
+            return True
     return connection is not handler.client and _is_unread(handler)
 
 

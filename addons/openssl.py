@@ -29,21 +29,26 @@ class _Room(threading.local):
 _room = _Room()
 
 
-def receive(tls: Any, data: bytes) -> None:
-    """Put in what the peer sent."""
+def take(tls: Any, data: bytes) -> tuple[bytes, SSL.Error | None]:
+    """Put in what the peer sent, and take out all that it said with it.
+
+    Whatever keeps OpenSSL from finding more, but for the end of what came, is told beside it.
+    """
     if _lib.BIO_write(tls._into_ssl, data, len(data)) != len(data):
         raise MemoryError("OpenSSL has no room")
-
-
-def read(tls: Any) -> bytes:
-    """Take out a piece of what the peer said; nothing where nothing is left. Raises SSL.Error."""
     piece = _room.piece
-    if not (_lib.BIO_get_mem_data(tls._into_ssl, _room.start) or _lib.SSL_pending(tls._ssl)):
-        return b""
-    size = _lib.SSL_read(tls._ssl, piece, RECORD_BYTES)
-    if size <= 0:
-        tls._raise_ssl_error(tls._ssl, size)
-    return bytes(_ffi.buffer(piece, size))
+    said: list[bytes] = []
+    while _lib.BIO_get_mem_data(tls._into_ssl, _room.start) or _lib.SSL_pending(tls._ssl):
+        size = _lib.SSL_read(tls._ssl, piece, RECORD_BYTES)
+        if size <= 0:
+            try:
+                tls._raise_ssl_error(tls._ssl, size)
+            except SSL.WantReadError:
+                break
+            except SSL.Error as e:
+                return b"".join(said), e
+        said.append(_ffi.unpack(piece, size))
+    return b"".join(said), None
 
 
 def write(tls: Any, data: bytes | memoryview) -> None:
@@ -59,11 +64,12 @@ def write(tls: Any, data: bytes | memoryview) -> None:
 
 def send(tls: Any) -> bytes:
     """Take out all that is to be sent."""
-    piece = _room.piece
     size = _lib.BIO_get_mem_data(tls._from_ssl, _room.start)
     if not size:
         return b""
     if size > PIECE_BYTES:
         return bytes(tls.bio_read(size))
+    piece = _room.piece
     size = _lib.BIO_read(tls._from_ssl, piece, size)
-    return bytes(_ffi.buffer(piece, size))
+    said: bytes = _ffi.unpack(piece, size)
+    return said

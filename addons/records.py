@@ -6,6 +6,7 @@ then stay as large.
 """
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from mitmproxy import http
@@ -83,7 +84,7 @@ def event_to_child(tunnel: Any, event: events.Event) -> layer.CommandGenerator[N
         if said:
             yield from tunnel.send_data(b"".join(said))
             said = []
-        if isinstance(command, commands.ConnectionCommand):
+        if isinstance(command, commands.ConnectionCommand) and command.connection == tunnel.conn:
             yield from tunnel._handle_command(command)
         else:
             yield command
@@ -103,23 +104,26 @@ def _is_end(peer: Connection, data: bytes) -> bool:
     return False
 
 
-def receive_data(tunnel: Any, data: bytes) -> layer.CommandGenerator[None]:
+def receive_data(tunnel: Any, data: bytes) -> Iterable[commands.Command]:
     """`TLSLayer.receive_data`, without the errors by which OpenSSL says that there is no more."""
-    openssl.receive(tunnel.tls, data)
-    pieces, closed = [], False
-    try:
-        while piece := openssl.read(tunnel.tls):
-            pieces.append(piece)
-    except SSL.WantReadError:
-        pass
-    except SSL.ZeroReturnError:
-        closed = True
-    except SSL.Error as e:
-        yield commands.Log(f"TLS Error: {e}", logging.WARNING)
-    yield from tunnel.tls_interact()
-    if pieces:
-        yield from tunnel.event_to_child(events.DataReceived(tunnel.conn, b"".join(pieces)))
-    if closed:
+    said, end = openssl.take(tunnel.tls, data)
+    answer = tunnel.tls_interact()
+    if end or answer:
+        return _received(tunnel, said, end, answer)
+    return tunnel.event_to_child(events.DataReceived(tunnel.conn, said)) if said else ()
+
+
+def _received(
+    tunnel: Any, said: bytes, end: SSL.Error | None, answer: Iterable[commands.Command]
+) -> layer.CommandGenerator[None]:
+    """Pass on what was said, in an order in which an answer of OpenSSL's leaves first."""
+    is_farewell = isinstance(end, SSL.ZeroReturnError)
+    if end and not is_farewell:
+        yield commands.Log(f"TLS Error: {end}", logging.WARNING)
+    yield from answer
+    if said:
+        yield from tunnel.event_to_child(events.DataReceived(tunnel.conn, said))
+    if is_farewell:
         tunnel.conn.state &= ~ConnectionState.CAN_READ
         yield from tunnel.event_to_child(events.ConnectionClosed(tunnel.conn))
 
@@ -135,7 +139,8 @@ def send_data(tunnel: Any, data: bytes) -> layer.CommandGenerator[None]:
         except SSL.Error:  # what it said last was no TLS, after which nothing more can be told
             yield commands.CloseConnection(tunnel.conn)
             return
-        yield from tunnel.tls_interact()
+        if ready := openssl.send(tunnel.tls):
+            yield commands.SendData(tunnel.conn, ready)
 
 
 def interact(tunnel: Any) -> tuple[commands.SendData, ...]:
