@@ -7,7 +7,7 @@ forwards a request when a hook raises. This walks only those that have the hook,
 import gc
 import inspect
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Iterator
 from types import CoroutineType
 from typing import Any
 
@@ -18,6 +18,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons import lean, refusals, turn
 from addons.idle import is_idle
+from addons.turn import Rest
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,20 @@ class Dispatch(AddonManager):
         plain.__class__ = cls
         plain._index = Index(plain)
 
+    def begin(self, name: str, arguments: list[Any]) -> Rest | None:
+        """Call an event's hooks until one has to wait; what is left is to be awaited.
+
+        Those that follow flows are told, where there are any.
+        """
+        if self._index["update"] and isinstance(arguments[0], Flow):
+            return self._call_and_tell(name, arguments)
+        return _begin(name, arguments, iter(self._index[name]))
+
+    async def handle_lifecycle(self, event: hooks.Hook) -> None:
+        """Call an event's hooks, and tell those that follow flows."""
+        if rest := self.begin(event.name, event.args()):
+            await rest
+
     async def trigger_event(self, event: hooks.Hook) -> None:
         """Call every hook of this event; one that raises takes its flow with it.
 
@@ -64,35 +79,13 @@ class Dispatch(AddonManager):
         """
         await self._call(event.name, event.args())
 
-    def handle_lifecycle(self, event: hooks.Hook) -> Coroutine[Any, Any, None]:
-        """Call an event's hooks, and tell those that follow flows, where there are any."""
-        arguments = event.args()
-        if self._index["update"] and isinstance(arguments[0], Flow):
-            return self._call_and_tell(event.name, arguments)
-        return self._call(event.name, arguments)
-
     async def _call_and_tell(self, name: str, arguments: list[Any]) -> None:
         await self._call(name, arguments)
-        await self.trigger_event(hooks.UpdateHook([arguments[0]]))
+        await self._call(hooks.UpdateHook.name, [[arguments[0]]])
 
     async def _call(self, name: str, arguments: list[Any]) -> None:
-        halted = False
-        for hook in self._index[name]:
-            if halted and not _is_ours(hook):
-                continue
-            try:
-                answer = hook(*arguments)
-                if answer is None:
-                    continue
-                if type(answer) is CoroutineType or inspect.isawaitable(answer):
-                    await answer
-            except exceptions.AddonHalt:
-                halted = True
-            except exceptions.OptionsError:
-                raise
-            except Exception:
-                log.exception("%s failed", getattr(hook, "__qualname__", hook))
-                refuse(name, *arguments)
+        if rest := _begin(name, arguments, iter(self._index[name])):
+            await rest
 
     def has(self, name: str) -> bool:
         """Say whether anybody has a hook of that name."""
@@ -120,6 +113,53 @@ class Dispatch(AddonManager):
         """Take an addon out."""
         super().remove(addon)  # type: ignore[no-untyped-call]
         self._index.clear()
+
+
+def _begin(
+    name: str, arguments: list[Any], left: Iterator[Hook], *, halted: bool = False
+) -> Rest | None:
+    """Call the hooks that are left; the first that has to wait, and those behind it, wait."""
+    for hook in left:
+        if halted and not _is_ours(hook):
+            continue
+        try:
+            answer = hook(*arguments)
+        except Exception as e:  # noqa: BLE001 - refused, and said, where it is looked at
+            halted |= _is_halt(e, hook, name, arguments)
+            continue
+        if answer is None:
+            continue
+        if type(answer) is CoroutineType or inspect.isawaitable(answer):
+            return _go_on(name, arguments, left, halted, hook, answer)
+    return None
+
+
+async def _go_on(
+    name: str,
+    arguments: list[Any],
+    left: Iterator[Hook],
+    halted: bool,
+    hook: Hook,
+    answer: Awaitable[Any],
+) -> None:
+    """Wait for one hook, and then for each that is left."""
+    try:
+        await answer
+    except Exception as e:  # noqa: BLE001 - the same
+        halted |= _is_halt(e, hook, name, arguments)
+    if rest := _begin(name, arguments, left, halted=halted):
+        await rest
+
+
+def _is_halt(error: Exception, hook: Hook, name: str, arguments: list[Any]) -> bool:
+    """Say whether a hook asked for an event to end with it; refuse what any other failed on."""
+    if isinstance(error, exceptions.OptionsError):
+        raise error
+    if isinstance(error, exceptions.AddonHalt):
+        return True
+    log.error("%s failed", getattr(hook, "__qualname__", hook), exc_info=error)
+    refuse(name, *arguments)
+    return False
 
 
 def _is_ours(hook: Hook) -> bool:

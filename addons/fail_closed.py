@@ -10,7 +10,8 @@ from addons import refusals
 
 log = logging.getLogger(__name__)
 
-type FlowHook[A] = Callable[[A, http.HTTPFlow], Awaitable[None]]
+# A hook that need not wait answers None, so that nobody else has to wait for it.
+type FlowHook[A] = Callable[[A, http.HTTPFlow], Awaitable[None] | None]
 
 
 def fail_closed[A](hook: FlowHook[A]) -> FlowHook[A]:
@@ -21,11 +22,23 @@ def fail_closed[A](hook: FlowHook[A]) -> FlowHook[A]:
     """
 
     @functools.wraps(hook)
-    async def guarded(addon: A, flow: http.HTTPFlow) -> None:
+    def guarded(addon: A, flow: http.HTTPFlow) -> Awaitable[None] | None:
         try:
-            await hook(addon, flow)
+            rest = hook(addon, flow)
         except Exception:
-            log.exception("%s failed; the call is refused", hook.__qualname__)
+            log.exception(_FAILED, hook.__qualname__)
+            flow.response = refusals.could_not_decide(flow)
+            return None
+        return None if rest is None else waiting(rest, flow)
+
+    async def waiting(rest: Awaitable[None], flow: http.HTTPFlow) -> None:
+        try:
+            await rest
+        except Exception:
+            log.exception(_FAILED, hook.__qualname__)
             flow.response = refusals.could_not_decide(flow)
 
     return guarded
+
+
+_FAILED = "%s failed; the call is refused"

@@ -1,6 +1,7 @@
 """May it: asks the governor about every request and gives those that may leave their clearance."""
 
 import logging
+from collections.abc import Awaitable
 
 from mitmproxy import http
 
@@ -30,10 +31,13 @@ class Gate:
         self._door = door
 
     @fail_closed
-    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Decide on a call of gRPC at its head: either side may speak first, and for hours."""
         if flow.error or not is_rpc(flow.request):
-            return
+            return None
+        return self._decide_at_head(flow)
+
+    async def _decide_at_head(self, flow: http.HTTPFlow) -> None:
         flow.request.stream = not flow.response
         if flow.request.stream:
             await self._decide(flow)
@@ -44,13 +48,13 @@ class Gate:
         flow.request.stream = True
 
     @fail_closed
-    async def request(self, flow: http.HTTPFlow) -> None:
+    def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Decide on any other request once its body is complete."""
         if flow.request.stream:  # of gRPC, here at its end; with no body, before it leaves
             flow.response = self._door.refused.pop(flow, flow.response)
             flow.request.trailers = None
-            return
-        await self._decide(flow)
+            return None
+        return self._decide(flow)
 
     async def _decide(self, flow: http.HTTPFlow) -> None:
         caller = self._door.callers.pop(flow.id, None)

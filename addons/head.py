@@ -21,12 +21,12 @@ class Head:
         self._door = door
 
     @fail_closed
-    async def http_connect(self, flow: http.HTTPFlow) -> None:
+    def http_connect(self, flow: http.HTTPFlow) -> None:
         """Measure the head of a CONNECT."""
         self._measure(flow)
 
     @fail_closed
-    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Measure the head of a request."""
         self._measure(flow)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from functools import partial
 
 from mitmproxy import http
@@ -40,25 +40,28 @@ class Honeytokens:
         self._door = door
 
     @fail_closed
-    async def http_connect(self, flow: http.HTTPFlow) -> None:
+    def http_connect(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Look at a CONNECT, its Proxy-Authorization included."""
-        await self.requestheaders(flow)
+        return self.requestheaders(flow)
 
     @fail_closed
-    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Look at a head as soon as it is there, however long the body will take."""
         governor, detector = self._watching()
         if not detector:
-            return
-        if sighting := look_in_head(detector, _target(flow), flow.request.headers.fields):
-            await self._raise(governor, flow, sighting)
+            return None
+        sighting = look_in_head(detector, _target(flow), flow.request.headers.fields)
+        return self._raise(governor, flow, sighting) if sighting else None
 
     @fail_closed
-    async def request(self, flow: http.HTTPFlow) -> None:
+    def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Look at a body that is complete, and at its trailers."""
         governor, detector = self._watching()
         if not detector or RAISED in flow.metadata:
-            return
+            return None
+        return self._look(governor, detector, flow)
+
+    async def _look(self, governor: Governor, detector: Detector, flow: http.HTTPFlow) -> None:
         body = flow.request.raw_content or b""
         coding = flow.request.headers.get("content-encoding", "")
         trailers = flow.request.trailers
@@ -68,7 +71,7 @@ class Honeytokens:
         if sighting:
             await self._raise(governor, flow, sighting)
 
-    async def websocket_message(self, flow: http.HTTPFlow) -> None:
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
         """Forget what was said long ago; the wire boundary has looked at all of it."""
         if flow.websocket:
             forget(flow.websocket.messages)
@@ -95,7 +98,8 @@ class Honeytokens:
         try:
             offer = take_offer(flow.request.headers.copy(), partial(is_proof, self._door))
             proof = known.proof if known else offer.proof(tunnel)
-            await prepare(self._door, proof)
+            if waits := prepare(self._door, proof):
+                await waits
             return agent_of(self._door, flow, proof)
         except IdentityError:
             return UNIDENTIFIED

@@ -2,6 +2,7 @@
 
 import ipaddress
 import time
+from collections.abc import Awaitable
 from functools import partial
 
 from mitmproxy import connection, http
@@ -10,7 +11,7 @@ from addons import refusals
 from addons.destination import knows_proxy
 from addons.door import Caller, Door, Origin, Proof, Proven, Tunnel
 from addons.fail_closed import fail_closed
-from addons.offer import take_offer, take_proof
+from addons.offer import Offer, take_offer, take_proof
 from addons.proofs import is_proof, prepare
 from addons.wire import authority_of
 from interlock.errors import IdentityError
@@ -32,7 +33,8 @@ class Identity:
             tunnel.target = authority_of(flow)
             _require_no_body(flow.request.headers)
             tunnel.proof = take_proof(flow.request.headers)
-            await prepare(self._door, tunnel.proof)
+            if waits := prepare(self._door, tunnel.proof):
+                await waits
             tunnel.who = _counted(flow, self._prove(flow, tunnel.proof).agent)
         except IdentityError as e:
             self._knocked(flow, e)
@@ -44,26 +46,43 @@ class Identity:
         self._door.tunnels[flow.client_conn.id] = tunnel
 
     @fail_closed
-    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Prove the caller of this request and strip what only we are meant to read."""
         offer = take_offer(flow.request.headers, partial(is_proof, self._door))
         if flow.error or flow.response:
-            return
-        tunnel = self._door.tunnels.get(flow.client_conn.id)
+            return None
         try:
-            proof = offer.proof(tunnel)
-            await prepare(self._door, proof)
-            proven = self._prove(flow, proof)
+            proof = offer.proof(self._door.tunnels.get(flow.client_conn.id))
+            if waits := prepare(self._door, proof):
+                return self._identify_later(flow, offer, proof, waits)
+            self._identify(flow, offer, proof)
         except IdentityError as e:
-            self._knocked(flow, e)
-            at_proxy = tunnel is None and knows_proxy(flow.client_conn)
-            shape = shape_of(self._door, flow)
-            flow.response = refusals.unproven(e, at_proxy=at_proxy, shape=shape)
-            return
+            self._turn_away(flow, e)
+        return None
+
+    async def _identify_later(
+        self, flow: http.HTTPFlow, offer: Offer, proof: Proof | None, waits: Awaitable[None]
+    ) -> None:
+        try:
+            await waits
+            self._identify(flow, offer, proof)
+        except IdentityError as e:
+            self._turn_away(flow, e)
+
+    def _identify(self, flow: http.HTTPFlow, offer: Offer, proof: Proof | None) -> None:
+        """Note who sent a request, and what it declares; raises IdentityError."""
+        proven = self._prove(flow, proof)
         said, doubt = offer.declaration()
         theirs = offer.foreign and not knows_proxy(flow.client_conn)
         who = _counted(flow, proven.agent)
         self._door.callers[flow.id] = Caller(proof, proven, who, said, doubt, theirs)
+
+    def _turn_away(self, flow: http.HTTPFlow, error: IdentityError) -> None:
+        """Refuse a request whose sender did not prove who it is."""
+        self._knocked(flow, error)
+        at_proxy = flow.client_conn.id not in self._door.tunnels and knows_proxy(flow.client_conn)
+        shape = shape_of(self._door, flow)
+        flow.response = refusals.unproven(error, at_proxy=at_proxy, shape=shape)
 
     def client_disconnected(self, client: connection.Client) -> None:
         """Forget what the connection said."""

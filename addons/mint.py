@@ -114,7 +114,7 @@ class Mint:
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    async def responseheaders(self, flow: http.HTTPFlow) -> None:
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Let nothing of such an answer leave before `response`."""
         if flow.id in self._door.mints and flow.response:
             flow.response.stream = False
@@ -130,7 +130,7 @@ class Mint:
             log.error("a token that was handed out could not be kept: %s", e)
             flow.response = refusals.plain(503, "the token that was handed out cannot be kept")
 
-    async def error(self, flow: http.HTTPFlow) -> None:
+    def error(self, flow: http.HTTPFlow) -> None:
         """The agent went away; what it was handed is kept all the same."""
         self._door.mints.pop(flow.id, None)
 

@@ -42,12 +42,12 @@ class Outcome:
                 else:
                     self._note(account, Ending.STOPPED, {"error": "the front door stopped"})
 
-    async def response(self, flow: http.HTTPFlow) -> None:
+    def response(self, flow: http.HTTPFlow) -> None:
         """The answer is complete, unless it opens a WebSocket."""
         if not flow.websocket:
             self._close(flow, Ending.ANSWERED, "")
 
-    async def websocket_end(self, flow: http.HTTPFlow) -> None:
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
         """A WebSocket has ended."""
         talk = flow.websocket
         if talk is None or talk.close_code in FAREWELLS:
@@ -56,7 +56,7 @@ class Outcome:
         gone = Ending.AGENT_GONE if talk.closed_by_client else Ending.UPSTREAM_GONE
         self._close(flow, gone, f"the WebSocket ended with code {talk.close_code}")
 
-    async def error(self, flow: http.HTTPFlow) -> None:
+    def error(self, flow: http.HTTPFlow) -> None:
         """The call broke off: refused at the wire, upstream gone, agent gone, or killed."""
         error = flow.error.msg if flow.error else "unknown error"
         self._close(flow, ending_of(error), error)

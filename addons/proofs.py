@@ -1,6 +1,7 @@
 """Proofs from outside: client certificates and JWTs, taken where the agent itself speaks to us."""
 
 import time
+from collections.abc import Awaitable
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from mitmproxy import connection, tls
@@ -49,10 +50,14 @@ def ask(door: Door, data: tls.TlsData) -> None:
         data.ssl_conn.get_context().set_session_cache_mode(SSL.SESS_CACHE_OFF)
 
 
-async def prepare(door: Door, proof: Proof | None) -> None:
-    """Wait for what a token needs to be looked at: the keys of its issuer, a bounded time."""
+def prepare(door: Door, proof: Proof | None) -> Awaitable[None] | None:
+    """What a token has to wait for, a bounded time, to be looked at: the keys of its issuer.
+
+    None for any other proof. Awaited, it may raise IdentityError.
+    """
     if proof and door.governor and is_statement(proof[1]):
-        await door.governor.installation.federation.prepare(proof[1], time.time())
+        return door.governor.installation.federation.prepare(proof[1], time.time())
+    return None
 
 
 def is_proof(door: Door, value: str) -> bool:

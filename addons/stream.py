@@ -52,7 +52,7 @@ class Stream:
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    async def responseheaders(self, flow: http.HTTPFlow) -> None:
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Mark what must not wait, and add our headers in place of any the upstream sent."""
         response = flow.response
         account = self._door.accounts.get(flow.id)

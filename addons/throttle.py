@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Awaitable
 
 from mitmproxy import connection, http
 
@@ -59,7 +60,7 @@ class Throttle:
                 del self._open[who]
 
     @fail_closed
-    async def http_connect(self, flow: http.HTTPFlow) -> None:
+    def http_connect(self, flow: http.HTTPFlow) -> None:
         """Count a tunnel; the head of its first request is due."""
         self._silent[flow.client_conn.id] = time.monotonic()
         tunnel = self._door.tunnels.get(flow.client_conn.id)
@@ -67,24 +68,25 @@ class Throttle:
             self._count(flow, tunnel.who)
 
     @fail_closed
-    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Count a request; its body is due."""
         self._silent.pop(flow.client_conn.id, None)
         if not is_rpc(flow.request):
             self._bodies[flow.id] = flow.client_conn.id, time.monotonic()
         caller = self._door.callers.get(flow.id)
         if caller is None or flow.response or flow.error:
-            return
+            return None
         self._count(flow, caller.who)
         most = self._door.limits.max_rate
         if flow.response or self._door.rates is None:
-            return
+            return None
         wait = self._door.rates.take(caller.who, most, time.monotonic())
-        if wait:
-            why = f"more than {most} requests a second (limit interlock_max_rate)"
-            flow.response = refusals.plain(429, why, shape_of(self._door, flow))
-            flow.response.headers["Retry-After"] = str(math.ceil(wait))
-            await asyncio.sleep(HELD_S)
+        if not wait:
+            return None
+        why = f"more than {most} requests a second (limit interlock_max_rate)"
+        flow.response = refusals.plain(429, why, shape_of(self._door, flow))
+        flow.response.headers["Retry-After"] = str(math.ceil(wait))
+        return asyncio.sleep(HELD_S)
 
     def request(self, flow: http.HTTPFlow) -> None:
         """The body is there."""

@@ -7,13 +7,15 @@ system call of every piece that it sends.
 import asyncio
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
 from mitmproxy.connection import Client, Connection
 from mitmproxy.proxy import commands, events, mode_servers
 
+# What is left to do of a hook.
+type Rest = Coroutine[Any, Any, None]
 # So many hooks in a row are called on the spot; then others have their turn.
 MOST_AT_ONCE = 16
 # So much is sent by itself.
@@ -105,10 +107,13 @@ class Turn:
     def _call(self, hook: commands.StartHook, *, eagerly: bool) -> bool:
         """Call a hook; True when it is over. Otherwise its end is an event of its own."""
         self._left -= 1
+        rest = self._handler.begin(hook) if eagerly else self._handler.call(hook)
+        if rest is None:
+            return True
         self._on_the_spot = eagerly
         try:
             loop = asyncio.get_running_loop()
-            task = asyncio.Task(self._hook(hook), loop=loop, eager_start=eagerly)
+            task = asyncio.Task(self._hook(hook, rest), loop=loop, eager_start=eagerly)
         finally:
             self._on_the_spot = False
         if task.done():
@@ -119,8 +124,8 @@ class Turn:
         task.add_done_callback(self._over)
         return False
 
-    async def _hook(self, hook: commands.StartHook) -> None:
-        await self._handler.call(hook)
+    async def _hook(self, hook: commands.StartHook, rest: Rest) -> None:
+        await rest
         if hook.blocking and not self._on_the_spot:
             await self._handler.server_event(events.HookCompleted(hook))
 
@@ -159,12 +164,27 @@ class Handler(mode_servers.ProxyConnectionHandler):
         finally:
             self.idle()
 
+    def begin(self, hook: commands.StartHook) -> Rest | None:
+        """Call a hook until something has to wait; what is left is to be awaited."""
+        chain: Any = self.master.addons
+        arguments = hook.args()
+        rest = chain.begin(hook.name, arguments)
+        message = arguments[0]
+        # A flow may be held by a person, and nothing else.
+        if rest is None and not getattr(message, "intercepted", False):
+            return None
+        return self._finish(rest, message)
+
+    async def _finish(self, rest: Rest | None, message: Any) -> None:
+        if rest:
+            await rest
+        if getattr(message, "intercepted", False):
+            await message.wait_for_resume()
+
     async def call(self, hook: commands.StartHook) -> None:
         """Call a hook, however long it takes."""
-        await self.master.addons.handle_lifecycle(hook)
-        message = hook.args()[0]
-        if getattr(message, "intercepted", False):  # as a flow may be, and nothing else
-            await message.wait_for_resume()
+        if rest := self.begin(hook):
+            await rest
 
     def busy(self) -> None:
         """Let no time-out count from now on: a connection on which a hook waits is not idle."""

@@ -1,5 +1,6 @@
 """The index of hooks always fits the chain of addons."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,3 +129,70 @@ def _request(flow: Any) -> hooks.Hook:
     from mitmproxy.proxy.layers.http import HttpRequestHook
 
     return HttpRequestHook(flow)
+
+
+async def test_what_need_not_wait_is_over_at_once(master: Master) -> None:
+    """Whoever asked need not wait for it either; what comes behind a hook that waits does."""
+    heard: list[str] = []
+
+    class Plain:
+        def request(self, flow: Any) -> None:
+            heard.append("plain")
+
+    class Waiting:
+        async def request(self, flow: Any) -> None:
+            await asyncio.sleep(0)
+            heard.append("waited")
+
+    chain: Any = master.addons
+    flow = tflow.tflow()
+    master.addons.add(Plain())
+    assert chain.begin("request", [flow]) is None
+    assert heard == ["plain"]
+    heard.clear()
+    master.addons.add(Waiting(), Late(heard))
+    rest = chain.begin("request", [flow])
+    assert heard == ["plain"]
+    await rest
+    assert heard == ["plain", "waited", "late"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_halt_or_a_failure_is_the_same_whenever_it_comes(
+    master: Master, waits: bool
+) -> None:
+    """At once, or after a hook has waited: a script ends an event, a broken hook refuses it."""
+    heard: list[str] = []
+
+    class Failing:
+        def __init__(self, error: Exception) -> None:
+            self.name = type(error).__name__
+            self._error = error
+
+        def request(self, flow: Any) -> Any:
+            if not waits:
+                raise self._error
+            return self._later()
+
+        async def _later(self) -> None:
+            await asyncio.sleep(0)
+            raise self._error
+
+    master.addons.add(
+        Failing(ZeroDivisionError("sabotage")), Failing(exceptions.AddonHalt()), Late(heard)
+    )
+    flow = tflow.tflow()
+    await master.addons.handle_lifecycle(_request(flow))
+    assert flow.response.status_code == 503
+    assert heard == []
+
+
+class Late:
+    """An addon behind others, which is not ours."""
+
+    def __init__(self, heard: list[str]) -> None:
+        self._heard = heard
+
+    def request(self, flow: Any) -> None:
+        """Note it."""
+        self._heard.append("late")

@@ -9,7 +9,7 @@ import pytest
 from mitmproxy.proxy import commands, events
 from mitmproxy.test import tflow
 
-from addons.turn import LARGE_BYTES, MOST_AT_ONCE, Turn, turn_of
+from addons.turn import LARGE_BYTES, MOST_AT_ONCE, Rest, Turn, turn_of
 
 
 class Asked(commands.StartHook):
@@ -60,6 +60,13 @@ class Server:
         """Whether it times out is not looked at."""
 
     idle = busy
+
+    def begin(self, hook: Asked) -> Rest | None:
+        """The addons, on the spot."""
+        if hook.waits:
+            return self.call(hook)
+        self.said.append("hook")
+        return None
 
     async def call(self, hook: Asked) -> None:
         """The addons."""
