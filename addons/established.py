@@ -29,14 +29,20 @@ def open_tls(found: Any) -> layer.Layer | None:
     Until then it may have TLS to the upstream dialled, which it is in. Nobody does after that: what
     is in the tunnel dials upstreams of its own.
     """
-    outer = _decided(found)
-    inner = _decided(outer.child_layer) if isinstance(outer, tls.ServerTLSLayer) else None
+    outer = beneath(found)
+    inner = beneath(outer.child_layer) if isinstance(outer, tls.ServerTLSLayer) else None
     is_open = isinstance(inner, tls.ClientTLSLayer) and inner.tunnel_state is TunnelState.OPEN
     return inner if is_open and outer.tunnel_state is TunnelState.INACTIVE else None
 
 
-def _decided(found: Any) -> Any:
-    """The layer that was decided on, once it has been told all that came before."""
-    while isinstance(found, layer.NextLayer) and found._handle:
-        found = found.layer
+def beneath(found: Any) -> Any:
+    """The first layer that does more than pass on what it is told, all that came before included.
+
+    A layer of mitmproxy's does no more once its place was taken by the one that was decided on.
+    """
+    while not found._paused:
+        taken = getattr(found._handle_event, "__self__", found)
+        if taken is found:
+            break
+        found = taken
     return found

@@ -53,10 +53,10 @@ def take_over() -> None:
 def handle_event(tunnel: Any, event: events.Event) -> Any:
     """`TLSLayer.handle_event`: once it is open, a tunnel waits for no command of its own."""
     if tunnel.tunnel_state is TunnelState.OPEN and not tunnel._paused:
+        if type(event) is events.DataReceived and event.connection is tunnel.conn:
+            return tunnel.receive_data(event.data)
         if not isinstance(event, events.ConnectionEvent) or event.connection != tunnel.conn:
             return tunnel.event_to_child(event)
-        if type(event) is events.DataReceived:
-            return tunnel.receive_data(event.data)
     return _handle(tunnel, event)
 
 

@@ -42,6 +42,14 @@ class Shortcut(HttpLayer):
         within = source is self.tunnel and self.tunnel.stream_id in self.streams
         return self.tunnel if within else None
 
+    def _handle_event(self, event: events.Event) -> Any:
+        """`HttpLayer._handle_event`: to whom it is for, where that is known."""
+        if isinstance(event, events.CommandCompleted):
+            return self.event_to_child(self.command_sources.pop(event.command), event)
+        if type(event) is events.DataReceived and (to := self.connections.get(event.connection)):
+            return self.event_to_child(to, event)
+        return super()._handle_event(event)
+
     def through(self, stream: HttpStream, event: events.Event) -> layer.CommandGenerator[None]:
         """Hand an event to what is in a tunnel.
 

@@ -14,6 +14,8 @@ from weakref import WeakValueDictionary
 from mitmproxy.connection import Client, Connection
 from mitmproxy.proxy import commands, events, mode_servers
 
+from addons.established import beneath
+
 # What is left to do of a hook.
 type Rest = Coroutine[Any, Any, None]
 # So many hooks in a row are called on the spot; then others have their turn.
@@ -37,7 +39,7 @@ class Turn:
         self._handler = handler
         self._layer = layer
         self._pieces: dict[int, tuple[Connection, list[bytes]]] = {}
-        self._completed: deque[events.HookCompleted] = deque()
+        self._due: deque[events.Event] = deque()
         self._left = 0
         self._on_the_spot = False
         self._begun: set[commands.StartHook] = set()
@@ -47,9 +49,10 @@ class Turn:
     def handle_event(self, event: events.Event) -> Iterator[commands.Command]:
         """Handle an event, and the ends of the hooks that did not wait."""
         self._left = MOST_AT_ONCE
-        yield from self._handle(event)
-        while self._completed:
-            yield from self._handle(self._completed.popleft())
+        self._layer = beneath(self._layer)
+        self._due.append(event)
+        while self._due:
+            yield from self._handle(self._due.popleft())
 
     def is_over(self, hook: commands.StartHook) -> bool:
         """Call a hook where its stream stands, and say whether it is over already.
@@ -90,11 +93,12 @@ class Turn:
                     yield command
             is_through = True
         finally:
-            self._send()
+            if self._pieces:
+                self._send()
             for hook in hooks:
                 is_over = self._call(hook, eagerly=is_through and self._left > 0)
                 if is_over and hook.blocking:
-                    self._completed.append(events.HookCompleted(hook))
+                    self._due.append(events.HookCompleted(hook))
 
     def _send(self) -> None:
         """Send what was said to each peer so far, in one piece."""

@@ -56,6 +56,8 @@ class Server:
         self.said.append(type(event).__name__)
         yield from self._script.pop(0) if self._script else ()
 
+    _paused, _handle_event = None, handle_event
+
     def busy(self) -> None:
         """Whether it times out is not looked at."""
 
