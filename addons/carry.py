@@ -30,7 +30,7 @@ class Carrying(HttpLayer):
                 yield from self.event_to_child(to, command.event)
             elif kind is ReceiveHttp:
                 said = command.event
-                if type(said) is RequestHeaders:
+                if isinstance(said, RequestHeaders):
                     yield from self.make_stream(said.stream_id)
                 # Gone, where it ended before its peer had said all.
                 if stream := self.streams.get(said.stream_id):

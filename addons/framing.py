@@ -8,12 +8,10 @@ from typing import Any
 
 from mitmproxy import http
 from mitmproxy.net.http import http1, validate
-from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._events import (
     RequestData,
-    ResponseData,
-    ResponseEndOfMessage,
 )
 
 from addons.headers import index_of
@@ -25,7 +23,6 @@ BODILESS_STATUSES = (204, 304)
 
 _body_size: Any = http1.expected_http_body_size
 _mark_done: Any = _http1.Http1Connection.mark_done
-_send: Any = _http1.Http1Server.send
 
 
 def take_over() -> None:
@@ -33,7 +30,7 @@ def take_over() -> None:
     asked: Any = http1
     asked.expected_http_body_size = body_size
     server: Any = _http1.Http1Server
-    server.mark_done, server.send = mark_done, send
+    server.mark_done = mark_done
     client: Any = _http1.Http1Client
     client.mark_done = mark_done
 
@@ -96,24 +93,3 @@ def _goes_on(request: http.Request, response: http.Response) -> bool:
         and answered.get(b"transfer-encoding", CHUNKED) == CHUNKED
         and (any(answered.get(b"content-length", ())) or b"transfer-encoding" in answered)
     )
-
-
-def send(server: Any, event: Any) -> layer.CommandGenerator[None]:
-    """`Http1Server.send`: what follows a head is said as its head says."""
-    kind = type(event) if event.stream_id == server.stream_id else None
-    if kind is ResponseData:
-        if data := event.data:
-            is_plain = not _is_chunked(server.response)
-            said = data if is_plain else b"%x\r\n%b\r\n" % (len(data), data)
-            yield commands.SendData(server.conn, said)
-    elif kind is ResponseEndOfMessage:
-        if _is_chunked(server.response) and server.request.method.upper() != "HEAD":
-            yield commands.SendData(server.conn, b"0\r\n\r\n")
-        yield from server.mark_done(response=True)
-    else:
-        yield from _send(server, event)
-
-
-def _is_chunked(message: http.Message) -> bool:
-    codings = index_of(message.data.headers).get(b"transfer-encoding", ())
-    return b"chunked" in b", ".join(codings).lower()

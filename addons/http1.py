@@ -11,12 +11,20 @@ from typing import Any
 
 import h11
 from h11._readers import ChunkedReader, ContentLengthReader
+from mitmproxy import http
 from mitmproxy.net import check
-from mitmproxy.net.http import url
+from mitmproxy.net.http import http1, url
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._events import HttpEvent, RequestData
+from mitmproxy.proxy.layers.http._events import (
+    HttpEvent,
+    RequestData,
+    RequestHeaders,
+    ResponseHeaders,
+)
+
+from addons.whole import lines_in, with_content
 
 # Not where nothing follows: without end, they are a head without end.
 EMPTY_LINES = re.compile(rb"(?:\r?\n)+(?=[^\r\n])")
@@ -64,6 +72,8 @@ def handle_event(reader: Any, event: events.Event) -> Any:
     if isinstance(event, events.DataReceived) and reader.state != reader.passthrough:
         if _is_amid(reader, len(event.data)):
             return _go_on(reader, event.data)
+        if reader.state == reader.read_headers and (found := _head_in(reader, event.data)):
+            return _begin(reader, event, *found)
         reader.buf += event.data
     return reader.state(event)
 
@@ -71,6 +81,54 @@ def handle_event(reader: Any, event: events.Event) -> Any:
 def _go_on(reader: Any, data: bytes) -> layer.CommandGenerator[None]:
     reader.body_reader._remaining -= len(data)
     yield ReceiveHttp(reader.ReceiveData(reader.stream_id, data))
+
+
+def _head_in(reader: Any, data: bytes) -> tuple[Any, int | None, bytes] | None:
+    """The head that begins here, the size of its body, and what is there of that.
+
+    None for what is not all there, not plain or not right: mitmproxy is to read it.
+    """
+    is_answer = reader.ReceiveData is not RequestData
+    if reader.buf or (is_answer and not reader.request) or not (found := lines_in(data)):
+        return None
+    lines, rest = found
+    try:
+        if is_answer:
+            answer = http1.read_response_head(lines)
+            return answer, http1.expected_http_body_size(reader.request, answer), rest
+        request = http1.read_request_head(lines)
+        return request, http1.expected_http_body_size(request), rest
+    except ValueError:
+        return None
+
+
+def _begin(
+    reader: Any, event: events.DataReceived, message: Any, size: int | None, rest: bytes
+) -> layer.CommandGenerator[None]:
+    """`read_headers`, of a head that was read; a message that is there whole goes on as one."""
+    is_request = reader.ReceiveData is RequestData
+    head: HttpEvent
+    if is_request:
+        reader.request = message
+        head = RequestHeaders(reader.stream_id, message, size == 0)
+    else:
+        reader.response = message
+        head = ResponseHeaders(reader.stream_id, message, size == 0)
+    if size == len(rest) and _ends_as_said(reader.request, message):
+        yield ReceiveHttp(with_content(head, rest))
+        yield from reader.mark_done(request=is_request, response=not is_request)
+        return
+    reader.buf += rest
+    yield ReceiveHttp(head)
+    reader.body_reader = _http1.make_body_reader(size)
+    reader.state = reader.read_body
+    yield from reader.state(event)
+
+
+def _ends_as_said(request: http.Request, message: http.Message) -> bool:
+    """Say whether a message is over with its body: no CONNECT, nor an answer before the answer."""
+    is_interim = isinstance(message, http.Response) and message.data.status_code < 200
+    return not is_interim and request.data.method.upper() != b"CONNECT"
 
 
 def read_body(reader: Any, event: events.Event) -> layer.CommandGenerator[None]:

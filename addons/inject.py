@@ -47,6 +47,7 @@ from addons.mcp import Told
 from addons.passage import Passage
 from addons.shortcut import Shortcut
 from addons.stream import StreamLayer
+from addons.whole import WholeRequest, WholeResponse, with_content
 from broker import BrokerError
 
 log = logging.getLogger(__name__)
@@ -163,11 +164,9 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
 
     def _on_the_wire(self, child: layer.Layer, event: events.Event) -> layer.CommandGenerator[None]:
         """Guard every event from a stream to a connection."""
-        if isinstance(event, RequestHeaders):
-            event = self._outward(event)
-        elif isinstance(event, RequestData):
+        if isinstance(event, (RequestHeaders, RequestData)):
             try:
-                event = RequestData(event.stream_id, self._passage(event).content(event.data))
+                event = self._outward(event)
             except Breach as breach:
                 yield from self._break(child, event.stream_id, breach)
                 return
@@ -218,7 +217,8 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
             if not isinstance(event, (ResponseHeaders, ResponseData, ResponseTrailers)):
                 yield event
             return
-        if isinstance(event, ResponseEndOfMessage) and not (passage.talk and passage.talk.open):
+        is_end = isinstance(event, (ResponseEndOfMessage, WholeResponse))
+        if is_end and not (passage.talk and passage.talk.open):
             del self.passages[stream.stream_id]
         elif isinstance(event, ResponseProtocolError):
             del self.passages[stream.stream_id]
@@ -245,16 +245,19 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
         stream.mode = self.mode
         yield from stream.handle_event(events.Start())
 
-    def _outward(self, event: RequestHeaders) -> RequestHeaders:
+    def _outward(self, event: RequestHeaders | RequestData) -> RequestHeaders | RequestData:
         """What the server connection gets to see: the secret, in a copy of the request."""
-        sent = self._passage(event).outward(event.request)
-        return RequestHeaders(event.stream_id, sent, event.end_stream, event.replay_flow)
-
-    def _passage(self, event: RequestHeaders | RequestData) -> Passage:
         passage = self.passages.get(event.stream_id)
         if passage is None:
             raise RuntimeError("a request reached the wire without a passage")
-        return passage
+        if isinstance(event, RequestData):
+            return RequestData(event.stream_id, passage.content(event.data))
+        sent = passage.outward(event.request)
+        head = RequestHeaders(event.stream_id, sent, event.end_stream, event.replay_flow)
+        if isinstance(event, WholeRequest):
+            content = passage.content(event.content) if event.content else b""
+            head = with_content(head, content)
+        return head
 
     def _admit(
         self, stream: HttpStream, event: GetHttpConnectionCompleted

@@ -20,6 +20,7 @@ from addons.broken import broken
 from addons.door import Door
 from addons.passage import Passage
 from addons.stage import DIGESTS, Decode, Unreadable
+from addons.whole import parts_of
 from interlock.errors import StoreError
 from interlock.minting.capture import MOST_BYTES
 from interlock.verdict import Verdict
@@ -57,15 +58,22 @@ class Minting(Passage):
 
     def inward(self, event: HttpEvent) -> Iterator[events.Event]:
         """Hold an answer back until all of it is there."""
+        for part in parts_of(event):
+            for passed in self._part(part):
+                yield passed
+                if isinstance(passed, ResponseProtocolError):
+                    return
+
+    def _part(self, event: HttpEvent) -> Iterator[events.Event]:
         try:
-            whole = self._whole(event)
+            complete = self._held_back(event)
         except (Unreadable, ValueError) as e:
             yield broken(event.stream_id, f"the answer may hand out a token, and {e}")
             return
-        for each in whole:
+        for each in complete:
             yield from self._inner.inward(each)
 
-    def _whole(self, event: HttpEvent) -> list[HttpEvent]:
+    def _held_back(self, event: HttpEvent) -> list[HttpEvent]:
         """The events that may go on now; raises Unreadable or ValueError."""
         if isinstance(event, ResponseProtocolError):
             return [event]

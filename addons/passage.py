@@ -18,6 +18,7 @@ from addons.conversation import Conversation
 from addons.door import Account
 from addons.rpc import RpcScrub, Upload
 from addons.stage import DIGESTS, Decode, Read, Scrub, Simple, Stage, Unreadable
+from addons.whole import WholeResponse, with_content
 from broker import Mask, Outgoing, Recipe, Secret
 from interlock.settings import Limits
 
@@ -82,6 +83,8 @@ class Passage:
             yield broken(event.stream_id, str(e))
 
     def _passed(self, event: HttpEvent) -> Iterable[events.Event]:
+        if isinstance(event, WholeResponse):
+            return self._whole(event)
         if isinstance(event, ResponseHeaders):
             return (self._begun(event),)
         if isinstance(event, ResponseData):
@@ -105,6 +108,21 @@ class Passage:
         self._stages = [stage for stage in self._stages if not stage.is_idle]
         self._takes = _takes(self._stages)
         return ResponseHeaders(event.stream_id, response, event.end_stream)
+
+    def _whole(self, event: WholeResponse) -> Iterator[events.Event]:
+        """An answer that is there; in its parts, where a step may make many pieces of one."""
+        head = self._begun(event)
+        if self._takes is None:
+            yield head
+            for part in event.rest():
+                yield from self._passed(part)
+            return
+        content = event.content
+        self._account.bytes_down += len(content)
+        for take in self._takes:
+            content = take(content)
+        self._account.steps.over("last_byte")
+        yield with_content(head, b"".join([content, *_flushed(self._stages)]))
 
     def _ended(self, event: ResponseTrailers | ResponseEndOfMessage) -> Iterator[events.Event]:
         yield from _data(event.stream_id, _flushed(self._stages))

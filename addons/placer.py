@@ -6,7 +6,7 @@ from mitmproxy import ctx, tls
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import HttpLayer
 
-from addons import established, framing, handler, http1, http2, records
+from addons import established, framing, handler, http1, http2, records, writing
 from addons.client_certificate import show
 from addons.door import Door
 from addons.inject import BoundaryLayer
@@ -27,6 +27,7 @@ class Inject:
         ParentTunnel.take_over(self._door)
         http1.take_over()
         framing.take_over()
+        writing.take_over()
         http2.take_over(self._door)
         handler.take_over()
         records.take_over()

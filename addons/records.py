@@ -9,22 +9,13 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from mitmproxy import http
 from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import tls
-from mitmproxy.proxy.layers.http._events import (
-    RequestData,
-    RequestEndOfMessage,
-    RequestHeaders,
-    RequestProtocolError,
-)
-from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.tunnel import TunnelState
 from OpenSSL import SSL
 
 from addons import openssl
-from addons.headers import index_of
 from addons.openssl import RECORD_BYTES
 
 # What a frame of HTTP/2 begins with: its length, its type and more (RFC 9113, 4.1 and 6).
@@ -35,19 +26,16 @@ PIECE_BYTES = 1 << 16
 
 _handle: Any = tls.TLSLayer.handle_event
 _waiting: Any = tls.ServerTLSLayer.event_to_child
-_send: Any = Http1Client.send
 
 
 def take_over() -> None:
-    """Have all TLS, and all requests of HTTP/1, be written so."""
+    """Have all TLS be written so."""
     layered: Any = tls.TLSLayer
     layered.handle_event = handle_event
     layered.event_to_child, layered.tls_interact = event_to_child, interact
     layered.receive_data, layered.send_data = receive_data, send_data
     server: Any = tls.ServerTLSLayer
     server.event_to_child = server_event_to_child
-    client: Any = Http1Client
-    client.send = send
 
 
 def handle_event(tunnel: Any, event: events.Event) -> Any:
@@ -147,31 +135,3 @@ def interact(tunnel: Any) -> tuple[commands.SendData, ...]:
     """`TLSLayer.tls_interact`: send what is ready; mitmproxy asks until OpenSSL has an error."""
     data = openssl.send(tunnel.tls)
     return (commands.SendData(tunnel.conn, data),) if data else ()
-
-
-def send(client: Any, event: Any) -> layer.CommandGenerator[None]:
-    """`Http1Client.send`: the head of a request waits for its body, which is there already.
-
-    Only a request that is passed on while it comes has no length (addons/gate.py).
-    """
-    head, kind = client.__dict__.pop("head", b""), type(event)
-    if kind is RequestHeaders and not event.end_stream and _is_plain(event.request):
-        client.head = b"".join([command.data for command in _send(client, event)])
-    elif head and kind is RequestData and 0 < len(event.data) < RECORD_BYTES:
-        yield commands.SendData(client.conn, head + event.data)
-    elif kind is RequestEndOfMessage and not head and _ends_by_length(client):
-        yield from client.mark_done(request=True)
-    else:
-        if head and kind is not RequestProtocolError:
-            yield commands.SendData(client.conn, head)
-        yield from _send(client, event)
-
-
-def _ends_by_length(client: Any) -> bool:
-    return client.response is None and _is_plain(client.request)
-
-
-def _is_plain(request: http.Request) -> bool:
-    """Say whether a body goes out as it is, and ends by its length."""
-    told = index_of(request.data.headers)
-    return b"content-length" in told and b"transfer-encoding" not in told

@@ -30,6 +30,7 @@ from addons.door import Door
 from addons.framing import body_size
 from addons.refusals import DECISION_HEADER, DECISION_ID_HEADER
 from addons.turn import turn_of
+from addons.whole import WholeRequest, WholeResponse, in_one, is_more
 
 STREAMED_TYPES = (
     "text/event-stream",
@@ -114,6 +115,7 @@ class StreamLayer(HttpStream):
         # What an agent says over HTTP/2 it may take back in the same breath.
         is_final = isinstance(event, OF_ANSWER) or self.context.client.alpn != b"h2"
         turn = self._turn if is_final else None
+        said: list[SendHttp] = []
         command: Any
         while True:
             try:
@@ -121,19 +123,41 @@ class StreamLayer(HttpStream):
             except StopIteration:
                 break
             reply = None
+            if is_more(said, command):
+                said.append(command)
+                continue
+            # That a stream is over is said to its layer alone, and may be heard first.
+            if said and type(command) is not DropStream:
+                yield from in_one(said)
+                said = []
             # What a layer within this stream waits for is not the stream's to go on from.
             is_own = command.blocking is True and isinstance(command, commands.StartHook)
             if not (is_own and turn and turn.is_over(command)):
                 reply = yield command
+        yield from in_one(said)
         if self.client_state == self.state_errored:
             yield DropStream(self.stream_id)
 
     def _course(self, event: events.Event) -> Any:
+        if isinstance(event, WholeRequest):
+            return self._request(event)
+        if isinstance(event, WholeResponse):
+            return self._answer(event)
         if isinstance(event, OF_REQUEST):
             return self.client_state(event)
         if isinstance(event, OF_ANSWER):
             return self.server_state(event)
         return super()._handle_event(event)
+
+    def _request(self, event: WholeRequest) -> layer.CommandGenerator[None]:
+        yield from self.client_state(event)
+        for part in event.rest():
+            yield from self.client_state(part)
+
+    def _answer(self, event: WholeResponse) -> layer.CommandGenerator[None]:
+        yield from self.server_state(event)
+        for part in event.rest():
+            yield from self.server_state(part)
 
     def send_response(self, already_streamed: bool = False) -> layer.CommandGenerator[None]:
         """Send an answer; one that came before its agent had said all ends the call."""

@@ -35,6 +35,7 @@ from mitmproxy.test import taddons, tflow, tutils
 
 from addons import http1
 from addons.stream import Body, StreamLayer
+from addons.whole import parts_of
 
 MB = 1 << 20
 PIECES = st.lists(st.binary(min_size=1, max_size=9), max_size=6)
@@ -132,7 +133,7 @@ def test_chunks_that_come_together_are_one_piece(context: Context) -> None:
 def _read(reader: Any, event: events.Event) -> Iterator[HttpEvent]:
     for command in reader.handle_event(event):
         if isinstance(command, ReceiveHttp):
-            yield command.event
+            yield from parts_of(command.event)
 
 
 def test_a_call_that_is_over_is_let_go(context: Context) -> None:
@@ -161,7 +162,7 @@ def _response() -> http.Response:
 
 def _through(stream: StreamLayer, context: Context, *given: Any) -> list[HttpEvent]:
     """What a stream sends while everything that it asks for is granted."""
-    sent = []
+    sent: list[HttpEvent] = []
     waiting = list(given)
     while waiting:
         for command in stream.handle_event(waiting.pop(0)):
@@ -170,5 +171,5 @@ def _through(stream: StreamLayer, context: Context, *given: Any) -> list[HttpEve
             elif isinstance(command, commands.StartHook) and command.blocking:
                 waiting.insert(0, events.HookCompleted(command))
             elif hasattr(command, "event"):
-                sent.append(command.event)
+                sent += parts_of(command.event)
     return sent

@@ -9,8 +9,10 @@ from mitmproxy import http, options
 from mitmproxy.addons import proxyserver
 from mitmproxy.proxy import commands, context, events
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
+from mitmproxy.proxy.layers.http._http1 import Http1Server
 from mitmproxy.test import taddons, tflow
 
+from addons import writing
 from addons.door import Door
 from addons.inject import BoundaryLayer
 
@@ -26,7 +28,8 @@ POST = [
 @pytest.fixture
 def opts() -> Iterator[options.Options]:
     """mitmproxy's options, with a limit that is soon reached."""
-    with taddons.context(proxyserver.Proxyserver()) as made:
+    with pytest.MonkeyPatch.context() as patch, taddons.context(proxyserver.Proxyserver()) as made:
+        patch.setattr(Http1Server, "send", writing.send)
         made.options.body_size_limit = "1k"
         yield made.options
 

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 from mitmproxy import http
 from mitmproxy.addons.proxyserver import Proxyserver
-from mitmproxy.proxy import commands
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http._events import ResponseData, ResponseEndOfMessage
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 from mitmproxy.test import taddons, tflow, tutils
 
@@ -98,22 +96,6 @@ def test_a_connection_goes_on_where_mitmproxy_has_it_go_on(
             said = [type(one) for one in framing.mark_done(ours, **{done: True})]
             assert said == [type(one) for one in SIDES[side](theirs, **{done: True})], call
             assert _state(ours) == _state(theirs), call
-
-
-def test_a_body_is_said_as_its_head_says(context: Context) -> None:
-    """In chunks, or as it is."""
-    for call in calls():
-        ours, theirs = (
-            [
-                one.data
-                for event in (ResponseData(1, b"body"), ResponseEndOfMessage(1))
-                for one in send(server, event)
-                if isinstance(one, commands.SendData)
-            ]
-            for send in (framing.send, SENT)
-            for server in [_amid(Http1Server, context, call)]
-        )
-        assert ours == theirs, call
 
 
 def _size(asked: Any, *messages: Any) -> Any:

@@ -10,22 +10,12 @@ from typing import Any
 
 import pytest
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, RstStreamFrame
-from mitmproxy import http
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import Paused
 from mitmproxy.proxy.layers import tls
-from mitmproxy.proxy.layers.http._events import (
-    ErrorCode,
-    HttpEvent,
-    RequestData,
-    RequestEndOfMessage,
-    RequestHeaders,
-    RequestProtocolError,
-)
-from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.tunnel import TunnelState
-from mitmproxy.test import taddons, tflow, tutils
+from mitmproxy.test import taddons, tflow
 from OpenSSL import SSL
 
 from addons import openssl, records
@@ -227,48 +217,3 @@ def test_what_is_no_tls_is_logged(wire: Wire) -> None:
     assert isinstance(log, commands.Log)
     assert log.message.startswith("TLS Error")
     assert [type(one) for one in alert] == [commands.SendData]
-
-
-@pytest.mark.parametrize("size", [1, RECORD_BYTES - 1, RECORD_BYTES, 10 * RECORD_BYTES])
-def test_the_head_of_a_request_goes_with_its_body(context: Context, size: int) -> None:
-    """One piece, unless a copy would cost more than a record."""
-    client, body = Http1Client(context), b"x" * size
-    request = tutils.treq(content=body, headers=_fields({"content-length": str(size)}))
-    said = _said(client, RequestHeaders(1, request, end_stream=False))
-    assert not said
-    said = _said(client, RequestData(1, body))
-    assert len(said) == (1 if size < RECORD_BYTES else 2)
-    assert b"".join(said).partition(b"\r\n\r\n")[2] == body
-    assert not _said(client, RequestEndOfMessage(1))
-
-
-@pytest.mark.parametrize(
-    ("headers", "ends"),
-    [
-        pytest.param({}, False, id="that is passed on as it comes"),
-        pytest.param({"transfer-encoding": "chunked"}, False, id="in chunks"),
-        pytest.param({"content-length": "0"}, True, id="without a body"),
-    ],
-)
-def test_any_other_head_waits_for_nothing(
-    context: Context, headers: dict[str, str], ends: bool
-) -> None:
-    """The upstream may have to answer first."""
-    request = tutils.treq(headers=_fields(headers))
-    assert len(_said(Http1Client(context), RequestHeaders(1, request, end_stream=ends))) == 1
-
-
-def test_a_request_that_is_given_up_is_not_begun(context: Context) -> None:
-    """What the upstream never saw it need not be told the end of."""
-    client = Http1Client(context)
-    request = tutils.treq(headers=_fields({"content-length": "3"}))
-    assert not _said(client, RequestHeaders(1, request, end_stream=False))
-    assert not _said(client, RequestProtocolError(1, "gone", ErrorCode.CANCEL))
-
-
-def _fields(named: dict[str, str]) -> http.Headers:
-    return http.Headers([(name.encode(), value.encode()) for name, value in named.items()])
-
-
-def _said(client: Http1Client, event: HttpEvent) -> list[bytes]:
-    return [one.data for one in records.send(client, event) if isinstance(one, commands.SendData)]
