@@ -38,9 +38,10 @@ KINDS: Mapping[str, type] = {
     "session": str,
 }
 _texts = itemgetter(*(name for name, kind in KINDS.items() if kind is str))
-_flags = itemgetter(*(name for name, kind in KINDS.items() if kind is bool))
 _numbers = itemgetter(*(name for name, kind in KINDS.items() if kind is int))
 _lists = itemgetter(*(name for name, kind in KINDS.items() if kind is list))
+_others = itemgetter(*(name for name, kind in KINDS.items() if kind is not str))
+_OTHERS = [kind for kind in KINDS.values() if kind is not str]
 _WORDS = {str: "a text", bool: "true or false", int: "a whole number", list: "a list of texts"}
 
 
@@ -64,13 +65,10 @@ def _is_plain(context: Mapping[str, object]) -> bool:
     if len(context) != len(KINDS):
         return False
     try:
-        texts, lists, numbers = _texts(context), _lists(context), _numbers(context)
-        written = "".join(texts), *map("".join, lists)
+        lists, numbers = _lists(context), _numbers(context)
         return (
-            all(map(str.isascii, written))
-            and {*map(type, lists)} == {list}
-            and {*map(type, numbers)} == {int}
-            and {*map(type, _flags(context))} == {bool}
+            "".join((*_texts(context), *lists[0], *lists[1])).isascii()
+            and [*map(type, _others(context))] == _OTHERS
             and -LARGEST - 1 <= min(numbers) <= max(numbers) <= LARGEST
         )
     except (KeyError, TypeError):

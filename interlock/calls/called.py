@@ -40,7 +40,8 @@ class Called:
 
 def may_call(text: bytes | bytearray) -> bool:
     """Say whether a body or an event can tell of a tool: without one of these words no API does."""
-    return b"tool" in text or b"function" in text or b"_call" in text
+    # Not `in`, which takes the word for a number first: twice the time, for what is short.
+    return text.find(b"tool") >= 0 or text.find(b"function") >= 0 or text.find(b"_call") >= 0
 
 
 def _names(body: Any) -> Iterator[Any]:

@@ -30,8 +30,8 @@ class Operation:
 
     def model(self, path: str) -> str:
         """The model that a path names, empty where the body does."""
-        found = self.path.fullmatch(path)
-        return (found.groupdict().get("model") or "") if found else ""
+        found = self.path.fullmatch(path) if "model" in self.path.groupindex else None
+        return (found["model"] or "") if found else ""
 
 
 @dataclass(frozen=True, slots=True)

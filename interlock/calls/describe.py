@@ -37,15 +37,13 @@ def describe(request: Request, provider: Provider | None, server: Server | None 
     method = request.protocol.upper() or request.method
     operation = provider.operation(method, path) if provider else None
     facts, doubt = _facts(request, provider, operation, path)
-    generic = _PROTOCOLS.get(request.protocol) or _GENERIC.get(request.method, OTHER_METHOD)
-    action = operation.action if operation else generic
     if request.protocol == "grpc" and (
         server or (provider and provider.operation(request.method, path))
     ):
         doubt = "ambiguous_body: what this operation reads is no gRPC"
     call = Call(
         service=provider.service if provider else request.authority.short,
-        action=action,
+        action=operation.action if operation else _generic(request),
         resource=_resource(request, provider, operation, facts),
         request=request,
         body_sha256=hashlib.sha256(request.body).digest(),
@@ -56,6 +54,11 @@ def describe(request: Request, provider: Provider | None, server: Server | None 
         doubt=request.doubt or path_doubt(request.path) or doubt,
     )
     return call if operation or request.protocol else _of_mcp(call, server)
+
+
+def _generic(request: Request) -> str:
+    """The action of a call that is none of a known API."""
+    return _PROTOCOLS.get(request.protocol) or _GENERIC.get(request.method, OTHER_METHOD)
 
 
 def _of_mcp(call: Call, server: Server | None) -> Call:

@@ -217,7 +217,8 @@ class _Text:
 
 def _is_marked(text: bytes | bytearray) -> bool:
     """Say whether it can tell of usage or of tools; most of a stream cannot, and costs less."""
-    return b'"usage' in text or may_call(text)  # Google's `usageMetadata` begins so too
+    # Google's `usageMetadata` begins so too.
+    return text.find(b'"usage') >= 0 or may_call(text)
 
 
 def _parsed(text: bytes | bytearray) -> Any:
