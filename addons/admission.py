@@ -1,6 +1,6 @@
 """The last look at a request before it leaves: is it what was judged, and its token redeemed."""
 
-from functools import partial
+from functools import lru_cache, partial
 
 from mitmproxy import connection, http
 
@@ -15,7 +15,7 @@ from addons.rpc import Upload
 from broker import Secret, Wire, token_in
 from interlock.governor import Governor
 from interlock.model import Authority
-from interlock.verdict import Capability
+from interlock.verdict import Capability, Verdict
 
 
 def admit(
@@ -40,15 +40,13 @@ def admit(
         mask = mask.with_values(recipe.forms(secret))
     stages = stages_for(account, mask, door.limits, flow.request)
     talk = upload = None
-    records = governor.installation
-    watch = Watch(lambda: records.honeytokens.detector, partial(sound, governor, verdict))
     match verdict.call.request.protocol:
         case "websocket":
-            talk = Conversation(account, mask, door.limits, watch)
+            talk = Conversation(account, mask, door.limits, _watch(governor, verdict))
         case "grpc":
             if server.alpn != b"h2":
                 raise Refused("the upstream does not speak HTTP/2, which gRPC needs")
-            upload = Upload(account, door.limits, watch)
+            upload = Upload(account, door.limits, _watch(governor, verdict))
     account.lasting = bool(talk or upload)
     passage = (
         Credentialed(account, stages, flow.request, redeemed, talk, upload)
@@ -56,6 +54,12 @@ def admit(
         else Passage(account, stages, talk, upload)
     )
     return Minting(door, flow.id, verdict, passage) if verdict.route else passage
+
+
+def _watch(governor: Governor, verdict: Verdict) -> Watch:
+    """What looks for planted keys in the messages of a call."""
+    honeytokens = governor.installation.honeytokens
+    return Watch(lambda: honeytokens.detector, partial(sound, governor, verdict))
 
 
 def _redeem(
@@ -73,9 +77,15 @@ def _redeem(
         raise Refused(f"the token is missing from {recipe.slot}")
     wire = Wire(
         method=request.method,
-        authority=str(Authority(*server.address[:2])) if server.address else "",
+        authority=_named(*server.address[:2]) if server.address else "",
         path=request.path,
         body_sha256=clearance.verdict.call.body_sha256,
         verified=is_verified(server, clearance.authority),
     )
     return governor.redeem(clearance.verdict, capability, token, wire)
+
+
+@lru_cache(1024)
+def _named(host: str, port: int) -> str:
+    """Where a connection leads, in the words of a token."""
+    return str(Authority(host, port))

@@ -1,6 +1,7 @@
 """The head of a request as it leaves: framed in one way, and with tokens in place of keys."""
 
 from collections.abc import Container, Mapping
+from functools import lru_cache
 
 from mitmproxy import http
 
@@ -15,6 +16,8 @@ OWN_SLOTS = (MINTED_SLOT, CERTIFICATE_SLOT)
 # How long a body is we say ourselves. We have answered `Expect`, and an interim answer of the
 # upstream would be taken for the final one.
 _FRAMING = frozenset({b"transfer-encoding", b"trailer", b"expect"})
+# Methods of which a server expects a length even where it is 0 (RFC 9110, 8.6).
+_WITH_BODY = ("POST", "PUT", "PATCH")
 # What cannot be read whole, and in no coding, cannot be scrubbed.
 _PARTIAL = frozenset({b"te", b"range", b"if-range"})
 _KEYS = frozenset({slot.encode() for slot in KEY_SLOTS})
@@ -30,31 +33,45 @@ def depart(request: http.Request, verdict: Verdict, body: bytes, *, readable: bo
     `readable` asks for a whole answer in no coding. A token goes where the credential will be, in
     place of every copy that the agent sent.
     """
-    gone = _FRAMING
+    tokens = {capability.recipe.slot: capability.token for capability in verdict.capabilities}
+    protocol = verdict.call.request.protocol
+    has_length = bool(not request.stream and (body or request.method in _WITH_BODY))
     anew: dict[bytes, bytes] = {}
-    if request.stream or not (body or request.method in ("POST", "PUT", "PATCH")):
-        gone = gone | {b"content-length"}
-    else:
+    if has_length:
         anew[b"content-length"] = b"%d" % len(body)
     if readable:
-        gone = gone | _PARTIAL
         anew[b"accept-encoding"] = b"identity"
-    for capability in verdict.capabilities:
-        slot = capability.recipe.slot
-        # The placeholder of a minted token stays where it is: its place is where the token will
-        # go. So does what an agent sends beside a client certificate, which is no header.
-        gone = gone | {b"connection"} | (frozenset() if slot in OWN_SLOTS else _KEYS)
-        anew[slot.encode()] = carrier(slot, capability.token).encode()
-    match verdict.call.request.protocol:
-        case "websocket":  # and nothing else: no extension, so that messages can be read
-            gone = gone | {b"sec-websocket-extensions"}
+    for slot, token in tokens.items():
+        anew[slot.encode()] = carrier(slot, token).encode()
+    match protocol:
+        case "websocket":
             anew |= {b"connection": b"Upgrade", b"upgrade": b"websocket"}
         case "grpc":
             anew |= {b"te": b"trailers", b"grpc-accept-encoding": b"identity"}
+    gone = _gone(has_length, readable, tuple(tokens), protocol)
     request.headers.fields = _without(request.headers.fields, gone, anew)
     request.trailers = None
-    if not request.is_http2:
+    if request.authority and not request.is_http2:
         request.authority = ""
+
+
+@lru_cache(256)
+def _gone(
+    has_length: bool, readable: bool, slots: tuple[str, ...], protocol: str
+) -> frozenset[bytes]:
+    """The names of what does not leave, but for what is said anew."""
+    gone = _FRAMING
+    if not has_length:
+        gone |= {b"content-length"}
+    if readable:
+        gone |= _PARTIAL
+    for slot in slots:
+        # The placeholder of a minted token stays where it is: its place is where the token will
+        # go. So does what an agent sends beside a client certificate, which is no header.
+        gone |= {b"connection"} | (frozenset() if slot in OWN_SLOTS else _KEYS)
+    if protocol == "websocket":  # and nothing else: no extension, so that messages can be read
+        gone |= {b"sec-websocket-extensions"}
+    return gone
 
 
 def _without(

@@ -53,6 +53,7 @@ class Tunnel:
     who: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Proven:
     """Who was proven, at which change of the store and when, on the monotonic clock."""

@@ -98,24 +98,26 @@ class Gate:
 
     def _clear(self, flow: http.HTTPFlow, verdict: Verdict, body: bytes) -> None:
         """Let the request leave once, to the one authority that was judged."""
-        request = flow.request
-        authority = verdict.call.request.authority
+        request, judged = flow.request, verdict.call.request
+        authority = judged.authority
+        # What was judged is what goes out, in its one spelling.
         if request.host != authority.host:
             request.host = authority.host
-        judged = verdict.call.request
-        # What was judged is what goes out, in its one spelling.
-        request.method, request.path = judged.method, judged.path
+        if request.method != judged.method:
+            request.method = judged.method
+        if request.path != judged.path:
+            request.path = judged.path
         readable = verdict.capability or verdict.call.mcp or is_scrubbed(self._door, authority)
         depart(request, verdict, body, readable=bool(readable))
         self._door.dialable.setdefault(flow.client_conn.id, set()).add(authority)
         self._door.clearances[flow.id] = Clearance(
             verdict,
             authority,
-            request.scheme,
+            judged.scheme,
             request.authority,
             request.headers.fields,
-            request.method,
-            request.path,
+            judged.method,
+            judged.path,
             body,
         )
 

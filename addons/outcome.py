@@ -80,28 +80,31 @@ class Outcome:
             self._door.governor.close(account.verdict, body, usage)
 
 
-def _fingerprint(server: connection.Server) -> str:
-    """The SHA-256 of the upstream's certificate, worked out once a connection; empty for none."""
-    if not server.certificate_list:
-        return ""
-    known = _FINGERPRINTS.get(server)
+def _seen(flow: http.HTTPFlow) -> dict[str, Any]:
+    """What the wire saw of the upstream."""
+    status = flow.response.status_code if flow.response else None
+    return {"status": status, **_upstream(flow.server_conn)}
+
+
+def _upstream(server: connection.Server) -> dict[str, str]:
+    """Where a call went, and the SHA-256 of the certificate there; empty for what is not known.
+
+    Once TLS stands nothing of it changes, so that it is worked out once a connection.
+    """
+    known = _UPSTREAMS.get(server)
     if known is None:
-        known = _FINGERPRINTS[server] = server.certificate_list[0].fingerprint().hex()
+        shown = server.certificate_list
+        known = {
+            "dialled": _dialled(server),
+            "tls": server.tls_version or "",
+            "certificate": shown[0].fingerprint().hex() if shown else "",
+        }
+        if server.tls_established:
+            _UPSTREAMS[server] = known
     return known
 
 
-_FINGERPRINTS: WeakKeyDictionary[connection.Server, str] = WeakKeyDictionary()
-
-
-def _seen(flow: http.HTTPFlow) -> dict[str, Any]:
-    """What the wire saw of the upstream."""
-    server = flow.server_conn
-    return {
-        "status": flow.response.status_code if flow.response else None,
-        "dialled": _dialled(server),
-        "tls": server.tls_version or "",
-        "certificate": _fingerprint(server),
-    }
+_UPSTREAMS: WeakKeyDictionary[connection.Server, dict[str, str]] = WeakKeyDictionary()
 
 
 def _dialled(server: connection.Server) -> str:

@@ -1,6 +1,7 @@
 """Reads a flow into the values of the core: one authority, and what the agent claimed about it."""
 
 import re
+from collections.abc import Iterable
 from itertools import chain
 
 from mitmproxy import http
@@ -12,7 +13,7 @@ from addons.handshake import is_handshake
 from addons.rpc import is_rpc
 from interlock.calls import parse_authority
 from interlock.calls.path import canonical_target
-from interlock.minting.placeholder import offered_in
+from interlock.minting.placeholder import may_offer, offered_in
 from interlock.model import Authority, Evidence, Request
 
 METHOD = re.compile(rb"[A-Z][A-Z-]{0,31}")
@@ -21,6 +22,10 @@ ODD = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 UNGOVERNED = ("TRACE", "TRACK", "CONNECT")
 OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
 DEFAULT_PORTS = {"https": 443, "http": 80}
+_MCP = b"mcp-"
+_CODED = b"transfer-encoding"
+# What all of OVERRIDES have in them.
+_SAYS_METHOD = b"-method"
 
 
 def is_reverse(flow: http.HTTPFlow) -> bool:
@@ -48,6 +53,8 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
     """Build the request that the governor judges; raises ValueError for no possible host."""
     request, client = flow.request, flow.client_conn
     headers, authority = request.headers, authority_of(flow)
+    fields = headers.fields
+    head = b" ".join(chain.from_iterable(fields)).lower()
     hosts = headers.get_all("host")
     named = request.authority if request.is_http2 else ""
     return Request(
@@ -59,7 +66,7 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
         # Two different values become one that nothing recognises.
         content_type=headers.get("content-type", ""),
         content_encoding=headers.get("content-encoding", "").strip().lower(),
-        mcp_headers=_mcp_headers(headers),
+        mcp_headers=_mcp_headers(fields) if _MCP in head else (),
         source_ip=client.peername[0],
         evidence=Evidence(
             connect=_wanted(flow, tunnel),
@@ -67,14 +74,14 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
             host=_short(named or ", ".join(hosts)),
         ),
         protocol=protocol_of(request),
-        doubt=doubt or _odd_head(flow) or _mismatch(flow, authority, hosts),
-        offered=offered_in(headers.fields),
+        doubt=doubt or _odd_head(flow, head) or _mismatch(flow, authority, hosts),
+        offered=offered_in(fields) if may_offer(head) else (),
     )
 
 
-def _mcp_headers(headers: http.Headers) -> tuple[tuple[str, str], ...]:
+def _mcp_headers(fields: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     """Every header whose name begins with `mcp-`, in lower case."""
-    mine = [each for each in headers.fields if each[0][:4].lower() == b"mcp-"]
+    mine = [each for each in fields if each[0][: len(_MCP)].lower() == _MCP]
     return tuple([(_text(name).lower(), _text(value)) for name, value in mine])
 
 
@@ -85,8 +92,11 @@ def protocol_of(request: http.Request) -> str:
     return "websocket" if is_handshake(request) else ""
 
 
-def _odd_head(flow: http.HTTPFlow) -> str:
-    """Say what in a request's head servers are known to read differently (RFC 9110, 5.5)."""
+def _odd_head(flow: http.HTTPFlow, head: bytes) -> str:
+    """Say what in a request's head servers are known to read differently (RFC 9110, 5.5).
+
+    `head` is all that its fields say, in lower case.
+    """
     request = flow.request
     if not METHOD.fullmatch(request.data.method):
         return "ambiguous_head: the method is not an upper-case word"
@@ -95,15 +105,15 @@ def _odd_head(flow: http.HTTPFlow) -> str:
     spoken = ("HTTP/2.0",) if flow.client_conn.alpn == b"h2" else ("HTTP/1.0", "HTTP/1.1")
     if request.http_version not in spoken:
         return f"ambiguous_head: {request.http_version[:20]!r} is not an HTTP version"
-    fields = request.headers.fields
-    odd = ODD.search(b" ".join(chain.from_iterable(fields)))
-    for name, value in fields:
-        if odd and (ODD.search(value) or ODD.search(name)):
+    if not (ODD.search(head) or _SAYS_METHOD in head or _CODED in head):
+        return ""
+    for name, value in request.headers.fields:
+        if ODD.search(value) or ODD.search(name):
             return f"ambiguous_head: a control character in {_short(name.decode('latin-1'))}"
         lower = name.lower()
         if lower in OVERRIDES:
             return f"ambiguous_head: {name.decode('latin-1')} would change the method"
-        if lower == b"transfer-encoding" and value.strip().lower() != b"chunked":
+        if lower == _CODED and value.strip().lower() != b"chunked":
             return "ambiguous_head: a transfer coding other than chunked"
     return ""
 

@@ -27,6 +27,11 @@ def placeholders_in(text: bytes) -> list[str]:
     return [found.decode() for found in _PLACEHOLDER.findall(text)] if PREFIX in text else []
 
 
+def may_offer(head: bytes) -> bool:
+    """False for headers without any placeholder; `head` is all that they say, in lower case."""
+    return PREFIX in head or _BASIC in head
+
+
 def offered_in(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     """The placeholders in headers, each with the lower-case name of its header.
 

@@ -1,0 +1,52 @@
+"""A head is looked at closely only where it may say what is looked for, and then all the same."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy.test import tflow
+
+from addons.wire import ODD, OVERRIDES, request_of
+from interlock.minting.placeholder import new_placeholder, offered_in
+
+TOKEN = new_placeholder().encode()
+NAMES = st.sampled_from(
+    [
+        *(b"accept", b"MCP-Method", b"mcp-name", b"X-HTTP-Method", b"x-method-override"),
+        *(b"Transfer-Encoding", b"authorization", b"Authorization", b"x-api-key", b"x-\x01"),
+    ]
+)
+VALUES = st.sampled_from(
+    [
+        *(b"", b"plain", b"chunked", b"CHUNKED", b"gzip", b"a\x00b", b"tab\tin", b"basic"),
+        *(b"BASIC YTpi", b"bearer " + TOKEN, TOKEN, TOKEN.upper(), b"mcp-method", b"-method"),
+    ]
+)
+FIELDS = st.lists(st.tuples(NAMES, VALUES), max_size=5).map(tuple)
+
+
+@given(FIELDS)
+def test_a_head_says_the_same_however_it_is_looked_at(
+    fields: tuple[tuple[bytes, bytes], ...],
+) -> None:
+    """Field by field, as here, or all at once first."""
+    flow = tflow.tflow()
+    flow.request.method, flow.request.headers.fields = "GET", fields
+    found = request_of(flow, None)
+    assert found.offered == offered_in(fields)
+    assert found.mcp_headers == tuple(
+        (name.decode().lower(), value.decode())
+        for name, value in fields
+        if name.lower().startswith(b"mcp-")
+    )
+    assert found.doubt.partition(" ")[2] == _first_odd(fields)
+
+
+def _first_odd(fields: tuple[tuple[bytes, bytes], ...]) -> str:
+    """What is said of the first field that is odd."""
+    for name, value in fields:
+        if ODD.search(name + value):
+            return f"a control character in {name.decode()}"
+        if name.lower() in OVERRIDES:
+            return f"{name.decode()} would change the method"
+        if name.lower() == b"transfer-encoding" and value.lower() != b"chunked":
+            return "a transfer coding other than chunked"
+    return ""
