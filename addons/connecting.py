@@ -1,5 +1,7 @@
 """Which connection a call gets: through the parent, with its certificate, or none."""
 
+from typing import cast
+
 from mitmproxy import connection, http
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import (
@@ -35,6 +37,25 @@ class Connecting(HttpLayer):
             return
         self._forget_ended()
         yield from self._connect(event, granted_to(cleared), reuse)
+
+    def at_hand(self, flow: http.HTTPFlow, asked: GetHttpConnection) -> connection.Server | None:
+        """The connection that a call gets at once; None where `get_connection` has to see to it.
+
+        That is one without a parent or a certificate, which is there, and which this very call may
+        be put on.
+        """
+        door, client = self.door, self.context.client
+        is_plain = not (door.certificates or flow in door.refused or parent_of(client))
+        if not is_plain or granted_to(door.clearances.get(flow.id)):
+            return None
+        for known in self.connections:
+            if asked.connection_spec_matches(known):
+                is_open = known.connected and not known.error
+                is_busy = known in self.waiting_for_establishment
+                is_slower = client.alpn == b"h2" != known.alpn
+                is_free = is_open and not (is_busy or is_slower)
+                return cast(connection.Server, known) if is_free else None
+        return None
 
     def _why_none(
         self, event: GetHttpConnection, flow: http.HTTPFlow | None, cleared: Clearance | None

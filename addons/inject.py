@@ -13,6 +13,7 @@ from typing import Any
 from mitmproxy import connection
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
     GetHttpConnectionCompleted,
     HTTPMode,
     HttpStream,
@@ -239,9 +240,12 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
 
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
         """Have calls handled by a stream that keeps no large answer; forget those that ended."""
-        for ended in self.passages.keys() - self.streams.keys():
-            del self.passages[ended]
-        stream = self.streams[stream_id] = StreamLayer(self.context.fork(), stream_id)
+        if self.passages:
+            for ended in self.passages.keys() - self.streams.keys():
+                del self.passages[ended]
+        stream = self.streams[stream_id] = StreamLayer(
+            self.context.fork(), stream_id, self._at_once
+        )
         stream.mode = self.mode
         yield from stream.handle_event(events.Start())
 
@@ -258,6 +262,15 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
             content = passage.content(event.content) if event.content else b""
             head = with_content(head, content)
         return head
+
+    def _at_once(
+        self, stream: HttpStream, asked: GetHttpConnection
+    ) -> tuple[connection.Connection | None, str | None] | None:
+        """The answer to a stream whose connection is there already, or whose call is refused."""
+        server = self.at_hand(stream.flow, asked)
+        if server is None:
+            return None
+        return self._admit(stream, GetHttpConnectionCompleted(asked, (server, None))).reply
 
     def _admit(
         self, stream: HttpStream, event: GetHttpConnectionCompleted

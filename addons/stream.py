@@ -1,5 +1,6 @@
 """Passes event streams on as they come, and tells the agent how its call was decided."""
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Self
 
@@ -7,7 +8,7 @@ from mitmproxy import http
 from mitmproxy.flow import Error
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import DropStream, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import DropStream, GetHttpConnection, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
@@ -97,6 +98,9 @@ class Body(ReceiveBuffer):
         self._held = BytesIO()
 
 
+type Connect = Callable[[HttpStream, GetHttpConnection], tuple[Any, str | None] | None]
+
+
 class StreamLayer(HttpStream):
     """mitmproxy's stream of one call, which says of a limit whose it is and keeps no large answer.
 
@@ -105,9 +109,13 @@ class StreamLayer(HttpStream):
     agent takes for the next answer, and have a call of gRPC go on that was answered already.
     """
 
-    def __init__(self, context: Context, stream_id: int) -> None:
+    def __init__(
+        self, context: Context, stream_id: int, at_once: Connect = lambda *_: None
+    ) -> None:
+        """`at_once` answers which connection a call gets, where nobody need be waited for."""
         super().__init__(context, stream_id)
         self.request_body_buf = Body()
+        self._at_once = at_once
         self._turn = turn_of(context.client)
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
@@ -130,6 +138,8 @@ class StreamLayer(HttpStream):
             if said and type(command) is not DropStream:
                 yield from in_one(said)
                 said = []
+            if type(command) is GetHttpConnection and (reply := self._at_once(self, command)):
+                continue
             # What a layer within this stream waits for is not the stream's to go on from.
             is_own = command.blocking is True and isinstance(command, commands.StartHook)
             if not (is_own and turn and turn.is_over(command)):
