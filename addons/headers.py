@@ -31,6 +31,13 @@ def begin(
         headers[_raw(name).replace(b"_", b"-")] = value
 
 
+def of_fields(fields: tuple[tuple[bytes, bytes], ...]) -> http.Headers:
+    """Headers of fields that are known to be bytes."""
+    made = http.Headers.__new__(http.Headers)
+    made.fields = fields
+    return made
+
+
 def block_of(headers: http.Headers) -> bytes:
     """`bytes(headers)`: the lines of HTTP/1 (RFC 9112, 2.1)."""
     lines = [b": ".join(field) for field in headers.fields]

@@ -13,7 +13,7 @@ import h11
 from h11._readers import ChunkedReader, ContentLengthReader
 from mitmproxy import http
 from mitmproxy.net import check
-from mitmproxy.net.http import http1, url
+from mitmproxy.net.http import url
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
@@ -24,7 +24,9 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
 )
 
-from addons.whole import lines_in, with_content
+from addons.framing import body_size
+from addons.heads import answer_in, request_in
+from addons.whole import with_content
 
 # Not where nothing follows: without end, they are a head without end.
 EMPTY_LINES = re.compile(rb"(?:\r?\n)+(?=[^\r\n])")
@@ -89,17 +91,17 @@ def _head_in(reader: Any, data: bytes) -> tuple[Any, int | None, bytes] | None:
     None for what is not all there, not plain or not right: mitmproxy is to read it.
     """
     is_answer = reader.ReceiveData is not RequestData
-    if reader.buf or (is_answer and not reader.request) or not (found := lines_in(data)):
+    if reader.buf or (is_answer and not reader.request):
         return None
-    lines, rest = found
+    found: Any = answer_in(data) if is_answer else request_in(data)
+    if found is None:
+        return None
+    message, end = found
     try:
-        if is_answer:
-            answer = http1.read_response_head(lines)
-            return answer, http1.expected_http_body_size(reader.request, answer), rest
-        request = http1.read_request_head(lines)
-        return request, http1.expected_http_body_size(request), rest
+        size = body_size(reader.request, message) if is_answer else body_size(message)
     except ValueError:
         return None
+    return message, size, data[end:]
 
 
 def _begin(

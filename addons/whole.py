@@ -23,7 +23,6 @@ HEADS = (RequestHeaders, ResponseHeaders)
 BODIES = (RequestData, ResponseData)
 ENDS = (RequestEndOfMessage, ResponseEndOfMessage)
 LINES = (None, b"", b"http/1.1")
-HEAD_END = b"\r\n\r\n"
 
 
 @dataclass
@@ -50,17 +49,6 @@ class WholeResponse(ResponseHeaders):
         if self.content:
             yield ResponseData(self.stream_id, self.content)
         yield ResponseEndOfMessage(self.stream_id)
-
-
-def lines_in(data: bytes) -> tuple[list[bytes], bytes] | None:
-    """The lines of a head and what follows it; None where it is not all there, or not plain."""
-    end = data.find(HEAD_END)
-    if end <= 0:
-        return None
-    lines = data[:end].split(b"\r\n")
-    if not lines[0] or data.count(b"\n", 0, end) != len(lines) - 1:
-        return None
-    return lines, data[end + len(HEAD_END) :]
 
 
 def parts_of(event: HttpEvent) -> Iterator[HttpEvent]:
