@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from mitmproxy import connection, ctx, http
 
+from broker.quick import quick
 from interlock.model import Authority
-from interlock.quick import quick
 from interlock.verdict import Verdict
 
 

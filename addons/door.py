@@ -11,10 +11,10 @@ from addons.clearance import Clearance
 from addons.ending import Ending
 from addons.stage import Stage
 from broker import Secret
+from broker.quick import quick
 from interlock.calls.usage import UsageReader
 from interlock.governor import Governor
 from interlock.model import Agent, Authority
-from interlock.quick import quick
 from interlock.rates import Rates
 from interlock.registry import Whence
 from interlock.settings import AllowPrivate, Limits

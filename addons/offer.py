@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from mitmproxy import http
 
 from addons.door import Proof, Tunnel
+from broker.quick import quick
 from interlock.delegation import LONGEST as LONGEST_CHAIN
 from interlock.errors import IdentityError
 from interlock.federation import is_statement
-from interlock.quick import quick
 
 # Where SDKs put a provider's key, and so where an agent's key arrives in base-URL mode.
 KEY_SLOTS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")

@@ -23,9 +23,11 @@ from broker.claims import (
 )
 from broker.errors import TokenReplayedError, TokenScopeError
 from broker.keyring import Keyring
+from broker.quick import quick
 from broker.secret import Secret
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Right:
     payload: bytes
@@ -33,6 +35,7 @@ class _Right:
     process: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class _Issued:
     """What was signed here, so that the very same need be neither verified nor read."""

@@ -4,11 +4,13 @@ import hashlib
 from dataclasses import dataclass
 
 from broker.paseto import pae
+from broker.quick import quick
 
 DEFAULT_TTL = 30.0
 MAX_TTL = 300.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Wire:
     """A request as it is about to leave, and whether its connection proved the authority."""
@@ -27,6 +29,7 @@ class Wire:
         return hashlib.sha256(pae(*encoded, self.body_sha256)).digest()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Grant:
     """One decision's permission to use one secret for one request, once, for `ttl` seconds."""

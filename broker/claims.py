@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from broker.capability import Grant
 from broker.errors import TokenExpiredError, TokenMalformedError
 from broker.paseto import pae
+from broker.quick import quick
 
 PURPOSE = b"interlock-sct-v1"
 CLOCK_SKEW = 5.0
@@ -32,6 +33,7 @@ _compact = json.JSONEncoder(separators=(",", ":")).encode
 _FOOTER = re.compile(rb'\{"kid":"([0-9a-f]{1,64})"\}')
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What redeeming reads in a token: its id, its authority, and its time in unix seconds."""

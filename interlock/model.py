@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from interlock.quick import quick
+from broker.quick import quick
 
 # How the goal of a call stands that names none.
 NO_GOAL = "None"

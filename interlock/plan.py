@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
+from broker.quick import quick
 from interlock.errors import BindingError, MintError
 from interlock.installation import Installation
 from interlock.minting.minting import Use
 from interlock.minting.route import Route
 from interlock.model import NOWHERE, Agent, Binding, Call, Reason
-from interlock.quick import quick
 
 MINTED_UNAVAILABLE = "minted_unavailable"
 AMBIGUOUS = "ambiguous_binding"

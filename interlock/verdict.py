@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker import Grant, Recipe, Secret, Wire
+from broker.quick import quick
 from interlock.apdp.facts import facts_of
 from interlock.calls import Provider
 from interlock.calls.fields import names_of
@@ -12,7 +13,6 @@ from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
 from interlock.minting.route import Route
 from interlock.model import Agent, Binding, Call, Decision, Declaration
-from interlock.quick import quick
 
 NO_ARGUMENTS: Mapping[str, Any] = {}
 

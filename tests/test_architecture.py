@@ -59,7 +59,6 @@ ORDER = (
         "broker",
         "interlock.model",
         "interlock.pattern",
-        "interlock.quick",
         "interlock.errors",
         "interlock.steps",
         "interlock",

@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, replace
 
 import pytest
 
-from interlock.quick import quick
+from broker.quick import quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,27 @@ def test_what_is_more_than_its_fields_is_refused() -> None:
 
         @quick
         @dataclass(frozen=True, slots=True)
-        class Looked:
-            """It looks at what it was given."""
+        class Worked:
+            """One of its fields is worked out."""
 
-            name: str
+            name: str = field(init=False)
 
-            def __post_init__(self) -> None:
-                """Look."""
+
+def test_it_looks_at_what_it_was_given() -> None:
+    """Frozen already, as it does without."""
+
+    @quick
+    @dataclass(frozen=True, slots=True)
+    class Looked:
+        """No name is empty."""
+
+        name: str
+
+        def __post_init__(self) -> None:
+            """Look."""
+            if not self.name:
+                raise ValueError("no name")
+
+    assert Looked("a").name == "a"
+    with pytest.raises(ValueError, match="no name"):
+        Looked("")

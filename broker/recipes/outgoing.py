@@ -6,12 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 from urllib.parse import unquote_plus
 
+from broker.quick import quick
+
 type Field = tuple[bytes, bytes]
 
 # Some servers take `;` for a separator too, so a parameter behind one counts as a parameter.
 _SEPARATOR = re.compile("([&;])")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A request in the form that the upstream will see; its repr shows nothing of a credential.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from broker.quick import quick
 from interlock.model import Request
-from interlock.quick import quick
 
 MOST_TOKENS = 2**53
 LONGEST_NAME = 256

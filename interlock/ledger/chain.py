@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
-from interlock.quick import quick
+from broker.quick import quick
 from interlock.store.writer import Transaction
 
 GENESIS = bytes(32)

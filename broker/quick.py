@@ -16,7 +16,7 @@ def quick[T](kind: type[T]) -> type[T]:
     """
     made: Any = kind
     found = fields(made)
-    if hasattr(kind, "__post_init__") or not all(each.init for each in found):
+    if not all(each.init for each in found):
         raise TypeError(f"{kind.__name__} is more than its fields")
 
     def __init_subclass__(cls: type) -> None:
@@ -44,6 +44,7 @@ def _filling(kind: type, found: tuple[Field[Any], ...]) -> Any:
         "    __turn(self, '__class__', __twin)",
         *(f"    self.{each.name} = {_value(each)}" for each in found),
         "    self.__class__ = __kind",
+        *(["    self.__post_init__()"] if hasattr(kind, "__post_init__") else []),
     ]
     scope: dict[str, Any] = {"__turn": object.__setattr__, "__kind": kind, "__unset": UNSET}
     scope["__twin"] = type(kind.__name__, (), {"__slots__": [each.name for each in found]})
