@@ -1,10 +1,12 @@
 """Has what a peer sends worked through as it comes, where nothing is waiting before it."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import events
+
+from addons.server import Handler
 
 
 class Portions(Protocol):
@@ -27,7 +29,7 @@ class Direct:
 
     def __init__(
         self,
-        handler: Any,
+        handler: Handler,
         connection: Connection,
         portion: Portions,
         is_held_up: Callable[[], bool],
@@ -37,37 +39,26 @@ class Direct:
         self._connection = connection
         self._portion = portion
         self._is_held_up = is_held_up
-        self._reader = handler.transports[connection].reader
-        self._keep = self._reader.feed_data
-        self._reader.feed_data = self.feed
+        io: Any = handler.transports[connection]
+        self._reader, self._protocol = io.reader, io.writer.transport.get_protocol()
+        self._keep = self._protocol.data_received
+        self._protocol.data_received = self.feed
 
     def feed(self, data: bytes) -> None:
-        """`StreamReader.feed_data`."""
+        """`StreamReaderProtocol.data_received`."""
         if self._is_free() and self._portion.takes(len(data)):
-            _finish(self._handler.server_event(events.DataReceived(self._connection, data)))
+            self._handler.work_through(events.DataReceived(self._connection, data))
             self._portion.worked_through()
         else:
             self._keep(data)
 
     def end(self) -> None:
         """Let what still comes be kept."""
-        self._reader.feed_data = self._keep
+        self._protocol.data_received = self._keep
 
     def _is_free(self) -> bool:
         """Say whether the task is waiting for data, nobody for the connection, and all is read."""
-        waiter, lock = self._reader._waiter, self._handler._server_event_lock
+        waiter = self._reader._waiter
         if waiter is None or waiter.done() or self._reader._buffer:
             return False
-        if lock._waiters or lock.locked():
-            return False
-        return not self._is_held_up()
-
-
-def _finish(course: Coroutine[Any, Any, None]) -> None:
-    """Run what does not wait; raises RuntimeError where it does."""
-    try:
-        course.send(None)
-    except StopIteration:
-        return
-    course.close()
-    raise RuntimeError("an event of a connection waited, which none may do")
+        return self._handler.is_free() and not self._is_held_up()

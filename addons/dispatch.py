@@ -16,7 +16,7 @@ from mitmproxy.addonmanager import AddonManager, traverse
 from mitmproxy.flow import Flow
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from addons import lean, refusals, turn
+from addons import lean, refusals, server
 from addons.idle import is_idle
 from addons.turn import Rest
 
@@ -175,7 +175,7 @@ class FastDispatch:
         if type(chain) is AddonManager:
             Dispatch.take_over(chain)
         lean.trim(chain.has)
-        turn.take_turns()
+        server.take_turns()
         gc.collect()
         gc.freeze()
 

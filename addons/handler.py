@@ -18,6 +18,7 @@ from mitmproxy.proxy import server
 
 from addons.direct import Direct
 from addons.http2 import AgentSide
+from addons.server import Handler
 
 # How much of an agent's answers may wait for it to read; then nothing is read from upstreams.
 MOST_UNREAD = 1 << 20
@@ -121,11 +122,14 @@ async def handle_connection(handler: server.ConnectionHandler, connection: Conne
     portion = Portion(reader.read, writer.transport)
     reading.read = portion.read
     _portion.set(portion)
-    direct = Direct(handler, connection, portion, partial(_is_held_up, handler, connection))
+    direct = None
+    if isinstance(handler, Handler):
+        direct = Direct(handler, connection, portion, partial(_is_held_up, handler, connection))
     try:
         await _handle(handler, connection)
     finally:
-        direct.end()
+        if direct:
+            direct.end()
         writer.close()
 
 

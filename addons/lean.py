@@ -16,7 +16,7 @@ from mitmproxy import connection, flow, hooks, http, optmanager
 from mitmproxy.addons import termlog, tlsconfig
 from mitmproxy.log import LegacyLogEvents, MitmFormatter
 from mitmproxy.net.http import validate
-from mitmproxy.proxy import context, layers
+from mitmproxy.proxy import commands, context, events, layers
 from mitmproxy.utils import asyncio_utils
 
 from addons import headers
@@ -45,6 +45,10 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     hook: Any = hooks.Hook
     hook.args = arguments_of
     hook.__new__ = staticmethod(made)
+    completed: Any = events.CommandCompleted
+    completed.__new__ = staticmethod(made)
+    sent: Any = commands.SendData
+    sent.__init__ = send
     options: Any = optmanager.OptManager
     options.__getattr__ = setting
     flows: Any = flow
@@ -133,8 +137,13 @@ def copy_of[M: http.Message](message: M) -> M:
 
 
 def made(kind: type, *_: Any, **__: Any) -> Any:
-    """`Hook.__new__`: a new one; that its kind is a dataclass was so when it was first asked."""
+    """`Hook.__new__`, and that of what ends one: a new one; its kind is a dataclass."""
     return object.__new__(kind)
+
+
+def send(command: commands.SendData, connection: connection.Connection, data: bytes) -> None:
+    """`SendData.__init__`."""
+    command.connection, command.data = connection, data
 
 
 def fork(known: context.Context) -> context.Context:

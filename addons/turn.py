@@ -12,7 +12,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from mitmproxy.connection import Client, Connection
-from mitmproxy.proxy import commands, events, mode_servers
+from mitmproxy.proxy import commands, events
 
 from addons.established import beneath
 
@@ -43,7 +43,7 @@ class Turn:
         self._left = 0
         self._on_the_spot = False
         self._begun: set[commands.StartHook] = set()
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._waiting: set[asyncio.Task[None] | None] = set()
         _TURNS[handler.client.id] = self
 
     def handle_event(self, event: events.Event) -> Iterator[commands.Command]:
@@ -125,17 +125,17 @@ class Turn:
             return True
         self._waiting.add(task)
         self._handler.busy()
-        task.add_done_callback(self._over)
         return False
 
     async def _hook(self, hook: commands.StartHook, rest: Rest) -> None:
-        await rest
-        if hook.blocking and not self._on_the_spot:
-            await self._handler.server_event(events.HookCompleted(hook))
-
-    def _over(self, task: asyncio.Task[None]) -> None:
-        self._waiting.discard(task)
-        self._handler.idle()
+        try:
+            await rest
+            if hook.blocking and not self._on_the_spot:
+                await self._handler.server_event(events.HookCompleted(hook))
+        finally:
+            if not self._on_the_spot:
+                self._waiting.discard(asyncio.current_task())
+                self._handler.idle()
 
 
 # Of the connections that there are; who handles one holds its turns, and nobody else does.
@@ -149,62 +149,3 @@ def turn_of(client: Client) -> Turn | None:
 
 def _is_framed(peer: Connection) -> bool:
     return peer.alpn == b"h2" and isinstance(peer, Client)
-
-
-class Handler(mode_servers.ProxyConnectionHandler):
-    """mitmproxy's handler of one connection, which takes such turns."""
-
-    async def handle_client(self) -> None:
-        """Serve the connection."""
-        top: Any = Turn(self, self.layer)
-        self.layer = top
-        await super().handle_client()
-
-    async def handle_hook(self, hook: commands.StartHook) -> None:
-        """Call a hook of the connection itself, outside of any turn."""
-        self.busy()
-        try:
-            await self.call(hook)
-        finally:
-            self.idle()
-
-    def begin(self, hook: commands.StartHook) -> Rest | None:
-        """Call a hook until something has to wait; what is left is to be awaited."""
-        chain: Any = self.master.addons
-        arguments = hook.args()
-        rest = chain.begin(hook.name, arguments)
-        message = arguments[0]
-        # A flow may be held by a person, and nothing else.
-        if rest is None and not getattr(message, "intercepted", False):
-            return None
-        return self._finish(rest, message)
-
-    async def _finish(self, rest: Rest | None, message: Any) -> None:
-        if rest:
-            await rest
-        if getattr(message, "intercepted", False):
-            await message.wait_for_resume()
-
-    async def call(self, hook: commands.StartHook) -> None:
-        """Call a hook, however long it takes."""
-        if rest := self.begin(hook):
-            await rest
-
-    def busy(self) -> None:
-        """Let no time-out count from now on: a connection on which a hook waits is not idle."""
-        self.timeout_watchdog.can_timeout.clear()
-        self.timeout_watchdog.blocker += 1
-
-    def idle(self) -> None:
-        """Let it count again, from now, once no hook waits any more."""
-        watchdog = self.timeout_watchdog
-        watchdog.blocker -= 1
-        if not watchdog.blocker:
-            watchdog.register_activity()
-            watchdog.can_timeout.set()
-
-
-def take_turns() -> None:
-    """Have every connection from now on handled so."""
-    servers: Any = mode_servers
-    servers.ProxyConnectionHandler = Handler

@@ -16,7 +16,7 @@ from mitmproxy.log import MitmFormatter
 from mitmproxy.net.http import validate
 from mitmproxy.options import Options
 from mitmproxy.optmanager import OptManager
-from mitmproxy.proxy import context, layer
+from mitmproxy.proxy import commands, context, events, layer
 from mitmproxy.proxy.layers.http import HttpRequestHook
 from mitmproxy.test import tflow, tutils
 
@@ -93,6 +93,18 @@ def test_a_hook_has_the_arguments_that_mitmproxy_says() -> None:
     hook.blocking = False
     assert lean.arguments_of(hook) == [hook.flow]
     assert lean.arguments_of(RunningHook()) == []
+
+
+def test_what_is_sent_and_what_is_over_are_what_mitmproxy_makes() -> None:
+    """The same fields, and the same values."""
+    client = tflow.tclient_conn()
+    plain, ours = commands.SendData(client, b"x"), object.__new__(commands.SendData)
+    lean.send(ours, client, b"x")
+    assert ours.__dict__ == plain.__dict__
+    hook = HttpRequestHook(tflow.tflow())
+    ended = lean.made(events.HookCompleted, hook, None)
+    ended.__init__(hook)
+    assert ended == events.HookCompleted(hook)
 
 
 def test_a_connection_is_the_same_whose_id_is() -> None:
