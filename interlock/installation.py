@@ -3,7 +3,7 @@
 import asyncio
 import getpass
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -134,9 +134,9 @@ class Installation:
             return ""
         return kept.reference if isinstance(kept, Pointer) else ""
 
-    async def fetch(self, binding: Binding) -> Secret:
+    def fetch(self, binding: Binding) -> Awaitable[Secret]:
         """Open the secret of a binding without blocking; raises SecretUnavailableError."""
-        return await self.safe.fetch(binding, self.bindings.of)
+        return self.safe.fetch(binding, self.bindings.of)
 
     def mask_at(self, authority: Authority) -> Mask:
         """Everything that would reveal a secret that is bound to a destination, in every form.

@@ -37,7 +37,9 @@ class Safe:
         self._stores = Stores(os.environ)
         self._cache = Cache(cache_s)
         self._traces = Traces()
-        self._opened = Lookup(database, self._look, SECRETS)
+        # A sealed secret, or where it is kept; raises broker.SecretUnavailableError. Opened once,
+        # until anything changes in the store.
+        self.look = Lookup(database, self._look, SECRETS).get
         self._noted: Snapshot[dict[Binding, Secret]] = Snapshot(database, lambda _: {}, SECRETS)
 
     def vault(self, connection: sqlite3.Connection) -> Vault:
@@ -50,13 +52,6 @@ class Safe:
                 f"the secrets are kept by the broker at {self._elsewhere}: work on them in its home"
             )
         return Vault(Shelf(connection), self._master_key)
-
-    def look(self, name: str) -> Secret | Pointer:
-        """Return a sealed secret, or where it is kept; raises broker.SecretUnavailableError.
-
-        Opened once, until anything changes in the store.
-        """
-        return self._opened.get(name)
 
     def open(self, name: str) -> Secret:
         """Return a secret, however long its store takes; raises broker.SecretUnavailableError."""

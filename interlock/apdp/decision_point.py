@@ -34,6 +34,8 @@ from interlock.model import (
 _ERRING_POLICY = re.compile(r"policy `([^`]*)`")
 NOTHING_PERMITS = Reason("no-policy", "no policy permits it")
 DOUBT = "call-in-doubt"
+# A context is made here, and is no circle.
+_as_json = json.JSONEncoder(check_circular=False).encode
 # How many matters are kept; each holds its entities, some 17 KB.
 MATTERS = 1024
 # How many answers are kept, and how much may be told for one that is: 16 MB with the rest of it.
@@ -154,7 +156,7 @@ class DecisionPoint:
         Only the policies that can apply are asked, and told only what they look at. Told the
         same about the same matter, they answer the same, so that they need not be asked again.
         """
-        said = json.dumps(needed(context, matter.reads))
+        said = _as_json(needed(context, matter.reads))
         ask = self._known_answer if len(said) <= SHORT else self._answered
         return ask(matter, said)
 

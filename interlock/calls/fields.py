@@ -27,20 +27,20 @@ def names_of(request: Request) -> dict[str, Any]:
     told: dict[str, Any] = {}
     left_out = 0
     for place, names in (("query_fields", _asked(request.path)), ("body_fields", _top(request))):
-        kept = [name for name in dict.fromkeys(names) if NAME.fullmatch(name)][:MOST_NAMES]
-        left_out += len({*names}) - len(kept)
+        kept = [name for name in names if NAME.fullmatch(name)][:MOST_NAMES]
+        left_out += len(names) - len(kept)
         if kept:
             told[place] = kept
     return told | {"fields_left_out": left_out} if left_out else told
 
 
 def _asked(path: str) -> list[str]:
-    """The names in a query."""
+    """The names in a query, each once."""
     query = path.partition("?")[2]
     if not query:
         return []
     parts = [part.partition("=") for part in query.split("&") if part]
-    return [unquote_plus(name) if equals else "" for name, equals, _ in parts]
+    return _distinct(unquote_plus(name) if equals else "" for name, equals, _ in parts)
 
 
 def values_of(request: Request, fields: Iterable[str], mask: Mask) -> dict[str, Any]:
@@ -79,13 +79,15 @@ def _short(value: Any, mask: Mask) -> Any:
 
 
 def _top(request: Request) -> list[str]:
-    """The names at the top of a JSON object or of a form."""
+    """The names at the top of a JSON object or of a form, each once."""
     if len(request.body) > LARGEST_BODY or request.content_encoding not in ("", "identity"):
         return []
     kind = request.content_type.partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded":
         parts = [part.partition(b"=") for part in request.body.split(b"&") if part]
-        return [unquote_plus(n.decode("latin-1")) if equals else "" for n, equals, _ in parts]
+        return _distinct(
+            unquote_plus(name.decode("latin-1")) if equals else "" for name, equals, _ in parts
+        )
     if kind != "application/json" and not kind.endswith("+json"):
         return []
     try:
@@ -93,6 +95,10 @@ def _top(request: Request) -> list[str]:
     except (ValueError, RecursionError):
         return []
     return list(data) if isinstance(data, dict) else []
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
 
 
 def _lenient(body: bytes) -> Any:

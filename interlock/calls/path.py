@@ -25,6 +25,8 @@ def canonical_target(target: str) -> str:
     Everything else that has two spellings is not brought into one but refused, see `path_doubt`.
     The query stays as it is.
     """
+    if "%" not in target:
+        return target
     plain, mark, query = target.partition("?")
     return _ESCAPE.sub(lambda found: found[0].upper(), plain) + mark + query
 

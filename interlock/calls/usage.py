@@ -77,7 +77,7 @@ class UsageReader:
         if not self._streamed:
             self._text.add(chunk)
             return
-        if b"\r" in chunk:
+        if chunk.find(b"\r") >= 0:
             chunk = chunk.replace(b"\r", b"\n")
         if self._text:
             first, ended, chunk = chunk.partition(b"\n")

@@ -40,8 +40,10 @@ def offered_in(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str],
     offering = [
         (name, value)
         for name, value in headers
-        if PREFIX in value or value[: len(_BASIC)].lower() == _BASIC
+        if value.find(PREFIX) >= 0 or value[: len(_BASIC)].lower() == _BASIC
     ]
+    if not offering:
+        return ()
     return tuple(
         [
             (name.decode("latin-1").lower(), found)
