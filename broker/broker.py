@@ -23,27 +23,22 @@ from broker.claims import (
 )
 from broker.errors import TokenReplayedError, TokenScopeError
 from broker.keyring import Keyring
-from broker.quick import quick
 from broker.secret import Secret
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class _Right:
-    payload: bytes
-    secret: Secret
-    process: int
-
-
-@quick
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Issued:
-    """What was signed here, so that the very same need be neither verified nor read."""
+    """What was signed here, so that the very same need be neither verified nor read.
+
+    `secret` is what it redeems in `process`, and None from when it is spent.
+    """
 
     kid: str
     assertion: bytes
     payload: bytes
     claims: Claims
+    process: int
+    secret: Secret | None
 
 
 class Broker:
@@ -53,7 +48,7 @@ class Broker:
         self._keyring = keyring
         self._issuer = issuer
         self._lock = threading.Lock()
-        self._rights: dict[str, _Right | None] = {}  # None: spent, but its id is still taken
+        self._rights: dict[str, _Issued] = {}  # also those that are spent: their ids are taken
         self._issued: dict[bytes, _Issued] = {}  # by what stands for the token, not the token
         self._ends: list[tuple[float, str, bytes]] = []
 
@@ -67,14 +62,14 @@ class Broker:
         footer = encode_footer(kid)
         token = paseto.sign(payload, key, footer, encode_implicit(grant.assertion))
         digest = _digest(token)
+        ends = now + grant.ttl
+        claims = Claims(grant.id, grant.authority, now, ends)
+        issued = _Issued(kid, grant.assertion, payload, claims, os.getpid(), secret)
         with self._lock:
             self._forget(now)
             if grant.id in self._rights:
                 raise ValueError(f"a token with the id {grant.id!r} was issued before")
-            self._rights[grant.id] = _Right(payload, secret, os.getpid())
-            ends = now + grant.ttl
-            claims = Claims(grant.id, grant.authority, now, ends)
-            self._issued[digest] = _Issued(kid, grant.assertion, payload, claims)
+            self._rights[grant.id] = self._issued[digest] = issued
             heapq.heappush(self._ends, (ends + CLOCK_SKEW, grant.id, digest))
         return token
 
@@ -84,17 +79,18 @@ class Broker:
         A genuine token is spent by showing it, whatever comes of it; others change nothing.
         """
         payload, claims = self._read(token, wire)
-        right = self._take(claims.id, now)
+        taken = self._take(claims.id, now)
         claims.require_current(now)
-        if right is None:
+        if taken is None:
             raise TokenReplayedError("used before, or not issued here", claims.id)
         if not wire.verified:
             raise TokenScopeError("the upstream's certificate is not verified", claims.id)
         if claims.authority != wire.authority:
             raise TokenScopeError("it is bound to another authority", claims.id)
-        if payload != right.payload:
+        granted, secret = taken
+        if payload != granted:
             raise TokenScopeError("its claims differ from what was granted", claims.id)
-        return right.secret
+        return secret
 
     def _read(self, token: str, wire: Wire) -> tuple[bytes, Claims]:
         """The payload and claims of a genuine token for this request, or raise one of TokenErrors.
@@ -112,14 +108,15 @@ class Broker:
         payload = paseto.verify_parts(signed, footer, key, encode_implicit(assertion))
         return payload, decode_claims(payload)
 
-    def _take(self, token_id: str, now: float) -> _Right | None:
+    def _take(self, token_id: str, now: float) -> tuple[bytes, Secret] | None:
+        """The payload that was signed under an id, and its secret; both once, and only here."""
         with self._lock:
             self._forget(now)
-            right = self._rights.get(token_id)
-            if right is None or right.process != os.getpid():  # a fork copies memory, not rights
+            issued = self._rights.get(token_id)
+            if issued is None or issued.process != os.getpid():  # a fork copies memory, not rights
                 return None
-            self._rights[token_id] = None
-            return right
+            secret, issued.secret = issued.secret, None
+            return None if secret is None else (issued.payload, secret)
 
     def _forget(self, now: float) -> None:
         while self._ends and self._ends[0][0] < now:

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as _quote
 
 from broker.capability import Grant
 from broker.errors import TokenExpiredError, TokenMalformedError
@@ -28,7 +29,6 @@ _NAMES = {
     "pol",
     "goal",
 }
-_compact = json.JSONEncoder(separators=(",", ":")).encode
 # A footer is read before anything is verified, hence by a pattern and not by a JSON parser.
 _FOOTER = re.compile(rb'\{"kid":"([0-9a-f]{1,64})"\}')
 
@@ -54,22 +54,14 @@ class Claims:
 def encode_claims(grant: Grant, issuer: str, now: float) -> bytes:
     """Return the payload of a token; times are ISO 8601 (PASETO, 04-Claims.md)."""
     issued = _text_of(now)
-    claims = {
-        "iss": issuer,
-        "sub": grant.agent,
-        "jti": grant.id,
-        "iat": issued,
-        "nbf": issued,
-        "exp": _text_of(now + grant.ttl),
-        "act": grant.action,
-        "res": grant.resource,
-        "sec": grant.secret,
-        "aud": grant.authority,
-        "dec": grant.decision_id,
-        "pol": grant.policy_set,
-        "goal": grant.goal,
-    }
-    return _compact(claims).encode()
+    return (
+        f'{{"iss":{_quote(issuer)},"sub":{_quote(grant.agent)},"jti":{_quote(grant.id)},'
+        f'"iat":"{issued}","nbf":"{issued}","exp":"{_text_of(now + grant.ttl)}",'
+        f'"act":{_quote(grant.action)},"res":{_quote(grant.resource)},'
+        f'"sec":{_quote(grant.secret)},"aud":{_quote(grant.authority)},'
+        f'"dec":{_quote(grant.decision_id)},"pol":{_quote(grant.policy_set)},'
+        f'"goal":{_quote(grant.goal)}}}'
+    ).encode()
 
 
 def decode_claims(payload: bytes) -> Claims:
