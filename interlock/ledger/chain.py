@@ -10,6 +10,7 @@ import math
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from json.encoder import c_make_encoder  # type: ignore[attr-defined]
 from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
@@ -35,10 +36,14 @@ class Event:
 
 def canonical(value: Any) -> str:
     """Write JSON in the one form that is hashed: sorted keys, no spaces, ASCII only."""
-    return _encode(value)
+    return "".join(_pieces_of(value, 0))
 
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+# What `json.JSONEncoder` makes anew for each value: no indent, these separators, and sorted keys;
+# None for the marks by which it would find a value within itself.
+_pieces_of = c_make_encoder(
+    None, json.JSONEncoder().default, _quote, None, ":", ",", True, False, True
+)
 
 
 def row_hash(prev: bytes, row: Iterable[Any]) -> bytes:

@@ -1,5 +1,6 @@
 """The hash chain finds what was done to the rows, and names the place."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interlock.errors import LedgerUnavailableError
 from interlock.ledger import Event, Ledger
@@ -129,6 +132,31 @@ async def test_two_writers_share_one_chain(ledger: Ledger, database: Database) -
 def test_canonical_json_has_one_form() -> None:
     """Sorted, without spaces, ASCII only, so that every reader hashes the same bytes."""
     assert canonical({"b": 1, "a": ["ä", True]}) == '{"a":["\\u00e4",true],"b":1}'
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_the_one_form_is_what_json_writes(value: Any) -> None:
+    """Whatever the value; so that anybody can check a chain with a parser of their own."""
+    assert canonical(value) == json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(b"x", id="bytes"),
+        pytest.param([{1, 2}], id="a set"),
+        pytest.param({"a": {b"k": 1}}, id="a name of bytes"),
+    ],
+)
+def test_what_is_no_json_has_no_form(value: Any) -> None:
+    """It is refused before anything is hashed."""
+    with pytest.raises(TypeError):
+        canonical(value)
 
 
 @pytest.mark.parametrize("text", ['a "b" \\', "ä\n\x7f", "𝄞"], ids=ascii)
