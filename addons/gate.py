@@ -79,7 +79,7 @@ class Gate:
         steps.over("identify")
         request = request_of(flow, tunnel, caller.doubt)
         verdict = await governor.govern(request, agent, caller.said, steps)
-        log.info("%s", views.show(flow, verdict))
+        log.info(views.show(flow, verdict))
         if verdict.decision.refused:
             unknown = caller.foreign_key and not agent.identified
             status = 421 if request.authority == NOWHERE else 401 if unknown else 403

@@ -99,8 +99,8 @@ class Identity:
         proven = prove(self._door, flow, proof)
         agent = proven.agent
         if agent.identified:
-            shown = self._door.presented.get(client.id)
-            by = proof or shown or Origin(whence_of(client), agent.name)
+            shown = proof or self._door.presented.get(client.id)
+            by = shown or Origin(whence_of(client), agent.name)
             self._door.proofs.setdefault(client.id, {})[by] = agent.name
         return proven
 

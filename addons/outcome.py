@@ -38,9 +38,9 @@ class Outcome:
             if client_id in (None, account.client):
                 self._forget(flow_id)
                 if client_id:
-                    self._note(account, Ending.AGENT_GONE, {"error": "the agent went away"})
+                    self._note(account, Ending.AGENT_GONE, "the agent went away", _UNSEEN)
                 else:
-                    self._note(account, Ending.STOPPED, {"error": "the front door stopped"})
+                    self._note(account, Ending.STOPPED, "the front door stopped", _UNSEEN)
 
     def response(self, flow: http.HTTPFlow) -> None:
         """The answer is complete, unless it opens a WebSocket."""
@@ -65,7 +65,7 @@ class Outcome:
         if account := self._forget(flow.id):
             if account.ended:
                 ending, error = account.ending or Ending.REFUSED, account.ended
-            self._note(account, ending, {"error": error[:500], **_seen(flow)})
+            self._note(account, ending, error, _seen(flow))
 
     def _forget(self, flow_id: str) -> Account | None:
         self._door.callers.pop(flow_id, None)
@@ -73,17 +73,20 @@ class Outcome:
         self._door.streams.pop(flow_id, None)
         return self._door.accounts.pop(flow_id, None)
 
-    def _note(self, account: Account, ending: Ending, seen: dict[str, Any]) -> None:
+    def _note(self, account: Account, ending: Ending, error: str, seen: dict[str, Any]) -> None:
         if self._door.governor:
             usage = account.usage.usage() if account.usage else None
-            body = {"ended": account.ending or ending, **_outcome(account, seen)}
+            body = _outcome(account, account.ending or ending, error[:500], seen)
             self._door.governor.close(account.verdict, body, usage)
+
+
+_UNSEEN: dict[str, Any] = {"status": None, "dialled": "", "tls": "", "certificate": ""}
 
 
 def _seen(flow: http.HTTPFlow) -> dict[str, Any]:
     """What the wire saw of the upstream."""
     status = flow.response.status_code if flow.response else None
-    return {"status": status, **_upstream(flow.server_conn)}
+    return {"status": status} | _upstream(flow.server_conn)
 
 
 def _upstream(server: connection.Server) -> dict[str, str]:
@@ -114,27 +117,31 @@ def _dialled(server: connection.Server) -> str:
     return f"{server.peername[0]}:{server.peername[1]}" if server.peername else ""
 
 
-def _outcome(account: Account, seen: dict[str, Any]) -> dict[str, Any]:
-    messages = {"messages_up": account.messages_up, "messages_down": account.messages_down}
+def _outcome(account: Account, ending: Ending, error: str, seen: dict[str, Any]) -> dict[str, Any]:
     account.steps.over("end")
     micros = account.steps.micros
     return {
+        "ended": ending,
         "model": account.verdict.call.model,
-        "status": None,
-        "dialled": "",
-        "tls": "",
-        "certificate": "",
+        **seen,
         "bytes_up": account.bytes_up,
         "bytes_down": account.bytes_down,
         "scrubbed": account.scrubbed,
         "scrubbed_forms": sorted(account.spellings),
         "redeemed": account.redeemed,
-        **(messages if account.lasting else {}),
+        **_messages(account),
         **_called(account),
         "millis": micros["end"] / 1000,
         "micros": micros,
-        **seen,
+        "error": error,
     }
+
+
+def _messages(account: Account) -> dict[str, int]:
+    """How many went either way; nothing for a call that is none of messages."""
+    if not account.lasting:
+        return {}
+    return {"messages_up": account.messages_up, "messages_down": account.messages_down}
 
 
 def _called(account: Account) -> dict[str, Any]:
