@@ -31,7 +31,6 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
-from mitmproxy.proxy.layers.tls import ServerTLSLayer
 
 from addons.admission import admit
 from addons.bounds import Bounded
@@ -98,7 +97,11 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
             if stream := self.tunnelled(event):
                 yield from self.through(stream, event)
                 return
-            yield from super()._handle_event(event)
+            peer = event.connection if type(event) is events.DataReceived else None
+            if peer and (known := self.connections.get(peer)):
+                yield from self.event_to_child(known, event)
+            else:
+                yield from super()._handle_event(event)
         except Exception:
             log.exception("the HTTP layer failed; the connection is closed")
             yield commands.CloseConnection(self.context.client)
@@ -133,10 +136,7 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
             if passage is None and is_one_of(kind, SAID_BEFORE):
                 return self.carry(child, event)
             return self._into_the_flow(child, event, passage)
-        hand_over = self._on_the_wire if is_one_of(kind, ON_THE_WIRE) else self.carry
-        if isinstance(child, ServerTLSLayer):
-            return _without_farewell(child, hand_over(child, event))
-        return hand_over(child, event)
+        return (self._on_the_wire if is_one_of(kind, ON_THE_WIRE) else self.carry)(child, event)
 
     def _into_the_flow(
         self, stream: HttpStream, event: events.Event, passage: Passage | None
@@ -306,17 +306,3 @@ def _given_up(stream: HttpStream) -> str:
 
 def _nothing() -> layer.CommandGenerator[None]:
     yield from ()
-
-
-def _without_farewell(
-    child: ServerTLSLayer, passed: Iterator[commands.Command]
-) -> layer.CommandGenerator[None]:
-    """Have an upstream's alert count for what it is.
-
-    It counts as a farewell, after which mitmproxy tells nobody that the connection is closed: the
-    call would wait for ever.
-    """
-    for command in passed:
-        if isinstance(command, commands.Log) and command.message.startswith("TLS Error"):
-            child.tls.set_shutdown(0)
-        yield command

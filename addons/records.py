@@ -107,6 +107,10 @@ def _received(
     """Pass on what was said, in an order in which an answer of OpenSSL's leaves first."""
     is_farewell = isinstance(end, SSL.ZeroReturnError)
     if end and not is_farewell:
+        # An alert counts as a farewell, after which mitmproxy tells nobody that the connection is
+        # closed: a call would wait for an upstream for ever.
+        if isinstance(tunnel, tls.ServerTLSLayer):
+            tunnel.tls.set_shutdown(0)
         yield commands.Log(f"TLS Error: {end}", logging.WARNING)
     yield from answer
     if said:
