@@ -81,6 +81,12 @@ class Wire:
         assert not list(records.receive_data(self.layer, data))
         return self._heard
 
+    def heard_of_the_end(self) -> list[bytes]:
+        """What it hears when the connection is closed."""
+        self._script, self._heard = [], []
+        list(self.layer.receive_close())
+        return self._heard
+
     def read(self, said: list[commands.Command]) -> tuple[int, bytes]:
         """How many records there are, and what the peer reads out of them."""
         sent = b"".join(one.data for one in said if isinstance(one, commands.SendData))
@@ -217,3 +223,13 @@ def test_what_is_no_tls_is_logged(wire: Wire) -> None:
     assert isinstance(log, commands.Log)
     assert log.message.startswith("TLS Error")
     assert [type(one) for one in alert] == [commands.SendData]
+
+
+def test_an_alert_is_no_farewell(wire: Wire) -> None:
+    """After a farewell mitmproxy tells nobody that the connection is closed; a call would wait."""
+    wire.peer.bio_write(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+    with suppress(SSL.Error):
+        wire.peer.recv(1)
+    log, *_ = records.receive_data(wire.layer, wire.peer.bio_read(PIECE_BYTES))
+    assert isinstance(log, commands.Log)
+    assert wire.heard_of_the_end() == [b"closed"]
