@@ -38,6 +38,8 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     message.copy = copy_of
     http_layer: Any = layers.http
     http_layer.validate_headers = check_fields
+    lengths: Any = validate
+    lengths.parse_content_length = lru_cache(1024)(validate.parse_content_length)
     tls: Any = tlsconfig.TlsConfig
     tls.request = answer_crl
     layered: Any = context.Context
