@@ -179,5 +179,7 @@ def _is_held_up(handler: server.ConnectionHandler, connection: Connection) -> bo
 
 
 def _is_unread(handler: server.ConnectionHandler) -> bool:
+    if not AgentSide.waiting:  # nobody speaks HTTP/2
+        return False
     is_there = handler.client in handler.transports
     return is_there and AgentSide.unread(handler.client) > MOST_UNREAD

@@ -44,7 +44,7 @@ def handle_event(tunnel: Any, event: events.Event) -> Any:
         if type(event) is events.DataReceived and event.connection is tunnel.conn:
             return tunnel.receive_data(event.data)
         if not isinstance(event, events.ConnectionEvent) or event.connection != tunnel.conn:
-            return tunnel.event_to_child(event)
+            return event_to_child(tunnel, event)
     return _handle(tunnel, event)
 
 
@@ -95,16 +95,16 @@ def _is_end(peer: Connection, data: bytes) -> bool:
 def receive_data(tunnel: Any, data: bytes) -> Iterable[commands.Command]:
     """`TLSLayer.receive_data`, without the errors by which OpenSSL says that there is no more."""
     said, end = openssl.take(tunnel.tls, data)
-    answer = tunnel.tls_interact()
-    if end or answer:
-        return _received(tunnel, said, end, answer)
+    ready = openssl.send(tunnel.tls)
+    if end or ready:
+        return _received(tunnel, said, end, ready)
     return tunnel.event_to_child(events.DataReceived(tunnel.conn, said)) if said else ()
 
 
 def _received(
-    tunnel: Any, said: bytes, end: SSL.Error | None, answer: Iterable[commands.Command]
+    tunnel: Any, said: bytes, end: SSL.Error | None, ready: bytes
 ) -> layer.CommandGenerator[None]:
-    """Pass on what was said, in an order in which an answer of OpenSSL's leaves first."""
+    """Pass on what was said, behind what OpenSSL has to say to it."""
     is_farewell = isinstance(end, SSL.ZeroReturnError)
     if end and not is_farewell:
         # An alert counts as a farewell, after which mitmproxy tells nobody that the connection is
@@ -112,7 +112,8 @@ def _received(
         if isinstance(tunnel, tls.ServerTLSLayer):
             tunnel.tls.set_shutdown(0)
         yield commands.Log(f"TLS Error: {end}", logging.WARNING)
-    yield from answer
+    if ready:
+        yield commands.SendData(tunnel.conn, ready)
     if said:
         yield from tunnel.event_to_child(events.DataReceived(tunnel.conn, said))
     if is_farewell:

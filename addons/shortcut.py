@@ -22,6 +22,9 @@ class Shortcut(HttpLayer):
         That is all but the end of the agent's side.
         """
         if self.tunnel is None:
+            # Until something is said in it, whatever happens takes mitmproxy's way.
+            if type(event) is not events.DataReceived:
+                return None
             # The last one: a CONNECT that was refused before may still be there.
             stream = next(reversed(self.streams.values()), None)
             if not (stream and stream.child_layer and stream.flow.request.method == "CONNECT"):

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from mitmproxy.connection import Client, Connection
 from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.layers.http import HttpLayer
 
 from addons.established import beneath
 
@@ -49,10 +50,34 @@ class Turn:
     def handle_event(self, event: events.Event) -> Iterator[commands.Command]:
         """Handle an event, and the ends of the hooks that did not wait."""
         self._left = MOST_AT_ONCE
-        self._layer = beneath(self._layer)
         self._due.append(event)
         while self._due:
-            yield from self._handle(self._due.popleft())
+            if not isinstance(self._layer, HttpLayer):  # which is never only passed through
+                self._layer = beneath(self._layer)
+            hooks: list[commands.StartHook] = []
+            is_through = False
+            try:
+                for command in self._layer.handle_event(self._due.popleft()):
+                    if isinstance(command, commands.SendData):
+                        self._say(command.connection, command.data)
+                    elif isinstance(command, commands.StartHook):
+                        if command in self._begun:
+                            self._begun.remove(command)
+                        else:
+                            hooks.append(command)
+                    else:
+                        if isinstance(command, commands.Log):
+                            command.message = QUOTES.split(command.message, maxsplit=1)[0].rstrip()
+                        self._send()
+                        yield command
+                is_through = True
+            finally:
+                if self._pieces:
+                    self._send()
+                for hook in hooks:
+                    is_over = self._call(hook, eagerly=is_through and self._left > 0)
+                    if is_over and hook.blocking:
+                        self._due.append(events.HookCompleted(hook))
 
     def is_over(self, hook: commands.StartHook) -> bool:
         """Call a hook where its stream stands, and say whether it is over already.
@@ -66,39 +91,18 @@ class Turn:
         self._begun.add(hook)
         return False
 
-    def _handle(self, event: events.Event) -> Iterator[commands.Command]:
-        hooks: list[commands.StartHook] = []
-        is_through = False
-        try:
-            for command in self._layer.handle_event(event):
-                if isinstance(command, commands.SendData):
-                    # What is large is worth no copy; and an agent that gets an answer over HTTP/2
-                    # and a reset at once may look at the reset only.
-                    is_large = len(command.data) > LARGE_BYTES
-                    if is_large:
-                        self._send()
-                    peer = command.connection
-                    self._pieces.setdefault(id(peer), (peer, []))[1].append(command.data)
-                    if is_large or _is_framed(peer):
-                        self._send()
-                elif isinstance(command, commands.StartHook):
-                    if command in self._begun:
-                        self._begun.remove(command)
-                    else:
-                        hooks.append(command)
-                else:
-                    if isinstance(command, commands.Log):
-                        command.message = QUOTES.split(command.message, maxsplit=1)[0].rstrip()
-                    self._send()
-                    yield command
-            is_through = True
-        finally:
-            if self._pieces:
-                self._send()
-            for hook in hooks:
-                is_over = self._call(hook, eagerly=is_through and self._left > 0)
-                if is_over and hook.blocking:
-                    self._due.append(events.HookCompleted(hook))
+    def _say(self, peer: Connection, data: bytes) -> None:
+        """Keep what is said to a peer until it goes out.
+
+        What is large is worth no copy; and an agent that gets an answer over HTTP/2 and a reset at
+        once may look at the reset only.
+        """
+        is_large = len(data) > LARGE_BYTES
+        if is_large:
+            self._send()
+        self._pieces.setdefault(id(peer), (peer, []))[1].append(data)
+        if is_large or (peer.alpn == b"h2" and isinstance(peer, Client)):
+            self._send()
 
     def _send(self) -> None:
         """Send what was said to each peer so far, in one piece."""
@@ -145,7 +149,3 @@ _TURNS: WeakValueDictionary[str, Turn] = WeakValueDictionary()
 def turn_of(client: Client) -> Turn | None:
     """The turns that a connection takes; None for one that mitmproxy handles by itself."""
     return _TURNS.get(client.id)
-
-
-def _is_framed(peer: Connection) -> bool:
-    return peer.alpn == b"h2" and isinstance(peer, Client)
