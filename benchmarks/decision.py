@@ -28,9 +28,10 @@ from interlock.apdp import (
     load_intents,
     load_policies,
 )
-from interlock.apdp.entities import context_of, entities_of_call, uid
+from interlock.apdp.entities import entities_of_call, uid
 from interlock.apdp.policies import shipped
 from interlock.apdp.selection import Line, Question, Selected, Selection
+from interlock.apdp.told import context_of
 from interlock.model import (
     Agent,
     Authority,

@@ -16,10 +16,11 @@ import cedarpy
 from interlock.apdp.case import RESOURCES
 from interlock.apdp.context import KINDS, misfit, unwritable
 from interlock.apdp.decision_point import Answer, DecisionPoint, ancestors
-from interlock.apdp.entities import context_of, entities_of_call, line_of, uid
+from interlock.apdp.entities import entities_of_call, line_of, uid
 from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
 from interlock.apdp.standing import Standing, examine
+from interlock.apdp.told import context_of
 from interlock.errors import PolicyError
 from interlock.model import (
     Agent,

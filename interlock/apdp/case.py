@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interlock.apdp.entities import context_of
+from interlock.apdp.told import context_of
 from interlock.model import (
     Agent,
     Authority,

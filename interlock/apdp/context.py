@@ -1,7 +1,6 @@
 """Does a value of the context fit the schema? The engine would say that something is wrong only."""
 
 from collections.abc import Mapping
-from operator import itemgetter
 
 from interlock.apdp.place import LARGEST
 from interlock.model import Entity
@@ -37,11 +36,6 @@ KINDS: Mapping[str, type] = {
     "source_ip": str,
     "session": str,
 }
-_texts = itemgetter(*(name for name, kind in KINDS.items() if kind is str))
-_numbers = itemgetter(*(name for name, kind in KINDS.items() if kind is int))
-_lists = itemgetter(*(name for name, kind in KINDS.items() if kind is list))
-_others = itemgetter(*(name for name, kind in KINDS.items() if kind is not str))
-_OTHERS = [kind for kind in KINDS.values() if kind is not str]
 _WORDS = {str: "a text", bool: "true or false", int: "a whole number", list: "a list of texts"}
 
 
@@ -49,8 +43,6 @@ def misfit(context: Mapping[str, object], resource: Entity) -> str:
     """Name the first value that is not what its attribute has to be; empty when all are."""
     if unwritable(resource.id):
         return "resource: is not Unicode text"
-    if _is_plain(context):
-        return ""
     for name, value in context.items():
         kind = KINDS.get(name)
         if kind is None:
@@ -58,21 +50,6 @@ def misfit(context: Mapping[str, object], resource: Entity) -> str:
         if wrong := _wrong(kind, value):
             return f"context.{name}: {wrong}"
     return ""
-
-
-def _is_plain(context: Mapping[str, object]) -> bool:
-    """True for a context that fits at a glance, as nearly all do; any other is looked through."""
-    if len(context) != len(KINDS):
-        return False
-    try:
-        lists, numbers = _lists(context), _numbers(context)
-        return (
-            "".join((*_texts(context), *lists[0], *lists[1])).isascii()
-            and [*map(type, _others(context))] == _OTHERS
-            and -LARGEST - 1 <= min(numbers) <= max(numbers) <= LARGEST
-        )
-    except (KeyError, TypeError):
-        return False
 
 
 def unwritable(text: str) -> bool:

@@ -11,11 +11,12 @@ from typing import Any
 import cedarpy
 
 from interlock.apdp.context import misfit
-from interlock.apdp.entities import context_of, entities_of, line_of, uid
+from interlock.apdp.entities import entities_of, line_of, uid
 from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
-from interlock.apdp.selection import Line, Question, needed
+from interlock.apdp.selection import Line, Question
 from interlock.apdp.standing import NOTHING_SHOWN, Standing, examine
+from interlock.apdp.told import ATTRIBUTES, Told
 from interlock.model import (
     Agent,
     Authority,
@@ -57,13 +58,12 @@ class Answer:
 class Matter:
     """The part of a question to the engine that many calls share, parsed once; itself only.
 
-    `reads` names the attributes of the context that the policies look at which can apply; None
-    means any of them.
+    `reads` names the attributes of the context that the policies look at which can apply.
     """
 
     who: Line
     asked: tuple[Question, ...]
-    reads: frozenset[str] | None
+    reads: tuple[str, ...]
     questions: tuple[dict[str, Any], ...]
     entities: cedarpy.Entities
 
@@ -137,26 +137,26 @@ class DecisionPoint:
         why, objection = examine(agent, call, groups, declared, standing, self._intents, now)
         if objection:
             return objection.stage, _denial(objection.reason), why
-        context = context_of(agent, call, declared, mode, now, why)
-        if wrong := misfit(context, call.resource):
+        told = Told(agent, call, declared, mode, now, why)
+        if not told.is_plain() and (wrong := misfit(told.context(ATTRIBUTES), call.resource)):
             return Stage.POLICY, _denial(Reason("context-misfit", wrong)), why
         try:
             at = call.request.authority
             matter = self._matter(
                 agent, call.action, call.resource, call.service, at, secret, call.server
             )
-            return *self._ask(matter, context), why
+            return *self._ask(matter, told), why
         except ValueError as e:
             failed = Reason("engine", f"could not evaluate: {e}"[:200])
             return Stage.POLICY, _denial(failed), why
 
-    def _ask(self, matter: Matter, context: dict[str, Any]) -> tuple[Stage, Answer]:
+    def _ask(self, matter: Matter, told: Told) -> tuple[Stage, Answer]:
         """Put all questions about one call to the engine at once; raises ValueError.
 
         Only the policies that can apply are asked, and told only what they look at. Told the
         same about the same matter, they answer the same, so that they need not be asked again.
         """
-        said = _as_json(needed(context, matter.reads))
+        said = _as_json(told.context(matter.reads))
         ask = self._known_answer if len(said) <= SHORT else self._answered
         return ask(matter, said)
 
@@ -190,10 +190,11 @@ class DecisionPoint:
             asked += (("access_secret", (Entity("Secret", secret), at)),)
         entities = entities_of(agent, resource, service, authority, secret, server)
         who = (Entity("Agent", agent.name), *groups)
+        reads = self._policies.select(who, asked).reads
         return Matter(
             who,
             asked,
-            self._policies.select(who, asked).reads,
+            tuple(name for name in ATTRIBUTES if reads is None or name in reads),
             tuple(_question(agent, action, line[0]) for action, line in asked),
             self._policies.actions.with_added_json_str(json.dumps(entities)),
         )

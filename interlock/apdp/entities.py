@@ -1,14 +1,11 @@
-"""What Cedar is told about one call: the entities and the context, as plain JSON values.
+"""What Cedar is told about one call: the entities, as plain JSON values.
 
-Everything that an agent sent goes in as a string or a number, never as an object: Cedar's JSON
-gives `__entity` and `__extn` keys a meaning that an agent must not be able to use.
+What an agent sent is in them as a string only, as in the context (`told`).
 """
 
-import time
 from typing import Any
 
-from interlock.apdp.standing import unexplained
-from interlock.model import Agent, Authority, Call, Declaration, Entity, Mode, Pin, Server, Why
+from interlock.model import Agent, Authority, Call, Entity, Server
 
 
 def uid(entity: Entity) -> dict[str, str]:
@@ -57,46 +54,6 @@ def entities_of_call(agent: Agent, call: Call, secret: str) -> list[dict[str, An
     """The same, of a whole call."""
     at, server = call.request.authority, call.server
     return entities_of(agent, call.resource, call.service, at, secret, server)
-
-
-def context_of(
-    agent: Agent, call: Call, declared: Declaration, mode: Mode, now: float, why: Why | None = None
-) -> dict[str, Any]:
-    """Every attribute of the schema's `Why`, always all of them, so that no policy errs."""
-    moment = time.gmtime(now)
-    why = why or unexplained(agent.name)
-    request = call.request
-    pin = call.mcp.pin if call.mcp else Pin.UNSEEN
-    return {
-        "intent": declared.intent,
-        "intent_category": why.intent_category,
-        "intent_matches": why.intent_matches,
-        "goal": declared.goal,
-        "goal_status": why.goal_status,
-        "goal_actions_left": why.goal_actions_left,
-        "delegation_depth": why.delegation_depth,
-        "delegated_by": why.delegated_by,
-        "delegation_valid": why.delegation_valid,
-        "actor_chain": list(why.actors),
-        "trust": agent.trust,
-        "mode": mode,
-        "method": request.method,
-        "host": request.authority.short,
-        "path": request.path.partition("?")[0],
-        "model": call.model,
-        "stream": call.stream,
-        "tools": list(call.tools),
-        "max_tokens": call.max_tokens,
-        "body_bytes": len(request.body),
-        "server_trust": str(call.server.trust) if call.server else "",
-        "tool_pinned": pin is Pin.SAME,
-        "tool_changed": pin is Pin.CHANGED,
-        "now": int(now),
-        "hour": moment.tm_hour,
-        "weekday": moment.tm_wday + 1,
-        "source_ip": request.source_ip,
-        "session": agent.session,
-    }
 
 
 def _server(resource: Entity, server: Server | None, service: Entity) -> dict[str, Any]:

@@ -9,11 +9,12 @@ import cedarpy
 from cedarpy import pst
 
 from interlock.apdp.decision_point import DecisionPoint
-from interlock.apdp.entities import context_of, entities_of_call, line_of, uid
+from interlock.apdp.entities import entities_of_call, line_of, uid
 from interlock.apdp.intents import Intents
 from interlock.apdp.policies import Policies
 from interlock.apdp.reach import parts_of
 from interlock.apdp.replay import Situation, decide
+from interlock.apdp.told import context_of
 from interlock.errors import PolicyError
 from interlock.model import Decision, Effect, Entity, Stage, Why
 

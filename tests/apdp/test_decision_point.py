@@ -16,9 +16,9 @@ from interlock.apdp import (
     load_policies,
 )
 from interlock.apdp.context import KINDS, misfit
-from interlock.apdp.entities import context_of
 from interlock.apdp.policies import shipped
 from interlock.apdp.standing import examine, unexplained
+from interlock.apdp.told import ATTRIBUTES, Told, context_of
 from interlock.errors import PolicyError
 from interlock.model import (
     Agent,
@@ -32,6 +32,7 @@ from interlock.model import (
     Request,
     Stage,
     Trust,
+    Why,
 )
 
 AGENT = Agent("research-agent", trust=Trust.TRUSTED, groups=("research",))
@@ -184,6 +185,45 @@ def test_every_value_of_a_context_is_looked_at(name: str) -> None:
     for value in odd[KINDS[name]]:
         assert misfit(context | {name: value}, CALL.resource).startswith(f"context.{name}: is ")
     assert misfit(context | {"other": 1}, CALL.resource).startswith("context.other: no attribute")
+
+
+HALF = "\ud800"
+# What a person or an agent chose, so that anything may stand in it; the rest is counted or ours.
+FOREIGN: dict[str, dict[str, Any]] = {
+    "intent": {"declared": Declaration(intent=HALF)},
+    "intent_category": {"why": Why(intent_category=HALF)},
+    "goal": {"declared": Declaration(goal=HALF)},
+    "goal_status": {"why": Why(goal_status=HALF)},
+    "goal_actions_left": {"why": Why(goal_actions_left=2**63)},
+    "delegated_by": {"why": Why(delegated_by=HALF)},
+    "actor_chain": {"why": Why(actors=("a", HALF))},
+    "method": {"call": replace(CALL, request=replace(REQUEST, method=HALF))},
+    "host": {"call": replace(CALL, request=replace(REQUEST, authority=Authority(HALF, 443)))},
+    "path": {"call": replace(CALL, request=replace(REQUEST, path=f"/{HALF}"))},
+    "model": {"call": replace(CALL, model=HALF)},
+    "tools": {"call": replace(CALL, tools=("t", HALF))},
+    "max_tokens": {"call": replace(CALL, max_tokens=-(2**63) - 1)},
+    "now": {"now": 2.0**64},
+    "source_ip": {"call": replace(CALL, request=replace(REQUEST, source_ip=HALF))},
+    "session": {"agent": replace(AGENT, session=HALF)},
+}
+OURS = {"trust", "mode", "server_trust", "delegation_depth", "body_bytes"}
+
+
+@pytest.mark.parametrize("name", [*FOREIGN])
+def test_nothing_odd_passes_at_a_glance(name: str) -> None:
+    """What a context would not fit for is seen without one."""
+    told = Told(AGENT, CALL, Declaration(), Mode.ENFORCE, NOON, unexplained(AGENT.name))
+    odd = replace(told, **FOREIGN[name])
+    assert told.is_plain()
+    assert not odd.is_plain()
+    assert misfit({name: ATTRIBUTES[name](odd)}, CALL.resource).startswith(f"context.{name}: is ")
+
+
+def test_no_attribute_is_forgotten_by_the_glance() -> None:
+    """Each is looked at, or cannot but fit: a flag, a word of ours, a number that we count."""
+    flags = {name for name, kind in KINDS.items() if kind is bool}
+    assert FOREIGN.keys() | OURS | flags | {"hour", "weekday"} == KINDS.keys()
 
 
 def test_no_reason_given_is_told_alike_however_it_is_looked_up() -> None:

@@ -15,6 +15,7 @@ from broker import Secret
 from interlock.apdp import DecisionPoint, PolicyFolder, entities
 from interlock.apdp.facts import MOST_CHARACTERS
 from interlock.apdp.replay import recall, replay
+from interlock.apdp.told import context_of
 from interlock.calls.usage import Usage, UsageReader
 from interlock.delegation import Scope, attenuate, grant
 from interlock.governor import Governor
@@ -130,9 +131,7 @@ def test_the_same_policies_are_told_the_same(
     def listening(self: DecisionPoint, *rest: Any, **more: Any) -> Any:
         decision = judge(self, *rest, **more)
         _, agent, call, declared = rest or [more[n] for n in ("id_", "agent", "call", "declared")]
-        context = entities.context_of(
-            agent, call, declared, more["mode"], more["now"], decision.told
-        )
+        context = context_of(agent, call, declared, more["mode"], more["now"], decision.told)
         shown = entities.entities_of_call(agent, call, more["secret"])
         told.setdefault(decision.id, []).append((context, shown, decision.stage, decision.reasons))
         return decision
