@@ -103,10 +103,7 @@ class Gate:
         # What was judged is what goes out, in its one spelling.
         if request.host != authority.host:
             request.host = authority.host
-        if request.method != judged.method:
-            request.method = judged.method
-        if request.path != judged.path:
-            request.path = judged.path
+        request.method, request.path = judged.method, judged.path
         readable = verdict.capability or verdict.call.mcp or is_scrubbed(self._door, authority)
         depart(request, verdict, body, readable=bool(readable))
         self._door.dialable.setdefault(flow.client_conn.id, set()).add(authority)

@@ -27,8 +27,9 @@ def tunnelled(
     host: str = "",
     path: str = "/v1/models",
     agent: str = TRUSTED,
+    method: str = "GET",
 ) -> bytes:
-    """Send one GET through CONNECT and answer every byte that came back until silence."""
+    """Send one request through CONNECT and answer every byte that came back until silence."""
     door = world.doors[mode]
     trust = ssl.create_default_context(cafile=door.ca)
     trust.check_hostname = False
@@ -41,7 +42,7 @@ def tunnelled(
         if b" 200 " not in head.split(b"\r\n")[0]:
             return head
         with trust.wrap_socket(plain, server_hostname=sni) as secure:
-            request = [f"GET {path} HTTP/1.1", f"Host: {host or target}", *more]
+            request = [f"{method} {path} HTTP/1.1", f"Host: {host or target}", *more]
             secure.sendall("\r\n".join([*request, "Connection: close", "", ""]).encode())
             return read_until_silence(secure)
 

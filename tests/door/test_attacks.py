@@ -15,7 +15,7 @@ import pytest
 
 from interlock.model import Declaration, Mode, Trust
 from tests.door.patience import wait_for
-from tests.door.raw import bound, exchanged, tunnelled
+from tests.door.raw import Scripted, bound, exchanged, tunnelled
 from tests.door.world import CHAT, OPENAI_KEY, TRUSTED, World
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -315,6 +315,14 @@ class TestEveryCallHasAnEnd:
         assert OPENAI_KEY.encode() not in got
         (decision,) = world.decisions()[before:]
         assert world.outcome(decision["decision_id"])
+
+
+def test_a_method_leaves_as_it_was_judged(world: World) -> None:
+    """Not as the agent spelled it, where no denial binds: servers tell cases apart."""
+    with Scripted(world, OK) as upstream:
+        got = tunnelled(world, Mode.OBSERVE, upstream.authority, method="get")
+    assert got.startswith(b"HTTP/1.1 200")
+    assert [head.split(b" ")[0] for head in upstream.heads] == [b"GET"]
 
 
 def test_a_mismatch_in_a_tunnel_shows_in_the_ledger(world: World, mode: Mode) -> None:
