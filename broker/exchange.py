@@ -11,7 +11,7 @@ from typing import Any
 from broker.endpoint import post
 from broker.errors import RecipeError, SecretUnavailableError
 from broker.recipes import Recipe
-from broker.recipes.exchanged import Ask, Exchanged, Minted
+from broker.recipes.exchanged import Ask, Exchanged, Minted, is_exchanged
 from broker.scrubber import Mask
 from broker.secret import Secret
 
@@ -62,7 +62,7 @@ class Exchange:
         self, name: str, recipe: Recipe, secret: Secret, now: float
     ) -> tuple[Recipe, Secret]:
         """Answer what travels for a stored secret, and how; raises SecretUnavailableError."""
-        if not isinstance(recipe, Exchanged):
+        if not is_exchanged(recipe):
             return recipe, secret
         key = (name, recipe.text, _identity(recipe, secret))
         alive = self._alive.get(key)

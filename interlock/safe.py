@@ -40,7 +40,10 @@ class Safe:
         # A sealed secret, or where it is kept; raises broker.SecretUnavailableError. Opened once,
         # until anything changes in the store.
         self.look = Lookup(database, self._look, SECRETS).get
-        self._noted: Snapshot[dict[Binding, Secret]] = Snapshot(database, lambda _: {}, SECRETS)
+        # By binding: what is kept of its secret, and the value that was noted of that.
+        self._noted: Snapshot[dict[Binding, tuple[Secret | Pointer, Secret]]] = Snapshot(
+            database, lambda _: {}, SECRETS
+        )
 
     def vault(self, connection: sqlite3.Connection) -> Vault:
         """The sealed rows, on a connection whose transaction belongs to the caller.
@@ -72,17 +75,16 @@ class Safe:
         From then on, answers of every place that the secret is bound to are scrubbed of this
         value; `everywhere` finds its bindings. Raises broker.SecretUnavailableError.
         """
-        name = binding.secret
-        kept = self.look(name)
+        name, noted = binding.secret, self._noted.value
+        kept, known = noted.get(binding) or (self.look(name), None)
         secret = kept if isinstance(kept, Secret) else await self._arrival(name, kept)
-        noted = self._noted.value
-        if noted.get(binding) is secret:
+        if secret is known:
             return secret
         try:
             parse_recipe(binding.recipe).check(secret)
             for bound in (binding, *everywhere(name)):
                 self._note(bound, secret)
-            noted[binding] = secret
+            noted[binding] = kept, secret
         except (RecipeError, ValueError) as e:
             raise SecretUnavailableError(name, str(e)) from None
         return secret

@@ -24,6 +24,7 @@ MOST_VALUES = 500_000
 SHORT_BODY = 64 << 10
 
 
+JSON = "application/json"
 # The one media type, with no parameter but the one charset that JSON has (RFC 8259, 8.1).
 _JSON = re.compile(r'\s*application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
 
@@ -62,7 +63,7 @@ def read_json(request: Request) -> Any:
     """Read a body that says that it is JSON; raises ValueError."""
     if request.content_encoding not in ("", "identity"):
         raise ValueError(f"the body is encoded as {request.content_encoding[:40]!r}")
-    if not _JSON.fullmatch(request.content_type):
+    if request.content_type != JSON and not _JSON.fullmatch(request.content_type):
         raise ValueError("the body of such a call must be application/json, in UTF-8")
     if len(request.body) > MOST_BYTES:
         raise ValueError(f"the body is larger than {MOST_BYTES >> 20} MiB")
@@ -128,13 +129,17 @@ def typed[T](data: dict[str, Any], key: str, kind: type[T], default: T) -> T:
 
 def max_tokens_of(data: dict[str, Any]) -> int:
     given = [typed(data, key, int, 0) for key in _LIMITS if key in data]
-    if given and not 0 <= min(given) <= max(given) < MOST_TOKENS:
+    if not given:
+        return 0
+    if not 0 <= min(given) <= max(given) < MOST_TOKENS:
         raise ValueError("the limit of tokens in the body is out of range")
-    return max(given, default=0)
+    return max(given)
 
 
 def names_of(tools: list[Any]) -> tuple[str, ...]:
     """Names of the tools that the model is offered (OpenAI nests them under `function`)."""
+    if not tools:
+        return ()
     names: set[str] = set()
     if len(tools) > MOST_TOOLS:
         raise ValueError(f"more than {MOST_TOOLS} tools in the body")
