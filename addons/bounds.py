@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterable
 
 from mitmproxy import connection
 from mitmproxy.net.http.http1 import assemble_response
@@ -21,14 +22,15 @@ class Bounded(HttpLayer):
 
     door: Door
 
-    def watch(self, peer: connection.Connection) -> layer.CommandGenerator[None]:
+    def watch(self, peer: connection.Connection) -> Iterable[commands.Command]:
         """Look at what is kept of a peer that has sent something; cut off what is too much."""
         known = self.connections.get(peer)
         reader = known.context.layers[-1] if known else None
         if peer is self.context.client:
             self._note_begun(peer, reader)
         if isinstance(reader, (Http1Server, Http1Client)) and self._keeps_too_much(reader):
-            yield from self._cut(peer)
+            return self._cut(peer)
+        return ()
 
     def _note_begun(self, client: connection.Connection, reader: layer.Layer | None) -> None:
         """Remember since when an agent is at the same head."""
@@ -44,7 +46,7 @@ class Bounded(HttpLayer):
         That is a head, the line of a chunk or trailers without end; or, before we have answered,
         the requests that follow, of which one may have its body there already.
         """
-        size, most = len(reader.buf), self.door.limits.header_bytes
+        size, most = len(reader.buf._data), self.door.limits.header_bytes
         if size > most and reader.state == reader.wait:
             most += human.parse_size(self.context.options.body_size_limit) or 0
         return size > most

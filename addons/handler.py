@@ -116,10 +116,13 @@ async def handle_connection(handler: server.ConnectionHandler, connection: Conne
     if not isinstance(reader, asyncio.StreamReader) or not isinstance(writer, asyncio.StreamWriter):
         await _handle(handler, connection)
         return
-    closing: Any = writer
-    closing.close = partial(close, reader, writer)
+    transport = writer.transport
+    writing: Any = writer
+    writing.write, writing.is_closing = transport.write, transport.is_closing
+    writing.unsent = transport.get_write_buffer_size
+    writing.close = partial(close, reader, writer)
     reading: Any = reader
-    portion = Portion(reader.read, writer.transport)
+    portion = Portion(reader.read, transport)
     reading.read = portion.read
     _portion.set(portion)
     direct = None
@@ -166,8 +169,8 @@ _CLOSING: dict[asyncio.WriteTransport, asyncio.Task[None]] = {}
 
 def _is_through(writer: Any) -> bool:
     """Say whether all that was written to a peer is on its way, and none of it waits."""
-    is_stream = isinstance(writer, asyncio.StreamWriter)
-    return is_stream and not writer.transport.get_write_buffer_size()
+    unsent = getattr(writer, "unsent", None)  # as who is read from has it
+    return unsent is not None and not unsent()
 
 
 def _is_held_up(handler: server.ConnectionHandler, connection: Connection) -> bool:

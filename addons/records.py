@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from mitmproxy.connection import Connection, ConnectionState
+from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import tls
 from mitmproxy.proxy.tunnel import TunnelState
@@ -64,9 +64,11 @@ def event_to_child(tunnel: Any, event: events.Event) -> layer.CommandGenerator[N
         tunnel._event_queue.append(event)
         return
     said: list[bytes] = []
+    is_framed = tunnel.conn.alpn == b"h2"
     for command in tunnel.child_layer.handle_event(event):
         is_data = isinstance(command, commands.SendData) and command.connection is tunnel.conn
-        if is_data and len(command.data) < RECORD_BYTES and not _is_end(tunnel.conn, command.data):
+        is_small = is_data and len(command.data) < RECORD_BYTES
+        if is_small and not (is_framed and _is_end(command.data)):
             said.append(command.data)
             continue
         if said:
@@ -80,10 +82,8 @@ def event_to_child(tunnel: Any, event: events.Event) -> layer.CommandGenerator[N
         yield from tunnel.send_data(b"".join(said))
 
 
-def _is_end(peer: Connection, data: bytes) -> bool:
+def _is_end(data: bytes) -> bool:
     """Say whether there is a frame among these that ends something early."""
-    if peer.alpn != b"h2":
-        return False
     at = 0
     while at + FRAME_HEAD <= len(data):
         if data[at + 3] in ENDS:
@@ -121,19 +121,25 @@ def _received(
         yield from tunnel.event_to_child(events.ConnectionClosed(tunnel.conn))
 
 
-def send_data(tunnel: Any, data: bytes) -> layer.CommandGenerator[None]:
+def send_data(tunnel: Any, data: bytes | memoryview) -> Iterable[commands.Command]:
     """`TLSLayer.send_data`, piece by piece."""
+    if len(data) > PIECE_BYTES:
+        return _send_long(tunnel, memoryview(data))
+    try:
+        openssl.write(tunnel.tls, data)
+    except (SSL.ZeroReturnError, SSL.SysCallError):  # the peer has ended, and hears no more
+        pass
+    except SSL.Error:  # what it said last was no TLS, after which nothing more can be told
+        return (commands.CloseConnection(tunnel.conn),)
+    return interact(tunnel)
+
+
+def _send_long(tunnel: Any, data: memoryview) -> layer.CommandGenerator[None]:
     for start in range(0, len(data), PIECE_BYTES):
-        piece = data if len(data) <= PIECE_BYTES else memoryview(data)[start : start + PIECE_BYTES]
-        try:
-            openssl.write(tunnel.tls, piece)
-        except (SSL.ZeroReturnError, SSL.SysCallError):  # the peer has ended, and hears no more
-            pass
-        except SSL.Error:  # what it said last was no TLS, after which nothing more can be told
-            yield commands.CloseConnection(tunnel.conn)
-            return
-        if ready := openssl.send(tunnel.tls):
-            yield commands.SendData(tunnel.conn, ready)
+        for command in send_data(tunnel, data[start : start + PIECE_BYTES]):
+            yield command
+            if isinstance(command, commands.CloseConnection):
+                return
 
 
 def interact(tunnel: Any) -> tuple[commands.SendData, ...]:

@@ -43,7 +43,9 @@ class Handler(mode_servers.ProxyConnectionHandler):
         except Exception:  # noqa: BLE001 - whatever a layer raises ends no more than its event
             self.log("mitmproxy has crashed!", logging.ERROR, exc_info=True)
         finally:
-            lock.release()
+            lock._locked = False
+            if lock._waiters:
+                lock._wake_up_first()
 
     def _carry_out(self, command: commands.Command) -> None:
         """Do what a turn does not do itself."""
