@@ -29,15 +29,16 @@ from mitmproxy.utils import human
 from addons.broken import ANSWERED
 from addons.door import Door
 from addons.framing import body_size
+from addons.headers import index_of
 from addons.refusals import DECISION_HEADER, DECISION_ID_HEADER
 from addons.turn import turn_of
 from addons.whole import WholeRequest, WholeResponse, in_one, is_more
 
 STREAMED_TYPES = (
-    "text/event-stream",
-    "application/x-ndjson",
-    "application/stream+json",
-    "application/grpc",
+    b"text/event-stream",
+    b"application/x-ndjson",
+    b"application/stream+json",
+    b"application/grpc",
 )
 # What the agent is told of the decision by; in HTTP/2, names are in lower case (RFC 9113, 8.2.1).
 NAMES = DECISION_HEADER.encode(), DECISION_ID_HEADER.encode()
@@ -243,7 +244,8 @@ def _nothing(_: events.Event) -> layer.CommandGenerator[None]:
 
 
 def _must_not_wait(response: http.Response) -> bool:
-    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    length = response.headers.get("content-length", "")
-    large = length.isascii() and length.isdigit() and int(length) > KEPT_BYTES
-    return large or media_type.startswith(STREAMED_TYPES)
+    told = index_of(response.data.headers)
+    lengths = told.get(b"content-length", ())
+    if len(lengths) == 1 and lengths[0].isdigit() and int(lengths[0]) > KEPT_BYTES:
+        return True
+    return b", ".join(told.get(b"content-type", ())).strip().lower().startswith(STREAMED_TYPES)
