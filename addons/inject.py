@@ -97,11 +97,7 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
             if stream := self.tunnelled(event):
                 yield from self.through(stream, event)
                 return
-            peer = event.connection if type(event) is events.DataReceived else None
-            if peer and (known := self.connections.get(peer)):
-                yield from self.event_to_child(known, event)
-            else:
-                yield from super()._handle_event(event)
+            yield from self._handle_event(event)
         except Exception:
             log.exception("the HTTP layer failed; the connection is closed")
             yield commands.CloseConnection(self.context.client)
