@@ -64,8 +64,7 @@ class Recorder:
     ) -> Verdict:
         """Make the decision durable; then, and only then, issue the tokens."""
         verdict = together(verdict)
-        grants = [grant_for(verdict, each, TOKEN_TTL_S) for each in credentials]
-        taken = list(zip(grants, credentials, strict=True))
+        taken = [(grant_for(verdict, each, TOKEN_TTL_S), each) for each in credentials]
         events = [
             decision_event(one, declared, now, self._arguments(one), self._run)
             for one in (verdict, *verdict.beside)
@@ -74,7 +73,7 @@ class Recorder:
         try:
             await self._installation.ledger.decide(
                 events,
-                tokens=[grant.id for grant in grants],
+                tokens=[grant.id for grant, _ in taken],
                 expires_at=now + TOKEN_TTL_S,
                 also=self._effects(verdict, now),
             )
@@ -136,7 +135,7 @@ class Recorder:
 
     def _arguments(self, verdict: Verdict) -> dict[str, Any]:
         """The values that the policies of a decision want to have on record, secrets masked."""
-        settled = (reason.policy_id for reason in verdict.decision.reasons)
+        settled = [reason.policy_id for reason in verdict.decision.reasons]
         fields = self._policies.current.recorded(settled)
         request = verdict.call.request
         return values_of(request, fields, self._mask_at(request.authority)) if fields else {}

@@ -250,7 +250,7 @@ def new_id(prefix: str) -> str:
 def _drawn() -> str:
     """Eighty random bits, which the system is asked for by the hundred; a fork has its own."""
     many = os.urandom(10 * 256).hex()
-    _unused.extend(many[at : at + 20] for at in range(20, len(many), 20))
+    _unused.extend([many[at : at + 20] for at in range(20, len(many), 20)])
     return many[:20]
 
 

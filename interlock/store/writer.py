@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from operator import attrgetter
 from typing import Any
 
 from interlock.store.job import Job, Promise, Work
@@ -55,6 +56,7 @@ class Transaction(sqlite3.Connection):
 
 
 _commits = itertools.count()
+_scribe_of = attrgetter("scribe")
 
 MOST_PER_COMMIT = 256
 # Beyond it more waiting would help nobody: those in front take longer than anyone waits.
@@ -194,7 +196,7 @@ class Writer:
                 self._asleep = False
 
     def _commit(self, connection: Transaction, jobs: list[Job]) -> None:
-        plain = all(job.scribe for job in jobs)
+        plain = None not in map(_scribe_of, jobs)
         if not (plain and _together(connection, jobs)):
             _one_by_one(connection, jobs)
         connection.execute("commit")
@@ -205,7 +207,7 @@ class Writer:
 def _together(connection: Transaction, jobs: list[Job]) -> bool:
     """Do all the work in one go; False, and nothing is done, when any of it fails."""
     try:
-        for scribe, its in itertools.groupby(jobs, lambda job: job.scribe):
+        for scribe, its in itertools.groupby(jobs, _scribe_of):
             if scribe:
                 scribe.write(connection, list(its))
     except Exception:  # noqa: BLE001 - it is done again, one by one, and then fails by itself
