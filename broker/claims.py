@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quote
 
 from broker.capability import Grant
@@ -96,7 +97,13 @@ def encode_implicit(assertion: bytes) -> bytes:
 
 
 def _text_of(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat()
+    second, micros = divmod(round(moment * 1e6), 1_000_000)
+    return f"{_clock_at(second)}.{micros:06}+00:00"
+
+
+@lru_cache(64)
+def _clock_at(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _time_of(text: str) -> float:
