@@ -109,9 +109,11 @@ def index_of(headers: http.Headers) -> Mapping[bytes, list[bytes]]:
     kept: tuple[Any, dict[bytes, list[bytes]]] | None = headers.__dict__.get("_kept")
     if kept is not None and kept[0] is fields:
         return kept[1]
-    index: dict[bytes, list[bytes]] = {}
-    for name, value in fields:
-        index.setdefault(name.lower(), []).append(value)
+    index = {name.lower(): [value] for name, value in fields}
+    if len(index) < len(fields):  # one of them is there more than once
+        index.clear()
+        for name, value in fields:
+            index.setdefault(name.lower(), []).append(value)
     headers.__dict__["_kept"] = (fields, index)
     return index
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mitmproxy import http
 
 from addons.door import Proof, Tunnel
+from addons.headers import index_of
 from broker.quick import quick
 from interlock.delegation import LONGEST as LONGEST_CHAIN
 from interlock.errors import IdentityError
@@ -19,6 +20,7 @@ _SLOTS = tuple(slot.encode() for slot in KEY_SLOTS)
 # Another slot, of those who can set no header (OpenAI's `openai-insecure-api-key.KEY`).
 _SUBPROTOCOLS = b"sec-websocket-protocol"
 _PROXY_AUTHORIZATION = b"proxy-authorization"
+_OURS = b"interlock-"
 DECLARATIONS = {
     "interlock-intent": "intent",
     "interlock-intent-category": "intent_category",
@@ -76,27 +78,15 @@ def take_offer(headers: http.Headers, ours: Ours) -> Offer:
 
     It is off whatever comes of it, because what stays on a flow is shown and logged.
     """
-    shown: list[str] = []
-    declared: dict[str, list[str]] = {}
-    kept, slots = [], []
-    speaks = False
-    for each in headers.fields:
-        name = each[0].lower()
-        if name == _PROXY_AUTHORIZATION:
-            shown.append(_text(each[1]))
-            continue
-        if name.startswith(b"interlock-"):
-            declared.setdefault(_text(name), []).append(_text(each[1]))
-            continue
-        kept.append(each)
-        if name in _SLOTS:
-            slots.append(each)
-        elif name == _SUBPROTOCOLS:
-            speaks = True
-    if len(kept) != len(headers.fields):
-        headers.fields = tuple(kept)
+    told = index_of(headers)
+    mine = [name for name in told if name == _PROXY_AUTHORIZATION or name.startswith(_OURS)]
+    declared = {_text(name): [_text(value) for value in told[name]] for name in mine}
+    shown = declared.pop(_PROXY_AUTHORIZATION.decode(), [])
+    if mine:
+        headers.fields = tuple([each for each in headers.fields if each[0].lower() not in mine])
+    slots = [name for name in _SLOTS if name in told]
     key = _take_key(headers, slots, ours) if slots else None
-    spoken = _take_spoken(headers, ours) if speaks else None
+    spoken = _take_spoken(headers, ours) if _SUBPROTOCOLS in told else None
     return Offer(shown, key or spoken, bool(slots) and not key, declared)
 
 
@@ -128,13 +118,16 @@ def read_proof(shown: list[str]) -> Proof | None:
     return name, key
 
 
-def _take_key(headers: http.Headers, slots: list[Field], ours: Ours) -> str | None:
-    """Take keys of ours off the slots; the first one, in the order of `KEY_SLOTS`."""
-    mine = [each for each in slots if ours(_bare(each))]
+def _take_key(headers: http.Headers, slots: list[bytes], ours: Ours) -> str | None:
+    """Take keys of ours off some slots; the first one, in the order of the slots."""
+    told = index_of(headers)
+    mine = [value for slot in slots for value in told[slot] if ours(_bare(value))]
     if not mine:
         return None
-    headers.fields = tuple([each for each in headers.fields if each not in mine])
-    return _bare(min(mine, key=lambda each: _SLOTS.index(each[0].lower())))
+    headers.fields = tuple(
+        [each for each in headers.fields if each[1] not in mine or each[0].lower() not in slots]
+    )
+    return _bare(mine[0])
 
 
 def _take_spoken(headers: http.Headers, ours: Ours) -> str | None:
@@ -153,9 +146,9 @@ def _in_word(word: str) -> tuple[str, str, str]:
     return word, word.partition(".")[2], word.rpartition(".")[2]
 
 
-def _bare(slot: Field) -> str:
+def _bare(value: bytes) -> str:
     """The credential in a slot: behind the scheme, where there is one."""
-    words = _text(slot[1]).split(maxsplit=1)
+    words = _text(value).split(maxsplit=1)
     return words[-1].strip() if words else ""
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import chain
 
 from mitmproxy import http
@@ -98,13 +99,9 @@ def _odd_head(flow: http.HTTPFlow, head: bytes) -> str:
     `head` is all that its fields say, in lower case.
     """
     request = flow.request
-    if not METHOD.fullmatch(request.data.method):
-        return "ambiguous_head: the method is not an upper-case word"
-    if request.method in UNGOVERNED:
-        return f"ambiguous_head: {request.method} is no call of an API"
-    spoken = ("HTTP/2.0",) if flow.client_conn.alpn == b"h2" else ("HTTP/1.0", "HTTP/1.1")
-    if request.http_version not in spoken:
-        return f"ambiguous_head: {request.http_version[:20]!r} is not an HTTP version"
+    is_framed = flow.client_conn.alpn == b"h2"
+    if odd := _odd_line(request.data.method, request.data.http_version, is_framed):
+        return odd
     if not (ODD.search(head) or _SAYS_METHOD in head or _CODED in head):
         return ""
     for name, value in request.headers.fields:
@@ -115,6 +112,19 @@ def _odd_head(flow: http.HTTPFlow, head: bytes) -> str:
             return f"ambiguous_head: {name.decode('latin-1')} would change the method"
         if lower == _CODED and value.strip().lower() != b"chunked":
             return "ambiguous_head: a transfer coding other than chunked"
+    return ""
+
+
+@lru_cache(256)
+def _odd_line(method: bytes, version: bytes, is_framed: bool) -> str:
+    """Say what in the first line of a request is not as in a call of an API."""
+    if not METHOD.fullmatch(method):
+        return "ambiguous_head: the method is not an upper-case word"
+    if (name := method.decode()) in UNGOVERNED:
+        return f"ambiguous_head: {name} is no call of an API"
+    said = version.decode("utf-8", "surrogateescape")
+    if said not in (("HTTP/2.0",) if is_framed else ("HTTP/1.0", "HTTP/1.1")):
+        return f"ambiguous_head: {said[:20]!r} is not an HTTP version"
     return ""
 
 
