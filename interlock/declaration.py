@@ -6,13 +6,15 @@ from interlock.apdp import NOTHING_SHOWN, Standing
 from interlock.delegation import DelegationError
 from interlock.errors import RegistryError
 from interlock.installation import Installation
-from interlock.model import Agent, Call, Declaration
+from interlock.model import NOTHING_SAID, Agent, Call, Declaration
 from interlock.store.goals import Status
 
 
 def declare(agent: Agent, said: Mapping[str, str]) -> Declaration:
     """What holds of a declaration: what the session pins, what was said, what is registered."""
     pinned = agent.pinned
+    if pinned is NOTHING_SAID and not said:
+        return Declaration(agent.intent, agent.intent_category, agent.goal)
     return Declaration(
         intent=pinned.intent or said.get("intent") or agent.intent,
         intent_category=pinned.intent_category

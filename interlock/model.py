@@ -92,6 +92,9 @@ class Declaration:
     approval: str = ""
 
 
+NOTHING_SAID = Declaration()
+
+
 @dataclass(frozen=True, slots=True)
 class Agent:
     """Who calls: what the registry knows about the caller, and the defaults it declared there.
@@ -111,9 +114,12 @@ class Agent:
     goal: str = ""
     lapsed: bool = False
     session: str = ""
-    pinned: Declaration = Declaration()
+    pinned: Declaration = NOTHING_SAID
     proof: str = ""
     actors: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     @property
     def identified(self) -> bool:
@@ -355,6 +361,9 @@ class Binding:
     goals: frozenset[str] = field(default_factory=frozenset)
     methods: frozenset[str] = field(default_factory=frozenset)
     paths: frozenset[str] = field(default_factory=frozenset)
+
+    def __hash__(self) -> int:
+        return hash(self.secret)
 
     def __str__(self) -> str:
         conditions = ("agents", "groups", "goals", "methods", "paths")

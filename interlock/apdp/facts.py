@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
-from interlock.apdp.standing import Standing
+from interlock.apdp.standing import Standing, unexplained
 from interlock.delegation import ANY, Chain, Link, Scope, parse_holder
 from interlock.delegation.scope import LATEST
 from interlock.model import NO_GOAL, Agent, Call, Decision, Health, Server, Trust, Why
@@ -23,7 +23,6 @@ _NOTHING = replace(_EVERYTHING, expires=1)
 
 def facts_of(decision: Decision, agent: Agent, call: Call, recorded_at: float) -> dict[str, Any]:
     """The facts of one decision, for its row; of too many tools only the number."""
-    why = decision.told or Why()
     many = sum(map(len, call.tools)) > MOST_CHARACTERS
     facts = {
         "owner": agent.owner,
@@ -38,6 +37,17 @@ def facts_of(decision: Decision, agent: Agent, call: Call, recorded_at: float) -
         "doubt": call.doubt,
         "server": asdict(call.server) if call.server else None,
         "pin": str(call.mcp.pin) if call.mcp and call.mcp.tool else "",
+        **_facts_of(decision.told, agent),
+        "decided_at": decision.at if decision.at != recorded_at else 0.0,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _facts_of(why: Why | None, agent: Agent) -> dict[str, Any]:
+    """What became of the reason that an agent gave, if it gave any."""
+    if why is None or why is unexplained(agent.name):
+        return {}
+    return {
         "category": why.intent_category,
         "matches": why.intent_matches,
         "goal_status": "" if why.goal_status == NO_GOAL else why.goal_status,
@@ -47,9 +57,7 @@ def facts_of(decision: Decision, agent: Agent, call: Call, recorded_at: float) -
         "actors": list(why.actors) if why.delegation_valid else [],
         "delegation_broken": why.broken,
         "delegation_too_narrow": why.too_narrow,
-        "decided_at": decision.at if decision.at != recorded_at else 0.0,
     }
-    return {name: value for name, value in facts.items() if value}
 
 
 def server_of(facts: Mapping[str, Any]) -> Server | None:
