@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 LONGEST = 8192
@@ -42,7 +43,12 @@ def path_doubt(path: str) -> str:
         return f"ambiguous_path: longer than {LONGEST} characters"
     if odd := _NOT_PRINTABLE.search(path):
         return f"ambiguous_path: {odd[0]!r} in the request target"
-    plain = path.partition("?")[0]
+    return _doubt_in(path.partition("?")[0])
+
+
+@lru_cache(256)  # the paths of an API are few, and its agents call the same ones
+def _doubt_in(plain: str) -> str:
+    """The same for a path without its query, as long as one may be."""
     if not plain.startswith("/"):
         return "" if plain == "*" else "ambiguous_path: the path does not begin with '/'"
     if found := _AMBIGUOUS.search(plain):
