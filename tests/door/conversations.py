@@ -3,7 +3,7 @@
 import base64
 import gzip
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import brotli
 
@@ -13,7 +13,7 @@ LENGTH = b"Content-Length: %d" % len(CHAT)
 CHUNKED = b"Transfer-Encoding: chunked"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Ask:
     """Bytes of an agent; `{at}`, `{tag}` and `{key}` stand for where, which run and whose.
 
@@ -21,15 +21,15 @@ class Ask:
     """
 
     said: str
-    sent: bytes = field(repr=False)
+    sent: bytes
     head_only: bool = False
     open_: bool = False
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.said
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Reply:
     """Bytes of an upstream; `{key}` stands for the credential that it got. Then it `ends` so.
 
@@ -37,11 +37,11 @@ class Reply:
     """
 
     said: str
-    sent: bytes = field(repr=False)
+    sent: bytes
     ends: str = ""
     stray: bool = False
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.said
 
 

@@ -207,8 +207,8 @@ class Stage:
         wire.end()
         while chunk := wire.hear():
             heard += chunk
-        heard = bytearray(self._told(bytes(heard)))
-        outcome.heard = [answer[:3] for answer in answers(heard, asks)]
+        for line, fields, body, _ in answers(heard, asks):
+            outcome.heard.append((line, tuple(map(self._told, fields)), self._told(body)))
 
     @staticmethod
     def _let_it_finish(run: Run) -> None:
