@@ -6,7 +6,7 @@ from mitmproxy import ctx, tls
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import HttpLayer
 
-from addons import established, framing, handler, http1, http2, records, writing
+from addons import established, framing, handler, hello, http1, http2, records, writing
 from addons.client_certificate import show
 from addons.door import Door
 from addons.inject import BoundaryLayer
@@ -25,6 +25,7 @@ class Inject:
         """Go to the end of the chain: the layer must have been chosen when we replace it."""
         ctx.master.addons.add(self._placer)
         ParentTunnel.take_over(self._door)
+        hello.take_over()
         http1.take_over()
         framing.take_over()
         writing.take_over()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import brotli
 
+KEY = b"sk-openai-REAL-4f9a8b7c6d5e4f3a2b1c0d9e"
 CHAT = b'{"model":"gpt-4o","messages":[{"role":"user","content":"hello"}]}'
 TYPE = b"Content-Type: application/json"
 LENGTH = b"Content-Length: %d" % len(CHAT)
@@ -169,7 +170,7 @@ ASKS = (
     Ask("codings", get(b"Accept-Encoding: gzip, br", b"Range: bytes=1-", b"If-None-Match: x")),
     Ask(
         "a secret in the body",
-        post(b"Content-Length: 51", body=b"sk-openai-REAL-4f9a8b7c6d5e4f3a2b1c0d9e is what I so"),
+        post(LENGTH, body=b"[%s]" % KEY.ljust(len(CHAT) - 2)),
     ),
     Ask("half a head", b"GET /v1/models/{tag} HTTP/1.1\r\nHost: {at}\r\n", open_=True),
     Ask("half a body", post(b"Content-Length: 900"), open_=True),
@@ -186,7 +187,6 @@ def ok(*lines: bytes, body: bytes = b"your key is {key}", line: bytes = b"200 OK
 
 
 # How much longer the key is than its place.
-KEY = b"sk-openai-REAL-4f9a8b7c6d5e4f3a2b1c0d9e"
 KEY_MORE = len(KEY) - len(b"{key}")
 PLAIN = b"HTTP/1.1 200 OK\r\n"
 OF_EVENTS = b"Content-Type: text/event-stream"

@@ -21,6 +21,7 @@ from tests.door.world import World
 # What is not at the beginning is chosen by it; `make fuzz` tries every way of everything.
 SEED = int(os.environ.get("INTERLOCK_PIECES_SEED", "1"))
 WHOLE = settings.get_current_profile_name() == "fuzz"
+USUAL = [way for way in Way if way is not Way.SLOWLY]
 # So many are had at a time, each in all its ways.
 AT_A_TIME = 6
 # What differs from run to run.
@@ -43,7 +44,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def ways_of(number: int) -> list[Way]:
     """The first, and two others in turn; or all."""
-    first, *others = Way
+    first, *others = USUAL
     chosen = others if WHOLE else [others[(number + SEED + step) % len(others)] for step in (0, 2)]
     return [first, *chosen]
 
@@ -123,6 +124,15 @@ def test_answers(stage: Stage, by_base_url: bool) -> None:
     """What is answered comes back, or does not, as if it had come at once."""
     asked = ASKS[:1]
     require_same(stage, [Conversation(asked, (reply,), by_base_url) for reply in REPLIES])
+
+
+@pytest.mark.parametrize("by_base_url", [False, True], ids=["proxy", "base URL"])
+def test_a_greeting_byte_by_byte(stage: Stage, by_base_url: bool) -> None:
+    """An agent's TLS is known for what it is however little of it comes at first."""
+    conversation = Conversation(ASKS[:1], by_base_url=by_base_url)
+    _, whole = stage.have(conversation, Way.WHOLE, SEED)
+    _, slow = stage.have(conversation, Way.SLOWLY, SEED)
+    assert (slow.heard, slow.ended) == (whole.heard, whole.ended)
 
 
 CALM = [reply for reply in REPLIES if not reply.stray]

@@ -23,6 +23,7 @@ class Way(StrEnum):
     BYTES = "byte by byte, each in a record and a write of its own"
     TOGETHER = "in records of random size, in one write with what came before"
     TORN = "in one record, torn at random places"
+    SLOWLY = "in one record, byte by byte"
 
 
 @dataclass(slots=True)
@@ -50,7 +51,13 @@ class Saying:
 
     def writes(self, bytes_: bytes) -> Iterator[bytes]:
         """The writes of what TLS made of it."""
-        return self.cut(bytes_) if self.way is Way.TORN else iter((bytes_,))
+        match self.way:
+            case Way.TORN:
+                return self.cut(bytes_)
+            case Way.SLOWLY:
+                return (bytes_[at : at + 1] for at in range(len(bytes_)))
+            case _:
+                return iter((bytes_,))
 
     def cut(self, data: bytes) -> Iterator[bytes]:
         """Two to six pieces."""
@@ -148,5 +155,5 @@ class Wire:
     def _flush(self) -> None:
         for piece in self.saying.writes(self._out.read()):
             self._plain.sendall(piece)
-            if self.saying.way is Way.TORN:
+            if self.saying.way in (Way.TORN, Way.SLOWLY):
                 time.sleep(PAUSE_S)
