@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from concurrent.futures import Future
 
 from mitmproxy import http
 from mitmproxy.proxy import events
@@ -127,20 +128,22 @@ class Mint:
         if flow.id in self._door.mints and flow.response:
             flow.response.stream = False
 
-    async def response(self, flow: http.HTTPFlow) -> None:
+    def response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Wait for the disk; a placeholder of a token that is lost would be of no use."""
         kept = self._door.mints.pop(flow.id, None)
-        if kept is None:
-            return
-        try:
-            await asyncio.wait_for(asyncio.wrap_future(kept), DEADLINE_S)
-        except (sqlite3.Error, StoreError, TimeoutError) as e:
-            log.error("a token that was handed out could not be kept: %s", e)
-            flow.response = refusals.plain(503, "the token that was handed out cannot be kept")
+        return _keep(flow, kept) if kept else None
 
     def error(self, flow: http.HTTPFlow) -> None:
         """The agent went away; what it was handed is kept all the same."""
         self._door.mints.pop(flow.id, None)
+
+
+async def _keep(flow: http.HTTPFlow, kept: Future[None]) -> None:
+    try:
+        await asyncio.wait_for(asyncio.wrap_future(kept), DEADLINE_S)
+    except (sqlite3.Error, StoreError, TimeoutError) as e:
+        log.error("a token that was handed out could not be kept: %s", e)
+        flow.response = refusals.plain(503, "the token that was handed out cannot be kept")
 
 
 def _reframe(headers: http.Headers, length: int) -> None:
