@@ -36,10 +36,10 @@ def choose(bindings: Iterable[Binding], agent: Agent, call: Call, goal: str) -> 
 
 def _rank(binding: Binding, agent: Agent, call: Call, goal: str) -> Rank | None:
     """How specific a binding is to a call; None when it does not serve it."""
-    request = call.request
-    host = binding.authority.host
-    if binding.authority.port != request.authority.port or not host_fits(
-        host, request.authority.host
+    request, at = call.request, binding.authority
+    exact = at.host == request.authority.host
+    if at.port != request.authority.port or not (
+        exact or host_fits(at.host, request.authority.host)
     ):
         return None
     who = _who(binding, agent)
@@ -50,7 +50,7 @@ def _rank(binding: Binding, agent: Agent, call: Call, goal: str) -> Rank | None:
     path = _path(binding, call)
     if path is None:
         return None
-    return (not is_pattern(host), who, bool(binding.goals), path, bool(binding.methods))
+    return (exact, who, bool(binding.goals), path, bool(binding.methods))
 
 
 def _who(binding: Binding, agent: Agent) -> int | None:
