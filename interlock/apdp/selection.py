@@ -49,14 +49,9 @@ class Selected:
 
     def needed(self, context: dict[str, Any]) -> dict[str, Any]:
         """The part of a context that can matter to these policies."""
-        return needed(context, self.reads)
-
-
-def needed(context: dict[str, Any], reads: frozenset[str] | None) -> dict[str, Any]:
-    """The part of a context that is read; parsing it is most of what an answer costs."""
-    if reads is None:
-        return context
-    return {name: context[name] for name in reads if name in context}
+        if self.reads is None:
+            return context
+        return {name: value for name, value in context.items() if name in self.reads}
 
 
 class Index:
