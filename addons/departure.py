@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from mitmproxy import http
 
+from addons.framing import options_of
 from addons.offer import KEY_SLOTS, Field
 from broker import carrier
 from broker.recipes.client_certificate import CERTIFICATE_SLOT
@@ -43,6 +44,8 @@ def depart(request: http.Request, verdict: Verdict, body: bytes, *, readable: bo
         anew[b"accept-encoding"] = b"identity"
     for slot, token in tokens.items():
         anew[slot.encode()] = carrier(slot, token).encode()
+    if tokens and b"close" in options_of(request.headers):
+        anew[b"connection"] = b"close"
     match protocol:
         case "websocket":
             anew |= {b"connection": b"Upgrade", b"upgrade": b"websocket"}

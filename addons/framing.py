@@ -22,6 +22,7 @@ BODILESS = (b"HEAD", b"CONNECT")
 BODILESS_STATUSES = (204, 304)
 
 _body_size: Any = http1.expected_http_body_size
+_closes: Any = http1.connection_close
 _mark_done: Any = _http1.Http1Connection.mark_done
 
 
@@ -29,6 +30,7 @@ def take_over() -> None:
     """Have it be read so."""
     asked: Any = http1
     asked.expected_http_body_size = body_size
+    asked.connection_close = closes
     server: Any = _http1.Http1Server
     server.mark_done = mark_done
     client: Any = _http1.Http1Client
@@ -51,6 +53,17 @@ def body_size(request: http.Request, response: http.Response | None = None) -> i
                 return 0
     size: int | None = _body_size(request, response)
     return size
+
+
+def closes(http_version: str | bytes, headers: http.Headers) -> bool:
+    """`connection_close`: whether a message is the last; mitmproxy hears it in small letters."""
+    return b"close" in options_of(headers) or bool(_closes(http_version, headers))
+
+
+def options_of(headers: http.Headers) -> list[bytes]:
+    """What is said of the connection, in lower case (RFC 9110, 7.6.1)."""
+    told = index_of(headers).get(b"connection", ())
+    return [option.strip().lower() for value in told for option in value.split(b",")]
 
 
 def _may_have_body(request: http.Request, response: http.Response) -> bool:
