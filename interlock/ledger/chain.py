@@ -15,6 +15,7 @@ from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
 from broker.quick import quick
+from interlock.store.rows import insert
 from interlock.store.writer import Transaction
 
 GENESIS = bytes(32)
@@ -90,8 +91,8 @@ def append(connection: sqlite3.Connection, node: str, *events: Event) -> int:
             raise TypeError("an event has a column of another type")
         before, prev = prev, _linked(prev, _text(*row))
         rows.append((*row, before, prev))
-    added = connection.executemany("insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-    if added.rowcount != len(rows):  # a trigger of somebody's may say `raise(ignore)`
+    taken = insert(connection, "insert into events", rows)
+    if taken != len(rows):  # a trigger of somebody's may say `raise(ignore)`
         raise sqlite3.OperationalError("the ledger took no row: run `interlock audit verify`")
     if isinstance(connection, Transaction):
         connection.kept[node] = (seq, prev)

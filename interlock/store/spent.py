@@ -4,6 +4,8 @@ import itertools
 import sqlite3
 from collections.abc import Sequence
 
+from interlock.store.rows import insert
+
 # A token lives 300 s at most and clocks may differ by 5 s; a minute more costs nothing.
 KEEP_AFTER_EXPIRY = 60.0
 # One in so many that a process spends clears up after all: one by one cost a third of spending.
@@ -23,8 +25,7 @@ def spend(connection: sqlite3.Connection, tokens: Sequence[Spent], now: float) -
     """
     if not all(next(_spends) % FORGET_EVERY for _ in tokens):
         forget(connection, now)
-    added = connection.executemany("insert or ignore into spent_tokens values (?, ?)", tokens)
-    if added.rowcount != len(tokens):
+    if insert(connection, "insert or ignore into spent_tokens", tokens) != len(tokens):
         raise ValueError("the token id was spent already")
 
 

@@ -163,6 +163,8 @@ class Writer:
     def _opened(self) -> Transaction:
         connection = self._connect()
         connection.execute("pragma busy_timeout = 0")  # `begin` waits by itself
+        # What undoes a statement or a savepoint, else in a file once it is more than 16 pages.
+        connection.execute("pragma temp_store = memory")
         connection.busy_s = self._busy_s
         return connection
 
