@@ -115,7 +115,7 @@ def _odd_head(flow: http.HTTPFlow, head: bytes) -> str:
     return ""
 
 
-@lru_cache(256)
+@lru_cache(64)
 def _odd_line(method: bytes, version: bytes, is_framed: bool) -> str:
     """Say what in the first line of a request is not as in a call of an API."""
     if not METHOD.fullmatch(method):
