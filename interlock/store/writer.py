@@ -80,10 +80,19 @@ class Writer:
     # may be old.
     commits = 0
 
-    def __init__(self, connect: Callable[[], Transaction], busy_s: float) -> None:
-        """`connect` opens its connection; it waits `busy_s` for the writers of other processes."""
+    def __init__(
+        self,
+        connect: Callable[[], Transaction],
+        busy_s: float,
+        look: Callable[[sqlite3.Connection], object],
+    ) -> None:
+        """`connect` opens its connection; it waits `busy_s` for the writers of other processes.
+
+        `look` is to see what they have written, before anything else is.
+        """
         self._connect = connect
         self._busy_s = busy_s
+        self._look = look
         self._jobs: deque[Job] = deque()
         # Rings for the thread: whether somebody waits for what is there.
         self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -198,6 +207,7 @@ class Writer:
                 self._asleep = False
 
     def _commit(self, connection: Transaction, jobs: list[Job]) -> None:
+        self._look(connection)
         plain = None not in map(_scribe_of, jobs)
         if not (plain and _together(connection, jobs)):
             _one_by_one(connection, jobs)

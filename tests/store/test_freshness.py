@@ -1,12 +1,16 @@
 """What is kept in memory between calls is never older than the last change, but for a moment."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +21,7 @@ from interlock.model import Agent, Authority, Binding, Trust
 from interlock.settings import Settings
 from interlock.store import database
 from interlock.store.database import FRESH_S
+from interlock.store.job import Job
 
 AT = Authority("api.example.com", 443)
 BOUND = Binding("one", AT, "bearer")
@@ -65,6 +70,36 @@ def test_a_change_of_another_process_holds_a_moment_later(records: Installation)
     assert records.bindings.at(AT) == ()
     with pytest.raises(SecretUnavailableError):
         records.secret("one")
+
+
+class Plain(Job):
+    """A plain piece of work that does nothing but tell that it is over."""
+
+    def __init__(self) -> None:
+        super().__init__(scribe=self)
+        self.done = threading.Event()
+
+    def write(self, connection: sqlite3.Connection, jobs: Sequence[Any]) -> None:
+        """Write nothing."""
+
+    def over(self) -> None:
+        """Tell."""
+        self.done.set()
+
+
+def test_who_writes_looks_for_changes_of_other_processes(
+    records: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is plain moves nothing itself, and what others have moved is known from then on."""
+    monkeypatch.setattr(database, "FRESH_S", 3600.0)
+    here = records.database
+    before = here.change
+    with closing(sqlite3.connect(here.path)) as other, other:
+        other.execute("update meta set value = value + 1 where key = 'change'")
+    assert here.change == before
+    here.hand_over([job := Plain()])
+    assert job.done.wait(10)
+    assert here.change == before + 1
 
 
 async def test_a_change_to_agents_opens_no_secret_again(records: Installation) -> None:
