@@ -5,6 +5,8 @@ from functools import wraps
 from typing import Any
 
 UNSET = object()
+# Sets `__class__` as `object.__setattr__` does, which asks first whether it is the one to do so.
+_turn = vars(object)["__class__"].__set__
 
 
 def quick[T](kind: type[T]) -> type[T]:
@@ -41,12 +43,12 @@ def _filling(kind: type, found: tuple[Field[Any], ...]) -> Any:
         words.insert(-len(named), "*")
     lines = [
         f"def __init__(self, {', '.join(words)}):",
-        "    __turn(self, '__class__', __twin)",
+        "    __turn(self, __twin)",
         *(f"    self.{each.name} = {_value(each)}" for each in found),
         "    self.__class__ = __kind",
         *(["    self.__post_init__()"] if hasattr(kind, "__post_init__") else []),
     ]
-    scope: dict[str, Any] = {"__turn": object.__setattr__, "__kind": kind, "__unset": UNSET}
+    scope: dict[str, Any] = {"__turn": _turn, "__kind": kind, "__unset": UNSET}
     scope["__twin"] = type(kind.__name__, (), {"__slots__": [each.name for each in found]})
     for each in found:
         made_anew = each.default_factory is not MISSING
