@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from functools import lru_cache
 from urllib.parse import parse_qs, unquote
 
 from interlock.calls.body import Facts, plain_name
@@ -23,6 +24,8 @@ _GENERIC = {
 OTHER_METHOD = "http_other"
 # What a call is over a protocol of its own; the catalogue writes its name for the method.
 _PROTOCOLS = {"websocket": "connect", "grpc": "call_method"}
+# The same few are called again and again.
+_entity = lru_cache(1024)(Entity)
 GENERIC_ACTIONS = frozenset(_GENERIC.values()) | {OTHER_METHOD} | set(_PROTOCOLS.values())
 
 
@@ -113,7 +116,7 @@ def _resource(
     request: Request, provider: Provider | None, operation: Operation | None, facts: Facts
 ) -> Entity:
     if operation and operation.resource == "model":
-        return Entity("Model", facts.model)
+        return _entity("Model", facts.model)
     if operation and provider and operation.resource == "service":
-        return Entity("Service", provider.service)
-    return Entity("Endpoint", request.authority.short)
+        return _entity("Service", provider.service)
+    return _entity("Endpoint", request.authority.short)

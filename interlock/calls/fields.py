@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from broker import Mask
-from interlock.calls.body import parse_request
+from interlock.calls.body import JSON, parse_request
 from interlock.model import Request
 
 # Shorter than any key of ours, which has 47 characters.
@@ -82,13 +82,15 @@ def _top(request: Request) -> list[str]:
     """The names at the top of a JSON object or of a form, each once."""
     if len(request.body) > LARGEST_BODY or request.content_encoding not in ("", "identity"):
         return []
-    kind = request.content_type.partition(";")[0].strip().lower()
+    kind = request.content_type
+    if kind != JSON:
+        kind = kind.partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded":
         parts = [part.partition(b"=") for part in request.body.split(b"&") if part]
         return _distinct(
             unquote_plus(name.decode("latin-1")) if equals else "" for name, equals, _ in parts
         )
-    if kind != "application/json" and not kind.endswith("+json"):
+    if kind != JSON and not kind.endswith("+json"):
         return []
     try:
         data = _lenient(request.body)

@@ -177,6 +177,20 @@ def test_a_newcomer_does_not_open_what_is_cut_off(
     assert found.name == name
 
 
+def test_a_message_is_for_who_is_there_or_who_is_alone(installation: Installation) -> None:
+    """Asked in one go of every call: the server at its path, or beside it the only one there."""
+    servers = installation.servers
+    assert servers.near(HERE, "/mcp", NOW) == (None, None)
+    servers.register(FILES, PROFILE, NOW)
+    path = FILES.url.removeprefix(f"https://{HERE.short}")
+    here = servers.at(HERE, path, NOW)
+    assert here is not None
+    assert servers.near(HERE, path, NOW) == (here, here)
+    assert servers.near(HERE, "/elsewhere", NOW) == (None, here)
+    servers.register(Server("other", f"https://{HERE.short}/other"), PROFILE, NOW)
+    assert servers.near(HERE, "/elsewhere", NOW) == (None, None)
+
+
 @pytest.mark.parametrize("host", ["example.com", "https", "s", "mcp"])
 def test_a_host_that_stands_in_every_url_costs_no_more(
     installation: Installation, host: str
