@@ -39,6 +39,7 @@ class Direct:
         self._connection = connection
         self._portion = portion
         self._is_held_up = is_held_up
+        self._lock: Any = handler._server_event_lock
         io: Any = handler.transports[connection]
         self._reader, self._protocol = io.reader, io.writer.transport.get_protocol()
         self._keep = self._protocol.data_received
@@ -58,7 +59,7 @@ class Direct:
 
     def _is_free(self) -> bool:
         """Say whether the task is waiting for data, nobody for the connection, and all is read."""
-        waiter = self._reader._waiter
+        waiter, lock = self._reader._waiter, self._lock
         if waiter is None or waiter.done() or self._reader._buffer:
             return False
-        return self._handler.is_free() and not self._is_held_up()
+        return not (lock._locked or lock._waiters or self._is_held_up())

@@ -173,16 +173,17 @@ def _is_through(writer: Any) -> bool:
     return unsent is not None and not unsent()
 
 
-def _is_held_up(handler: server.ConnectionHandler, connection: Connection) -> bool:
+def _is_held_up(handler: Handler, connection: Connection) -> bool:
     """Say whether somebody has not read all that what comes on a connection was answered with."""
-    for io in handler.transports.values():
-        if not _is_through(io.writer):
-            return True
-    return connection is not handler.client and _is_unread(handler)
+    if handler.is_behind:
+        handler.is_behind = not all(_is_through(io.writer) for io in handler.transports.values())
+    if handler.is_behind:
+        return True
+    if connection is handler.client or not AgentSide.waiting:  # nobody speaks HTTP/2
+        return False
+    return _is_unread(handler)
 
 
 def _is_unread(handler: server.ConnectionHandler) -> bool:
-    if not AgentSide.waiting:  # nobody speaks HTTP/2
-        return False
     is_there = handler.client in handler.transports
     return is_there and AgentSide.unread(handler.client) > MOST_UNREAD

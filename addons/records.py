@@ -131,7 +131,8 @@ def send_data(tunnel: Any, data: bytes | memoryview) -> Iterable[commands.Comman
         pass
     except SSL.Error:  # what it said last was no TLS, after which nothing more can be told
         return (commands.CloseConnection(tunnel.conn),)
-    return interact(tunnel)
+    ready = openssl.send(tunnel.tls)
+    return (commands.SendData(tunnel.conn, ready),) if ready else ()
 
 
 def _send_long(tunnel: Any, data: memoryview) -> layer.CommandGenerator[None]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 from mitmproxy.proxy import commands, events, mode_servers
@@ -13,6 +14,9 @@ from addons.turn import Rest, Turn
 
 class Handler(mode_servers.ProxyConnectionHandler):
     """mitmproxy's handler of one connection, which takes turns (addons/turn.py)."""
+
+    # Whether somebody may not have read yet what was written to him.
+    is_behind = False
 
     async def handle_client(self) -> None:
         """Serve the connection."""
@@ -36,7 +40,7 @@ class Handler(mode_servers.ProxyConnectionHandler):
         """`server_event` of a connection that is free, for which nothing has to wait."""
         lock: Any = self._server_event_lock
         lock._locked = True
-        self.timeout_watchdog.register_activity()
+        self.timeout_watchdog.last_activity = time.time()
         try:
             for command in self.layer.handle_event(event):
                 self._carry_out(command)

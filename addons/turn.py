@@ -86,7 +86,9 @@ class Turn:
         """
         if self._left <= 0:
             return False
-        if self._call(hook, eagerly=True):
+        self._left -= 1
+        rest = self._handler.begin(hook)
+        if rest is None or self._is_done(hook, rest, eagerly=True):
             return True
         self._begun.add(hook)
         return False
@@ -108,16 +110,22 @@ class Turn:
         """Send what was said to each peer so far, in one piece."""
         for connection, pieces in self._pieces.values():
             transport = self._handler.transports.get(connection)
-            if transport and transport.writer and not transport.writer.is_closing():
-                transport.writer.write(b"".join(pieces))
+            writer = transport.writer if transport else None
+            if writer and not writer.is_closing():
+                writer.write(b"".join(pieces))
+                unsent = getattr(writer, "unsent", None)  # as who is read from has it
+                if unsent is None or unsent():
+                    self._handler.is_behind = True
         self._pieces.clear()
 
     def _call(self, hook: commands.StartHook, *, eagerly: bool) -> bool:
-        """Call a hook; True when it is over. Otherwise its end is an event of its own."""
+        """Call a hook behind its event; True when it is over."""
         self._left -= 1
         rest = self._handler.begin(hook) if eagerly else self._handler.call(hook)
-        if rest is None:
-            return True
+        return rest is None or self._is_done(hook, rest, eagerly=eagerly)
+
+    def _is_done(self, hook: commands.StartHook, rest: Rest, *, eagerly: bool) -> bool:
+        """Do the rest of a hook; where that has to wait, its end is an event of its own."""
         self._on_the_spot = eagerly
         try:
             loop = asyncio.get_running_loop()
