@@ -53,9 +53,9 @@ def get(*lines: bytes, line: bytes = b"GET /v1/models/{tag} HTTP/1.1", body: byt
 
 
 def post(*lines: bytes, body: bytes = CHAT, method: bytes = b"POST") -> bytes:
-    """A request whose framing is in `lines`."""
+    """A request framed by `lines`; the ledger keeps its intent, and no query."""
     line = method + b" /v1/chat/completions?{tag} HTTP/1.1"
-    return get(TYPE, *lines, line=line, body=body)
+    return get(TYPE, b"Interlock-Intent: {tag}", *lines, line=line, body=body)
 
 
 def chunks(*pieces: bytes, last: bytes = b"0\r\n\r\n") -> bytes:
@@ -165,7 +165,7 @@ ASKS = (
     Ask("no key", get().replace(b"Authorization: Bearer {key}\r\n", b"")),
     Ask("another method in a header", get(b"X-HTTP-Method-Override: DELETE")),
     Ask("a header of ours", get(b"Interlock-Intent: to look", b"Interlock-Secret: victim")),
-    Ask("an intent", post(LENGTH, b"Interlock-Intent: to look", b"Interlock-Goal: g1")),
+    Ask("a goal", post(LENGTH, b"Interlock-Goal: g1")),
     Ask("an upgrade", get(b"Connection: Upgrade", b"Upgrade: h2c")),
     Ask("codings", get(b"Accept-Encoding: gzip, br", b"Range: bytes=1-", b"If-None-Match: x")),
     Ask(

@@ -58,6 +58,8 @@ def difference(stage: Stage, conversation: Conversation, seed: int, ways: list[W
     for run, outcome in found:
         outcome.recorded = records[run.tag.decode()]
     first = found[0][1]
+    if first.reached and not any(row["kind"] == "outcome" for row in first.recorded):
+        return f"{conversation}: what left is not recorded: {first}"
     if "silence" in first.ended:
         return f"{conversation}: nothing came any more: {first}"
     for way, (_, outcome) in zip(ways, found, strict=True):
