@@ -41,6 +41,12 @@ def test_a_full_queue_refuses_at_once_and_recovers(database: Database) -> None:
     assert database.submit(lambda _: "again").result(10) == "again"
 
 
+def test_a_commit_opens_no_file(database: Database) -> None:
+    """What would undo a statement of many rows is kept in memory, where it is as good."""
+    kept = database.submit(lambda c: c.execute("pragma temp_store").fetchone()[0]).result(10)
+    assert kept == 2
+
+
 def test_what_is_patient_rides_along(database: Database) -> None:
     """It is written with what somebody waits for, in one commit, and not before."""
     order: list[str] = []
