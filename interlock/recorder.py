@@ -3,7 +3,6 @@
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from broker import Broker, Grant, Mask, SecretUnavailableError
@@ -96,21 +95,24 @@ class Recorder:
         self, verdict: Verdict, taken: Sequence[tuple[Grant, Credential]], now: float
     ) -> Verdict:
         """Issue the tokens of a decision that is on disk; without its secret it is a denial."""
+        if not taken:
+            return verdict
+        capability = minted = None
         try:
             for grant, each in taken:
                 secret = await self._purse.release(grant, each, verdict.call.request.authority)
                 token = self._broker.issue(grant, secret, now)
                 shown = secret if type(each.recipe) is ClientCertificate else None
-                capability = Capability(token, each.recipe, each.binding, each.minted, shown)
+                one = Capability(token, each.recipe, each.binding, each.minted, shown)
                 if each.minted:
-                    verdict = replace(verdict, minted=capability)
+                    minted = one
                 else:
-                    verdict = replace(verdict, capability=capability)
+                    capability = one
         except SecretUnavailableError as e:
             why = f"secret_unavailable: {e.why}"
             self.close(verdict, {"ended": "refused", "error": why}, None)
             return refuse(verdict, Reason("secret_unavailable", str(e)))
-        return verdict
+        return verdict.with_tokens(capability, minted)
 
     def close(self, verdict: Verdict, outcome: Mapping[str, Any], usage: Usage | None) -> None:
         """Record what became of a call, and count what it used against its goal."""
