@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from broker.forms import PLAIN
 
@@ -14,7 +14,7 @@ END_BYTES = 8
 # Few answers hold one of these; without it, none of the forms that have it is looked for.
 SIGNS = (b"\0", b"%", b"\\", b"&")
 
-type Found = Iterator[tuple[int, int, str]]
+type Found = Iterable[tuple[int, int, str]]
 
 
 class Few:
@@ -31,20 +31,17 @@ class Few:
         self.shortest = min(map(len, forms), default=0)
 
     def occurrences(self, data: bytes) -> Found:
-        """Yield spans that cover every occurrence of every form, with the name of the form."""
+        """Answer spans that cover every occurrence of every form, with the name of the form."""
         # One search per form, not one regular expression: 4 to 7 times as fast on 16 KiB chunks,
         # and compiling the expression would cost milliseconds an answer (Python 3.13, 15 forms).
+        found: list[tuple[int, int, str]] = []
         for sign, forms in self._by_sign.items():
             if data.find(sign) < 0:
                 continue
             for form, name in forms:
-                size = len(form)
-                start = data.find(form)
-                while start >= 0:
-                    yield start, start + size, name
-                    # A form may overlap itself; the last such overlap covers all those between.
-                    overlap = data.rfind(form, start + 1, start + 2 * size - 1)
-                    start = overlap if overlap >= 0 else data.find(form, start + size)
+                if (start := data.find(form)) >= 0:
+                    found += _spans(data, form, name, start)
+        return found
 
     def undecided(self, data: bytes) -> int:
         """Return where the longest suffix of data begins that may be the beginning of a form."""
@@ -59,6 +56,16 @@ class Few:
             if start >= 0:
                 end = start
         return end
+
+
+def _spans(data: bytes, form: bytes, name: str, start: int) -> Found:
+    """Yield what covers every occurrence of a form, the first of which begins at `start`."""
+    size = len(form)
+    while start >= 0:
+        yield start, start + size, name
+        # A form may overlap itself; the last such overlap covers all those between.
+        overlap = data.rfind(form, start + 1, start + 2 * size - 1)
+        start = overlap if overlap >= 0 else data.find(form, start + size)
 
 
 class Many:
