@@ -28,8 +28,10 @@ class Bounded(HttpLayer):
         reader = known.context.layers[-1] if known else None
         if peer is self.context.client:
             self._note_begun(peer, reader)
-        if isinstance(reader, (Http1Server, Http1Client)) and self._keeps_too_much(reader):
-            return self._cut(peer)
+        if isinstance(reader, (Http1Server, Http1Client)):
+            kept = len(reader.buf._data)
+            if kept > self.door.limits.header_bytes and kept > self._most_of(reader):
+                return self._cut(peer)
         return ()
 
     def _note_begun(self, client: connection.Connection, reader: layer.Layer | None) -> None:
@@ -40,16 +42,16 @@ class Bounded(HttpLayer):
         elif half is False:
             self.door.begun.pop(client.id, None)
 
-    def _keeps_too_much(self, reader: Http1Connection) -> bool:
-        """Say whether a peer of HTTP/1 sent more than there may be of what cannot be read yet.
+    def _most_of(self, reader: Http1Connection) -> int:
+        """How much there may be of what a peer of HTTP/1 sent and what cannot be read yet.
 
         That is a head, the line of a chunk or trailers without end; or, before we have answered,
         the requests that follow, of which one may have its body there already.
         """
-        size, most = len(reader.buf._data), self.door.limits.header_bytes
-        if size > most and reader.state == reader.wait:
+        most = self.door.limits.header_bytes
+        if reader.state == reader.wait:
             most += human.parse_size(self.context.options.body_size_limit) or 0
-        return size > most
+        return most
 
     def _cut(self, peer: connection.Connection) -> layer.CommandGenerator[None]:
         """Read no more of it; an agent is told why, an upstream is given up."""

@@ -19,8 +19,10 @@ def take_over() -> None:
 def through_client(client: Any, event: events.Event) -> Any:
     """`HttpClient.handle_event`: connected, it is what it speaks."""
     inside = client.__dict__.get("child_layer")
-    is_waiting = inside is None or client._paused
-    return _of_client(client, event) if is_waiting else inside.handle_event(event)
+    if inside is None or client._paused:
+        return _of_client(client, event)
+    client.handle_event = inside.handle_event  # from now on, and not asked for again
+    return inside.handle_event(event)
 
 
 def open_tls(found: Any) -> layer.Layer | None:

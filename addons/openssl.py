@@ -29,26 +29,36 @@ class _Room(threading.local):
 _room = _Room()
 
 
-def take(tls: Any, data: bytes) -> tuple[bytes, SSL.Error | None]:
+def take(tls: Any, data: bytes) -> tuple[bytes, SSL.Error | None, bytes]:
     """Put in what the peer sent, and take out all that it said with it.
 
-    Whatever keeps OpenSSL from finding more, but for the end of what came, is told beside it.
+    Beside it are told whatever keeps OpenSSL from finding more, but for the end of what came, and
+    what it has to send now.
     """
     if _lib.BIO_write(tls._into_ssl, data, len(data)) != len(data):
         raise MemoryError("OpenSSL has no room")
-    piece = _room.piece
+    start, piece = _room.start, _room.piece
     said: list[bytes] = []
-    while _lib.BIO_get_mem_data(tls._into_ssl, _room.start) or _lib.SSL_pending(tls._ssl):
+    end: SSL.Error | None = None
+    while _lib.BIO_get_mem_data(tls._into_ssl, start) or _lib.SSL_pending(tls._ssl):
         size = _lib.SSL_read(tls._ssl, piece, RECORD_BYTES)
         if size <= 0:
-            try:
-                tls._raise_ssl_error(tls._ssl, size)
-            except SSL.WantReadError:
-                break
-            except SSL.Error as e:
-                return b"".join(said), e
+            end = _why_none(tls, size)
+            break
         said.append(_ffi.unpack(piece, size))
-    return b"".join(said), None
+    ready = send(tls) if _lib.BIO_get_mem_data(tls._from_ssl, start) else b""
+    return b"".join(said), end, ready
+
+
+def _why_none(tls: Any, size: int) -> SSL.Error | None:
+    """What keeps OpenSSL from finding more; None where nothing is missing but what follows."""
+    try:
+        tls._raise_ssl_error(tls._ssl, size)
+    except SSL.WantReadError:
+        return None
+    except SSL.Error as e:
+        return e
+    return None
 
 
 def write(tls: Any, data: bytes | memoryview) -> None:

@@ -94,8 +94,7 @@ def _is_end(data: bytes) -> bool:
 
 def receive_data(tunnel: Any, data: bytes) -> Iterable[commands.Command]:
     """`TLSLayer.receive_data`, without the errors by which OpenSSL says that there is no more."""
-    said, end = openssl.take(tunnel.tls, data)
-    ready = openssl.send(tunnel.tls)
+    said, end, ready = openssl.take(tunnel.tls, data)
     if end or ready:
         return _received(tunnel, said, end, ready)
     return tunnel.event_to_child(events.DataReceived(tunnel.conn, said)) if said else ()

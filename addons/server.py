@@ -111,7 +111,7 @@ class Handler(mode_servers.ProxyConnectionHandler):
         watchdog = self.timeout_watchdog
         watchdog.blocker -= 1
         if not watchdog.blocker:
-            watchdog.register_activity()
+            watchdog.last_activity = time.time()
             watchdog.can_timeout.set()
 
 
