@@ -92,12 +92,12 @@ def _is_end(data: bytes) -> bool:
     return False
 
 
-def receive_data(tunnel: Any, data: bytes) -> Iterable[commands.Command]:
+def receive_data(tunnel: Any, data: bytes) -> Any:
     """`TLSLayer.receive_data`, without the errors by which OpenSSL says that there is no more."""
     said, end, ready = openssl.take(tunnel.tls, data)
-    if end or ready:
-        return _received(tunnel, said, end, ready)
-    return tunnel.event_to_child(events.DataReceived(tunnel.conn, said)) if said else ()
+    if said and not (end or ready):
+        return tunnel.event_to_child(events.DataReceived(tunnel.conn, said))
+    return _received(tunnel, said, end, ready)
 
 
 def _received(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, RstStreamFrame
-from mitmproxy.proxy import commands, events
+from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import Paused
 from mitmproxy.proxy.layers import tls
@@ -140,6 +140,21 @@ def test_what_comes_while_a_tunnel_waits_is_kept(wire: Wire) -> None:
     assert list(wire.layer._paused_event_queue) == [came, other]
     wire.layer._paused = None
     assert not list(records.handle_event(wire.layer, came))
+    assert wire._heard == [b"hello"]
+
+
+def test_what_came_before_it_was_known_to_be_tls_is_heard(wire: Wire, context: Context) -> None:
+    """Also the beginning of a record alone."""
+    wire.layer.handle_event = partial(records.handle_event, wire.layer)
+    wire.layer.receive_data = partial(records.receive_data, wire.layer)
+    top, record = layer.NextLayer(context), wire.peered(b"hello")
+    came = [events.DataReceived(wire.conn, one) for one in (record[:9], record[9:12], record[12:])]
+    (asked,) = top.handle_event(came[0])
+    for event in came[1:]:
+        assert not list(top.handle_event(event))
+    top.layer = wire.layer
+    completed: Any = events.HookCompleted(asked)
+    assert not list(top.handle_event(completed))
     assert wire._heard == [b"hello"]
 
 
