@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from mitmproxy import connection, http
@@ -14,7 +15,7 @@ from broker import Secret
 from broker.quick import quick
 from interlock.calls.usage import UsageReader
 from interlock.governor import Governor
-from interlock.model import Agent, Authority
+from interlock.model import Agent, Authority, Evidence
 from interlock.rates import Rates
 from interlock.registry import Whence
 from interlock.settings import AllowPrivate, Limits
@@ -41,16 +42,31 @@ class Presented:
     chain: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Where a request goes, what it claims about that, and which of it is not so; empty for none.
+
+    `claims` are what all of it was read from.
+    """
+
+    claims: tuple[Any, ...]
+    authority: Authority
+    evidence: Evidence
+    mismatch: str
+
+
 @dataclass(slots=True)
 class Tunnel:
     """What one client connection said at CONNECT: whom it wants, and who it is.
 
     `who` is whose connections and requests are counted together: an agent, or an address.
+    `claimed` is what its last request claimed.
     """
 
     target: Authority | None = None
     proof: Proof | None = None
     who: str = ""
+    claimed: Claimed | None = None
 
 
 @quick

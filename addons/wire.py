@@ -9,7 +9,7 @@ from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from addons.destination import REDIRECTED
-from addons.door import Tunnel
+from addons.door import Claimed, Tunnel
 from addons.handshake import is_handshake
 from addons.rpc import is_rpc
 from interlock.calls import parse_authority
@@ -52,32 +52,47 @@ def authority_of(flow: http.HTTPFlow) -> Authority:
 
 def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> Request:
     """Build the request that the governor judges; raises ValueError for no possible host."""
-    request, client = flow.request, flow.client_conn
-    headers, authority = request.headers, authority_of(flow)
+    request, headers = flow.request, flow.request.headers
     fields = headers.fields
     head = b" ".join(chain.from_iterable(fields)).lower()
-    hosts = headers.get_all("host")
-    named = request.authority if request.is_http2 else ""
+    claimed = _claimed(flow, tunnel)
     return Request(
         method=request.method,
         scheme=request.scheme,
-        authority=authority,
+        authority=claimed.authority,
         path=canonical_target(request.path),
         body=request.raw_content or b"",
         # Two different values become one that nothing recognises.
         content_type=headers.get("content-type", ""),
         content_encoding=headers.get("content-encoding", "").strip().lower(),
         mcp_headers=_mcp_headers(fields) if _MCP in head else (),
-        source_ip=client.peername[0],
-        evidence=Evidence(
-            connect=_wanted(flow, tunnel),
-            sni=_short(client.sni),
-            host=_short(named or ", ".join(hosts)),
-        ),
+        source_ip=flow.client_conn.peername[0],
+        evidence=claimed.evidence,
         protocol=protocol_of(request),
-        doubt=doubt or _odd_head(flow, head) or _mismatch(flow, authority, hosts),
+        doubt=doubt or _odd_head(flow, head) or claimed.mismatch,
         offered=offered_in(fields) if may_offer(head) else (),
     )
+
+
+def _claimed(flow: http.HTTPFlow, tunnel: Tunnel | None) -> Claimed:
+    """What a request claims; most requests of a tunnel claim the same as the one before."""
+    request, sni = flow.request, flow.client_conn.sni
+    hosts = request.headers.get_all("host")
+    where = request.scheme, request.host, request.port, request.is_http2
+    claims = (*where, request.authority, sni, hosts)
+    if tunnel and tunnel.claimed and tunnel.claimed.claims == claims:
+        return tunnel.claimed
+    authority = authority_of(flow)
+    named = request.authority if request.is_http2 else ""
+    evidence = Evidence(
+        connect=_wanted(flow, tunnel),
+        sni=_short(sni),
+        host=_short(named or ", ".join(hosts)),
+    )
+    found = Claimed(claims, authority, evidence, _mismatch(flow, authority, hosts))
+    if tunnel:
+        tunnel.claimed = found
+    return found
 
 
 def _mcp_headers(fields: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:

@@ -1,11 +1,15 @@
 """A head is looked at closely only where it may say what is looked for, and then all the same."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy.test import tflow
 
+from addons.door import Tunnel
 from addons.wire import ODD, OVERRIDES, request_of
 from interlock.minting.placeholder import new_placeholder, offered_in
+from interlock.model import Authority
 
 TOKEN = new_placeholder().encode()
 NAMES = st.sampled_from(
@@ -38,6 +42,27 @@ def test_a_head_says_the_same_however_it_is_looked_at(
         if name.lower().startswith(b"mcp-")
     )
     assert found.doubt.partition(" ")[2] == _first_odd(fields)
+
+
+NAMED = st.sampled_from(["address", "ADDRESS:22", "address:23", "other:22", "[::1]:22", "a b"])
+CLAIMS = st.tuples(
+    *(st.lists(NAMED, max_size=2), st.sampled_from(["", "address:22", "other"])),
+    *(st.sampled_from([None, "address", "other"]), st.sampled_from(["HTTP/1.1", "HTTP/2.0"])),
+    *(st.sampled_from(["http", "https"]), st.sampled_from([22, 443])),
+)
+
+
+@given(st.lists(CLAIMS, max_size=5))
+def test_what_is_claimed_in_a_tunnel_is_looked_at_anew_where_it_is_other(claims: list[Any]) -> None:
+    """Whatever was claimed before it."""
+    known = Tunnel(Authority("address", 22))
+    for hosts, named, sni, version, scheme, port in claims:
+        flow = tflow.tflow()
+        flow.request.http_version, flow.request.scheme = version, scheme
+        flow.request.authority, flow.request.data.port = named, port
+        flow.request.headers.fields = tuple((b"Host", host.encode()) for host in hosts)
+        flow.client_conn.sni = sni
+        assert request_of(flow, known) == request_of(flow, Tunnel(known.target))
 
 
 def _first_odd(fields: tuple[tuple[bytes, bytes], ...]) -> str:
