@@ -64,7 +64,7 @@ class Tunnel:
     """
 
     target: Authority | None = None
-    proof: Proof | None = None
+    proof: Proof | None = field(default=None, repr=False)
     who: str = ""
     claimed: Claimed | None = None
 
@@ -72,11 +72,16 @@ class Tunnel:
 @quick
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """Who was proven, at which change of the store and when, on the monotonic clock."""
+    """Who was proven, at which change of the store and when, on the monotonic clock.
+
+    `proof` is by what, and `until` when that ends by itself, in epoch seconds; 0 for a moment.
+    """
 
     agent: Agent
     change: int
     at: float
+    until: float = 0.0
+    proof: Proof | None = field(default=None, repr=False)
 
     def holds(self, change: int, now: float) -> bool:
         """Say whether nothing has changed, and no more time passed than a change may take to hold.
@@ -84,6 +89,10 @@ class Proven:
         Longer than that, what ends by the time that it had may have ended.
         """
         return change == self.change and now - self.at < FRESH_S
+
+    def proves(self, proof: Proof | None, change: int, now: float) -> bool:
+        """Say whether a proof, shown again at `now` (epoch seconds), proves the same again."""
+        return change == self.change and now < self.until and proof == self.proof
 
 
 @quick
@@ -168,6 +177,7 @@ class Door:
         self.parent_secret_name = ""
         self.parent_secret: Secret | None = None
         self.tunnels: dict[str, Tunnel] = {}
+        self.proven: dict[str, Proven] = {}
         self.proofs: dict[str, dict[Proof | Origin | Presented, str]] = {}
         self.presented: dict[str, Presented] = {}
         self.callers: dict[str, Caller] = {}

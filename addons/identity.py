@@ -15,6 +15,7 @@ from addons.offer import Offer, take_offer, take_proof
 from addons.proofs import is_proof, prepare
 from addons.wire import authority_of
 from interlock.errors import IdentityError
+from interlock.governor import Governor
 from interlock.model import UNIDENTIFIED, Agent
 from interlock.registry import Whence
 
@@ -89,14 +90,18 @@ class Identity:
         self._door.tunnels.pop(client.id, None)
         self._door.dialable.pop(client.id, None)
         self._door.proofs.pop(client.id, None)
+        self._door.proven.pop(client.id, None)
 
     def _prove(self, flow: http.HTTPFlow, proof: Proof | None) -> Proven:
         """Remember what proves the caller, to end the connection with it; answer who it is.
 
-        Raises IdentityError.
+        A key is looked up once a connection, for as long as nothing changes. Raises IdentityError.
         """
         client = flow.client_conn
-        proven = prove(self._door, flow, proof)
+        known, change = self._door.proven.get(client.id), _change(self._door)
+        if known and known.proves(proof, change, time.time()):
+            return Proven(known.agent, change, time.monotonic())
+        proven = self._door.proven[client.id] = prove(self._door, flow, proof)
         agent = proven.agent
         if agent.identified:
             shown = proof or self._door.presented.get(client.id)
@@ -120,7 +125,11 @@ def shape_of(door: Door, flow: http.HTTPFlow) -> str:
 def prove(door: Door, flow: http.HTTPFlow, proof: Proof | None) -> Proven:
     """Prove who sent a request; raises IdentityError."""
     change, now = _change(door), time.monotonic()  # before: what changes meanwhile is noticed
-    return Proven(agent_of(door, flow, proof), change, now)
+    if proof is None:
+        return Proven(agent_of(door, flow, proof), change, now)
+    name, key = proof
+    agent, until = _governor(door).identify_until(key, name)
+    return Proven(agent, change, now, until, proof)
 
 
 def prove_again(door: Door, flow: http.HTTPFlow, caller: Caller) -> Agent:
@@ -138,9 +147,7 @@ def agent_of(door: Door, flow: http.HTTPFlow, proof: Proof | None) -> Agent:
 
     Raises IdentityError when a proof is wrong, or required and missing.
     """
-    governor = door.governor
-    if governor is None:
-        raise RuntimeError("the governor is not open")
+    governor = _governor(door)
     if proof is not None:
         name, key = proof
         return governor.identify(key, name)
@@ -155,9 +162,13 @@ def agent_of(door: Door, flow: http.HTTPFlow, proof: Proof | None) -> Agent:
 
 
 def _change(door: Door) -> int:
+    return _governor(door).installation.database.change
+
+
+def _governor(door: Door) -> Governor:
     if door.governor is None:
         raise RuntimeError("the governor is not open")
-    return door.governor.installation.database.change
+    return door.governor
 
 
 def _counted(flow: http.HTTPFlow, agent: Agent) -> str:

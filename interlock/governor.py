@@ -97,9 +97,13 @@ class Governor:
 
     def identify(self, key: str, name: str | None = None) -> Agent:
         """Answer the agent that a key or a token proves; raises IdentityError."""
+        return self.identify_until(key, name)[0]
+
+    def identify_until(self, key: str, name: str | None = None) -> tuple[Agent, float]:
+        """The same, and until when (epoch seconds) it holds if nothing changes; 0 for a moment."""
         if is_statement(key):
-            return self.installation.federation.prove(key, time.time(), name)
-        return self.installation.registry.prove(key, time.time(), name)
+            return self.installation.federation.prove(key, time.time(), name), 0.0
+        return self.installation.registry.prove_until(key, time.time(), name)
 
     def reload_policies(self) -> bool:
         """Take up changed policy files; True when a new set is in force."""

@@ -1,5 +1,6 @@
 """What every call asks of agents: who they are, and what proves them."""
 
+import math
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,6 +41,13 @@ class Proof:
     by: Key | Session
     standing: Standing
 
+    @property
+    def until(self) -> float:
+        """When it ends if nothing changes, in epoch seconds; 0 for what may lapse at any time."""
+        if self.standing.leased:
+            return 0.0
+        return math.inf if self.by.expires_at is None else self.by.expires_at
+
 
 class Known:
     """Agents by name, proofs by digest, looked up when they are asked for."""
@@ -56,8 +64,8 @@ class Known:
             return found
         raise RegistryError(f"there is no agent named {name!r}")
 
-    def prove(self, key: str, now: float, name: str | None) -> tuple[Standing, Session | None]:
-        """Answer the agent that a key or the token of a session proves, and that session.
+    def prove(self, key: str, now: float, name: str | None) -> Proof:
+        """Answer the proof that a key or the token of a session is.
 
         Raises IdentityError with the same words whatever is wrong, so that a guesser learns
         nothing. Keys are looked up by digest: the time it takes tells nothing about them.
@@ -70,7 +78,7 @@ class Known:
                 _flaw(found.by, now) if found else "unknown key",
                 found.by.agent if found else self._spelled(name or ""),
             )
-        return found.standing, found.by if isinstance(found.by, Session) else None
+        return found
 
     def _spelled(self, name: str) -> str:
         """The name, if an agent has it; never kept, so that both answers take the same time."""

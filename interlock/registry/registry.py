@@ -32,6 +32,7 @@ from interlock.registry.profile import (
     with_calls,
     write_profile,
 )
+from interlock.registry.sessions import Session
 from interlock.registry.trust import FORGETTABLE, TRANSITIONS, require_move
 from interlock.store import AT_ONCE, Audit, Database
 
@@ -57,9 +58,15 @@ class Registry:
         The token of a session is such a key; the agent then has what the session pins. Raises
         IdentityError with the same words whatever is wrong.
         """
-        standing, session = self._known.prove(key, now, name)
-        agent = self._at(standing, now)
-        return replace(agent, session=session.id, pinned=session.pinned) if session else agent
+        return self.prove_until(key, now, name)[0]
+
+    def prove_until(self, key: str, now: float, name: str | None = None) -> tuple[Agent, float]:
+        """The same, and until when (epoch seconds) it holds if nothing changes; 0 for a moment."""
+        proof = self._known.prove(key, now, name)
+        agent, by = self._at(proof.standing, now), proof.by
+        if isinstance(by, Session):
+            agent = replace(agent, session=by.id, pinned=by.pinned)
+        return agent, proof.until
 
     def get(self, name: str, now: float | None = None) -> Agent:
         """Answer an agent by name; raises RegistryError.

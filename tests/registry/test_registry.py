@@ -1,5 +1,7 @@
 """Agents: proven by a key, moved between trust states by a small table."""
 
+import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from interlock.errors import IdentityError, RegistryError
 from interlock.installation import Installation
 from interlock.ledger import Event
-from interlock.model import Agent, Trust
+from interlock.model import Agent, Declaration, Trust
 from interlock.registry import Profile
 from interlock.registry.keys import new_key, well_formed
 from interlock.settings import Settings
@@ -40,6 +42,19 @@ def test_a_key_proves_its_agent_and_no_other(installation: Installation) -> None
     assert registry.prove(key, NOW, "one").name == "one"
     with pytest.raises(IdentityError):
         registry.prove(key, NOW, "two")
+
+
+def test_a_proof_says_until_when_it_holds(installation: Installation) -> None:
+    """Until its own end, if it has one; what lapses when nothing is heard may at any moment."""
+    registry, now = installation.registry, time.time()
+    lasting = registry.add(Agent("lasting"))
+    ending = registry.add(Agent("ending"), ttl=60.0)
+    leased = registry.add(Agent("leased"), ttl=60.0, lease_s=30.0)
+    session, token = installation.sessions.start("lasting", Declaration(), ttl=20.0, now=now)
+    assert registry.prove_until(lasting, now)[1] == math.inf
+    assert now + 59.0 < registry.prove_until(ending, now)[1] < now + 61.0
+    assert registry.prove_until(leased, now)[1] == 0.0
+    assert registry.prove_until(token, now)[1] == session.expires_at
 
 
 def test_every_wrong_proof_is_told_the_same(installation: Installation) -> None:
