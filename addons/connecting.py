@@ -1,9 +1,13 @@
-"""Which connection a call gets: through the parent, with its certificate, or none."""
+"""Which connection a call gets: through the parent, with its certificate, its agent's own, or none.
+
+Agents whose calls come over one connection, as they may at a base URL behind a gateway, share none
+of HTTP/1 to an upstream: whatever it says too much would be the answer to the next of them.
+"""
 
 from typing import cast
 
 from mitmproxy import connection, http
-from mitmproxy.proxy import layer
+from mitmproxy.proxy import commands, layer
 from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     GetHttpConnectionCompleted,
@@ -22,6 +26,8 @@ class Connecting(HttpLayer):
     """An HTTP layer that gives no connection to a call that must not have it."""
 
     door: Door
+    # To upstreams, and whose calls each has carried.
+    lent: dict[connection.Connection, str]
 
     def get_connection(
         self, event: GetHttpConnection, *, reuse: bool = True
@@ -36,6 +42,8 @@ class Connecting(HttpLayer):
             yield from self.event_to_child(asks, completed)
             return
         self._forget_ended()
+        if cleared:
+            yield from self._part(cleared.verdict.agent.name)
         yield from self._connect(event, granted_to(cleared), reuse)
 
     def at_hand(self, flow: http.HTTPFlow, asked: GetHttpConnection) -> connection.Server | None:
@@ -45,17 +53,28 @@ class Connecting(HttpLayer):
         be put on.
         """
         door, client = self.door, self.context.client
+        cleared = door.clearances.get(flow.id)
         is_plain = not (door.certificates or flow in door.refused or parent_of(client))
-        if not is_plain or granted_to(door.clearances.get(flow.id)):
+        if cleared is None or not is_plain or granted_to(cleared):
             return None
         for known in self.connections:
             if asked.connection_spec_matches(known):
                 is_open = known.connected and not known.error
                 is_busy = known in self.waiting_for_establishment
                 is_slower = client.alpn == b"h2" != known.alpn
-                is_free = is_open and not (is_busy or is_slower)
+                is_own = known.alpn == b"h2" or self.lent.get(known) == cleared.verdict.agent.name
+                is_free = is_open and is_own and not (is_busy or is_slower)
                 return cast(connection.Server, known) if is_free else None
         return None
+
+    def _part(self, agent: str) -> layer.CommandGenerator[None]:
+        """Close what carried calls of other agents, one at a time and so none now."""
+        if self.context.client.alpn == b"h2":  # each call gets one of its own, or a stream of one
+            return
+        for server, whose in list(self.lent.items()):
+            if server.alpn != b"h2" and whose != agent:
+                del self.lent[server]
+                yield commands.CloseConnection(server)
 
     def _why_none(
         self, event: GetHttpConnection, flow: http.HTTPFlow | None, cleared: Clearance | None
@@ -105,3 +124,4 @@ class Connecting(HttpLayer):
             and known not in self.waiting_for_establishment
         ]:
             del self.connections[ended]
+            self.lent.pop(ended, None)

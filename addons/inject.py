@@ -79,7 +79,7 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
         """Turn a plain HTTP layer into this one, before it has seen its first byte."""
         plain.__class__ = cls
         plain.door = door
-        plain.passages = {}
+        plain.passages, plain.lent = {}, {}
         plain.tunnel = plain.inside = None
         if plain.mode is HTTPMode.upstream:
             # mitmproxy's way would tell the parent proxy plain requests, and of every CONNECT.
@@ -289,6 +289,7 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
         except Exception:
             log.exception("the wire boundary failed; the call is refused")
             return GetHttpConnectionCompleted(event.command, (None, OURS + "refused"))
+        self.lent[server] = self.door.accounts[stream.flow.id].verdict.agent.name
         return event
 
 

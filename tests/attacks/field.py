@@ -120,6 +120,7 @@ class Field(World):
             b"{S}": str(self.stranger.port),
             b"{P}": str(self.plain.port),
             b"{key}": self.keys[TRUSTED],
+            b"{other key}": self.keys[UNVERIFIED],
             b"{proof}": proof,
         }
         for place, value in places.items():
