@@ -35,8 +35,9 @@ def depart(request: http.Request, verdict: Verdict, body: bytes, *, readable: bo
     place of every copy that the agent sent.
     """
     tokens = {capability.recipe.slot: capability.token for capability in verdict.capabilities}
-    protocol = verdict.call.request.protocol
-    has_length = bool(not request.stream and (body or request.method in _WITH_BODY))
+    judged = verdict.call.request
+    protocol = judged.protocol
+    has_length = bool(not request.stream and (body or judged.method in _WITH_BODY))
     anew: dict[bytes, bytes] = {}
     if has_length:
         anew[b"content-length"] = b"%d" % len(body)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from mitmproxy import connection, flow, hooks, http, optmanager
-from mitmproxy.addons import termlog, tlsconfig
+from mitmproxy.addons import disable_h2c, termlog, tlsconfig
 from mitmproxy.log import LegacyLogEvents, MitmFormatter
 from mitmproxy.net.http import validate
 from mitmproxy.proxy import commands, context, events, layers
@@ -42,6 +42,8 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     lengths.parse_content_length = lru_cache(1024)(validate.parse_content_length)
     tls: Any = tlsconfig.TlsConfig
     tls.request = answer_crl
+    plain: Any = disable_h2c.DisableH2C
+    plain.request = disable
     layered: Any = context.Context
     layered.fork = fork
     hook: Any = hooks.Hook
@@ -119,6 +121,16 @@ def answer_crl(addon: tlsconfig.TlsConfig, flow: http.HTTPFlow) -> None:
 
 
 _answer_crl: Any = tlsconfig.TlsConfig.request
+
+
+def disable(addon: disable_h2c.DisableH2C, flow: http.HTTPFlow) -> None:
+    """`DisableH2C.request`: no upgrade to HTTP/2, and none that was known of before."""
+    data = flow.request.data
+    if b"upgrade" in index_of(data.headers) or data.method.upper() == b"PRI":
+        _disable(addon, flow)
+
+
+_disable: Any = disable_h2c.DisableH2C.request
 
 
 def same(one: connection.Connection, other: object) -> bool:

@@ -2,9 +2,9 @@
 
 import asyncio
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from mitmproxy import connection, http
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons.door import Account, Door
 from addons.ending import Ending, ending_of
@@ -23,10 +23,15 @@ class Outcome:
 
     def __init__(self, door: Door) -> None:
         self._door = door
+        self._upstreams: dict[str, dict[str, str]] = {}  # connection -> what is known of it
 
     def client_disconnected(self, client: connection.Client) -> None:
         """The agent is gone; a call of it that mitmproxy gives up silently ends here."""
         asyncio.get_running_loop().call_later(GRACE_S, self._close_all, client.id)
+
+    def server_disconnected(self, data: ServerConnectionHookData) -> None:
+        """Forget a connection to an upstream."""
+        self._upstreams.pop(data.server.id, None)
 
     def done(self) -> None:
         """The front door stops: whatever is under way ends with it."""
@@ -65,13 +70,23 @@ class Outcome:
         if account := self._forget(flow.id):
             if account.ended:
                 ending, error = account.ending or Ending.REFUSED, account.ended
-            self._note(account, ending, error, _seen(flow))
+            self._note(account, ending, error, self._seen(flow))
 
     def _forget(self, flow_id: str) -> Account | None:
         self._door.callers.pop(flow_id, None)
         self._door.clearances.pop(flow_id, None)
         self._door.streams.pop(flow_id, None)
         return self._door.accounts.pop(flow_id, None)
+
+    def _seen(self, flow: http.HTTPFlow) -> dict[str, Any]:
+        """What the wire saw of the upstream; of a connection that stands it is worked out once."""
+        server = flow.server_conn
+        known = self._upstreams.get(server.id)
+        if known is None:
+            known = _told(server)
+            if server.connected and server.tls_established:
+                self._upstreams[server.id] = known
+        return {"status": flow.response.status_code if flow.response else None, **known}
 
     def _note(self, account: Account, ending: Ending, error: str, seen: dict[str, Any]) -> None:
         if self._door.governor:
@@ -83,31 +98,14 @@ class Outcome:
 _UNSEEN: dict[str, Any] = {"status": None, "dialled": "", "tls": "", "certificate": ""}
 
 
-def _seen(flow: http.HTTPFlow) -> dict[str, Any]:
-    """What the wire saw of the upstream."""
-    status = flow.response.status_code if flow.response else None
-    return {"status": status} | _upstream(flow.server_conn)
-
-
-def _upstream(server: connection.Server) -> dict[str, str]:
-    """Where a call went, and the SHA-256 of the certificate there; empty for what is not known.
-
-    Once TLS stands nothing of it changes, so that it is worked out once a connection.
-    """
-    known = _UPSTREAMS.get(server)
-    if known is None:
-        shown = server.certificate_list
-        known = {
-            "dialled": _dialled(server),
-            "tls": server.tls_version or "",
-            "certificate": shown[0].fingerprint().hex() if shown else "",
-        }
-        if server.tls_established:
-            _UPSTREAMS[server] = known
-    return known
-
-
-_UPSTREAMS: WeakKeyDictionary[connection.Server, dict[str, str]] = WeakKeyDictionary()
+def _told(server: connection.Server) -> dict[str, str]:
+    """Where a call went, and the SHA-256 of the certificate there; empty for what is not known."""
+    shown = server.certificate_list
+    return {
+        "dialled": _dialled(server),
+        "tls": server.tls_version or "",
+        "certificate": shown[0].fingerprint().hex() if shown else "",
+    }
 
 
 def _dialled(server: connection.Server) -> str:

@@ -70,9 +70,10 @@ class Throttle:
     @fail_closed
     def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Count a request; its body is due."""
-        self._silent.pop(flow.client_conn.id, None)
+        client_id, now = flow.client_conn.id, time.monotonic()
+        self._silent.pop(client_id, None)
         if not is_rpc(flow.request):
-            self._bodies[flow.id] = flow.client_conn.id, time.monotonic()
+            self._bodies[flow.id] = client_id, now
         caller = self._door.callers.get(flow.id)
         if caller is None or flow.response or flow.error:
             return None
@@ -80,7 +81,7 @@ class Throttle:
         most = self._door.limits.max_rate
         if flow.response or self._door.rates is None:
             return None
-        wait = self._door.rates.take(caller.who, most, time.monotonic())
+        wait = self._door.rates.take(caller.who, most, now)
         if not wait:
             return None
         why = f"more than {most} requests a second (limit interlock_max_rate)"

@@ -14,10 +14,10 @@ def show(flow: http.HTTPFlow, verdict: Verdict) -> str:
 
     Plain values only, for every viewer.
     """
-    decision = verdict.decision
+    decision, label = verdict.decision, verdict.decision.label
     flow.comment = line(verdict)
-    flow.marked = _MARKERS.get(decision.label, WOULD_DENY_MARKER)
-    flow.metadata["interlock_decision"] = decision.label
+    flow.marked = _MARKERS.get(label, WOULD_DENY_MARKER)
+    flow.metadata["interlock_decision"] = label
     flow.metadata["interlock_decision_id"] = decision.id
     flow.metadata["interlock_agent"] = verdict.agent.name
     flow.metadata["interlock_errors"] = verdict.provider.errors if verdict.provider else ""
@@ -28,8 +28,8 @@ def line(verdict: Verdict) -> str:
     """One line, without anything that could break a terminal."""
     decision, call = verdict.decision, verdict.call
     why = decision.why if decision.effect is not Effect.ALLOW else _policies(verdict)
-    text = f"{decision.label} {verdict.agent.name}: {call.action} {call.resource} ({why})"
-    text = f"{text} [{decision.id}]"
+    judged = f"{decision.label} {verdict.agent.name}: {call.action} {call.resource}"
+    text = f"{judged} ({why}) [{decision.id}]"
     if text.isascii() and text.isprintable():
         return text
     return text.encode("ascii", "backslashreplace").decode().translate(_SAFE)

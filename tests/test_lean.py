@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
+from mitmproxy.addons.disable_h2c import DisableH2C
 from mitmproxy.addons.termlog import TermLogHandler
 from mitmproxy.hooks import RunningHook
 from mitmproxy.log import MitmFormatter
@@ -107,6 +108,29 @@ def test_what_is_sent_and_what_is_over_are_what_mitmproxy_makes() -> None:
     assert ended == events.HookCompleted(hook)
 
 
+@given(
+    method=st.sampled_from([b"GET", b"PRI", b"pri"]),
+    path=st.sampled_from([b"/", b"*"]),
+    version=st.sampled_from([b"HTTP/1.1", b"HTTP/2.0"]),
+    upgrade=st.sampled_from([None, "h2c", "websocket"]),
+)
+def test_an_upgrade_to_http2_is_taken_off_as_mitmproxy_does(
+    method: bytes, path: bytes, version: bytes, upgrade: str | None
+) -> None:
+    """And what begins like HTTP/2 that was known of before is killed."""
+    flows = []
+    for request in (lean.disable, _disable):
+        flow = tflow.tflow()
+        data = flow.request.data
+        data.method, data.path, data.http_version = method, path, version
+        if upgrade:
+            flow.request.headers["Upgrade"] = upgrade
+            flow.request.headers["Connection"] = "Upgrade"
+        request(DisableH2C(), flow)
+        flows.append((flow.request.headers.fields, flow.error and flow.error.msg))
+    assert flows[0] == flows[1]
+
+
 def test_a_connection_is_the_same_whose_id_is() -> None:
     """Itself, and a copy of it."""
     one, other = tflow.tclient_conn(), tflow.tserver_conn()
@@ -153,5 +177,6 @@ class Ours(MitmFormatter):
     formatTime = lean.time_of
 
 
+_disable = DisableH2C.request
 _emit = TermLogHandler.emit
 _fork = context.Context.fork
