@@ -49,6 +49,8 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     hook: Any = hooks.Hook
     hook.args = arguments_of
     hook.__new__ = staticmethod(made)
+    started: Any = commands.StartHook
+    started.__new__ = staticmethod(made)
     begun: Any = commands.StartHook
     begun.__new__ = staticmethod(made)
     completed: Any = events.CommandCompleted

@@ -6,7 +6,17 @@ from mitmproxy import ctx, tls
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers.http import HttpLayer
 
-from addons import established, framing, handler, hello, http1, http2, records, writing
+from addons import (
+    established,
+    framing,
+    handler,
+    hello,
+    http1,
+    http2,
+    pausing,
+    records,
+    writing,
+)
 from addons.client_certificate import show
 from addons.door import Door
 from addons.inject import BoundaryLayer
@@ -33,6 +43,7 @@ class Inject:
         handler.take_over()
         records.take_over()
         established.take_over()
+        pausing.take_over()
 
     def done(self) -> None:
         """Leave with the script."""
