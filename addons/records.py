@@ -38,13 +38,14 @@ def take_over() -> None:
     server.event_to_child = server_event_to_child
 
 
-def handle_event(tunnel: Any, event: events.Event) -> Any:
+def handle_event(tunnel: Any, event: Any) -> Any:
     """`TLSLayer.handle_event`: once it is open, a tunnel waits for no command of its own."""
     if tunnel.tunnel_state is TunnelState.OPEN and not tunnel._paused:
-        if type(event) is events.DataReceived and event.connection is tunnel.conn:
-            return tunnel.receive_data(event.data)
-        if not isinstance(event, events.ConnectionEvent) or event.connection != tunnel.conn:
+        is_of_one = isinstance(event, events.ConnectionEvent)
+        if not is_of_one or event.connection.id != tunnel.conn.id:
             return event_to_child(tunnel, event)
+        if type(event) is events.DataReceived:
+            return tunnel.receive_data(event.data)
     return _handle(tunnel, event)
 
 
@@ -74,7 +75,8 @@ def event_to_child(tunnel: Any, event: events.Event) -> layer.CommandGenerator[N
         if said:
             yield from tunnel.send_data(b"".join(said))
             said = []
-        if isinstance(command, commands.ConnectionCommand) and command.connection == tunnel.conn:
+        is_of_one = isinstance(command, commands.ConnectionCommand)
+        if is_of_one and command.connection.id == tunnel.conn.id:
             yield from tunnel._handle_command(command)
         else:
             yield command
