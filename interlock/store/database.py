@@ -40,7 +40,7 @@ class Database:
             self._reader: sqlite3.Connection = self._connect(migrate)
         except (OSError, sqlite3.Error, ValueError) as e:
             raise StoreError(f"{path}: cannot open the database: {e}") from e
-        self._writer = Writer(self._connect, BUSY_MS / 1000, self._look)
+        self._writer = Writer(self._connect, BUSY_MS / 1000, self._look_early)
         self.node: str = self.one("select value from meta where key = 'node'")[0]
 
     def __enter__(self) -> Self:
@@ -99,6 +99,12 @@ class Database:
         if Writer.commits != seen_at or time.monotonic() >= until:
             changes = self.read(self._look)
         return changes
+
+    def _look_early(self, connection: sqlite3.Connection) -> None:
+        """Read these numbers while a writer is at it, if they are soon too old."""
+        seen_at, until, _ = self._seen
+        if Writer.commits != seen_at or time.monotonic() >= until - FRESH_S / 2:
+            self._look(connection)
 
     def _look(self, connection: sqlite3.Connection) -> tuple[int, int]:
         """Read these numbers. After a commit that takes ten times as long here as in a writer."""

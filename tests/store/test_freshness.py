@@ -97,6 +97,7 @@ def test_who_writes_looks_for_changes_of_other_processes(
     with closing(sqlite3.connect(here.path)) as other, other:
         other.execute("update meta set value = value + 1 where key = 'change'")
     assert here.change == before
+    monkeypatch.setattr(database, "FRESH_S", 7200.0)  # half of which is over
     here.hand_over([job := Plain()])
     assert job.done.wait(10)
     assert here.change == before + 1
