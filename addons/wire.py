@@ -11,6 +11,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from addons.destination import REDIRECTED
 from addons.door import Claimed, Tunnel
 from addons.handshake import is_handshake
+from addons.headers import index_of
 from addons.rpc import is_rpc
 from interlock.calls import parse_authority
 from interlock.calls.path import canonical_target
@@ -76,12 +77,12 @@ def request_of(flow: http.HTTPFlow, tunnel: Tunnel | None, doubt: str = "") -> R
 
 def _claimed(flow: http.HTTPFlow, tunnel: Tunnel | None) -> Claimed:
     """What a request claims; most requests of a tunnel claim the same as the one before."""
-    request, sni = flow.request, flow.client_conn.sni
-    hosts = request.headers.get_all("host")
-    where = request.scheme, request.host, request.port, request.is_http2
-    claims = (*where, request.authority, sni, hosts)
+    request, data, sni = flow.request, flow.request.data, flow.client_conn.sni
+    where = data.scheme, data.host, data.port, data.http_version
+    claims = (*where, data.authority, sni, index_of(data.headers).get(b"host"))
     if tunnel and tunnel.claimed and tunnel.claimed.claims == claims:
         return tunnel.claimed
+    hosts = request.headers.get_all("host")
     authority = authority_of(flow)
     named = request.authority if request.is_http2 else ""
     evidence = Evidence(
