@@ -31,7 +31,7 @@ def is_fit(door: Door, server: connection.Server, wanted: Shown | None) -> bool:
 def require_fit(door: Door, server: connection.Server, clearance: Clearance) -> None:
     """Raise Refused for a connection with another certificate than the call was granted."""
     wanted = granted_to(clearance)
-    shown = door.certificates.get(server)
+    shown = door.certificates.get(server) if door.certificates else None
     if not _fits(shown, wanted) or (shown and not shown.ready):
         raise Refused("the connection does not show the client certificate of this call")
 
