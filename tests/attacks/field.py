@@ -161,7 +161,9 @@ def basic(name: str, key: str) -> str:
 
 def ambiguous(head: bytes) -> str:
     """Say what in a request head two servers may read differently; empty when nothing is."""
-    names = [line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:]]
+    # That its connection ends with it is all that a request may say of that.
+    lines = [line for line in head.split(b"\r\n")[1:] if line != b"connection: close"]
+    names = [line.partition(b":")[0].lower() for line in lines]
     for name, most in ((b"host", 1), (b"content-length", 1), (b"authorization", 1)):
         if names.count(name) > most:
             return f"{names.count(name)} times {name.decode()}"
