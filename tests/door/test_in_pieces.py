@@ -58,7 +58,9 @@ def difference(stage: Stage, conversation: Conversation, seed: int, ways: list[W
     for run, outcome in found:
         outcome.recorded = records[run.tag.decode()]
     first = found[0][1]
-    if first.reached and not any(row["kind"] == "outcome" for row in first.recorded):
+    # A call of `*` has no path to find its rows by.
+    left = [head for head in first.reached if b"OPTIONS *" not in head]
+    if left and not any(row["kind"] == "outcome" for row in first.recorded):
         return f"{conversation}: what left is not recorded: {first}"
     if "silence" in first.ended:
         return f"{conversation}: nothing came any more: {first}"
@@ -140,7 +142,8 @@ def test_a_greeting_byte_by_byte(stage: Stage, by_base_url: bool) -> None:
 CALM = [reply for reply in REPLIES if not reply.stray]
 # An example that fails names its seed; to make it smaller would take minutes of waiting.
 ONCE = [Phase.explicit, Phase.reuse, Phase.generate]
-SOME = settings(max_examples=settings().max_examples if WHOLE else 25, phases=ONCE)
+EXAMPLES = settings().max_examples if WHOLE else 25
+SOME = settings(max_examples=EXAMPLES, phases=ONCE, derandomize=not WHOLE)
 
 
 @SOME
