@@ -7,7 +7,7 @@ forwards a request when a hook raises. This walks only those that have the hook,
 import gc
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from types import CoroutineType
 from typing import Any
 
@@ -167,15 +167,19 @@ def _is_ours(hook: Hook) -> bool:
 
 
 class FastDispatch:
-    """Gives mitmdump and mitmweb the same dispatch, once their chain stands."""
+    """Gives mitmdump and mitmweb the same dispatch."""
 
-    def running(self) -> None:
-        """Take over; what is already ours stays. Keep the collector off what is there for good."""
+    def configure(self, _: Iterable[str]) -> None:
+        """Take over before the first connection; what is already ours stays."""
         chain: Any = ctx.master.addons
         if type(chain) is AddonManager:
             Dispatch.take_over(chain)
-        lean.trim(chain.has)
         server.take_turns()
+
+    def running(self) -> None:
+        """Leave out what nobody asks for; keep the collector off what is there for good."""
+        chain: Any = ctx.master.addons
+        lean.trim(chain.has)
         gc.collect()
         gc.freeze()
 

@@ -1,5 +1,6 @@
 """Puts the wire boundary in place of every HTTP layer that mitmproxy chooses."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from mitmproxy import ctx, tls
@@ -31,19 +32,25 @@ class Inject:
         self._door = door
         self._placer = Placer(door)
 
+    def configure(self, _: Iterable[str]) -> None:
+        """Take hold of every connection before the first: servers listen before `running`."""
+        if not ctx.master.addons.get("placer"):
+            ctx.master.addons.add(self._placer)
+            ParentTunnel.take_over(self._door)
+            hello.take_over()
+            http1.take_over()
+            framing.take_over()
+            writing.take_over()
+            http2.take_over(self._door)
+            handler.take_over()
+            records.take_over()
+            established.take_over()
+            pausing.take_over()
+
     def running(self) -> None:
         """Go to the end of the chain: the layer must have been chosen when we replace it."""
+        ctx.master.addons.remove(self._placer)
         ctx.master.addons.add(self._placer)
-        ParentTunnel.take_over(self._door)
-        hello.take_over()
-        http1.take_over()
-        framing.take_over()
-        writing.take_over()
-        http2.take_over(self._door)
-        handler.take_over()
-        records.take_over()
-        established.take_over()
-        pausing.take_over()
 
     def done(self) -> None:
         """Leave with the script."""
