@@ -36,7 +36,7 @@ attacks: $(READY) ## every attack in every setting, and what came of it (ARGS="-
 	@INTERLOCK_ATTACKS=whole $(IN_ENV) pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile tests/attacks $(ARGS)
 
 fuzz: $(READY) ## the properties of what reads hostile input, with many more examples
-	@$(IN_ENV) pytest --hypothesis-profile fuzz tests/calls/test_fuzz.py tests/api/test_fuzz.py tests/broker/test_*.py tests/door/test_in_pieces.py $(ARGS)
+	@$(IN_ENV) pytest --hypothesis-profile fuzz tests/calls/test_fuzz.py tests/api/test_fuzz.py tests/broker/test_*.py $(ARGS)
 
 check: $(READY) ## lint, format, types, architecture and documentation
 	@$(IN_ENV) ruff check
