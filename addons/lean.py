@@ -51,8 +51,6 @@ def trim(is_heard: Callable[[str], bool]) -> None:
     hook.__new__ = staticmethod(made)
     started: Any = commands.StartHook
     started.__new__ = staticmethod(made)
-    begun: Any = commands.StartHook
-    begun.__new__ = staticmethod(made)
     completed: Any = events.CommandCompleted
     completed.__new__ = staticmethod(made)
     sent: Any = commands.SendData
