@@ -78,36 +78,39 @@ class Gate:
             return
         steps.over("identify")
         request = request_of(flow, tunnel, caller.doubt)
-        verdict = await governor.govern(request, agent, caller.said, steps)
-        log.info(views.show(flow, verdict))
+        pending = await governor.judge(request, agent, caller.said, steps)
+        # All that can be done beforehand is done while the disk is at it.
+        decided = pending.verdict
+        log.info(views.show(flow, decided))
+        ready = None if decided.decision.refused else self._ready(flow, decided, steps)
+        verdict = await pending.settled()
+        steps.over("record")
+        if verdict is not decided:
+            log.info(views.show(flow, verdict))
         if verdict.decision.refused:
             unknown = caller.foreign_key and not agent.identified
             status = 421 if request.authority == NOWHERE else 401 if unknown else 403
             flow.response = refusals.refused(verdict, status=status)
             tell(self._door, flow, verdict)
             return
-        self._clear(flow, verdict, request.body)
-        self._door.accounts[flow.id] = Account(
-            verdict,
-            flow.client_conn.id,
-            steps,
-            bytes_up=len(request.body),
-            usage=UsageReader(verdict.call.service, verdict.call.model, len(request.body)),
-            inspectors=inspectors(self._door, flow, verdict),
-        )
+        if ready is None:
+            raise RuntimeError("a refusal has become milder")
+        self._door.clearances[flow.id], self._door.accounts[flow.id] = ready
+        self._door.dialable.setdefault(flow.client_conn.id, set()).add(request.authority)
 
-    def _clear(self, flow: http.HTTPFlow, verdict: Verdict, body: bytes) -> None:
-        """Let the request leave once, to the one authority that was judged."""
+    def _ready(
+        self, flow: http.HTTPFlow, verdict: Verdict, steps: Steps
+    ) -> tuple[Clearance, Account]:
+        """Make a request ready to leave, once, to the one authority that was judged."""
         request, judged = flow.request, verdict.call.request
-        authority = judged.authority
+        authority, body = judged.authority, judged.body
         # What was judged is what goes out, in its one spelling.
         if request.host != authority.host:
             request.host = authority.host
         request.method, request.path = judged.method, judged.path
         readable = verdict.capability or verdict.call.mcp or is_scrubbed(self._door, authority)
         depart(request, verdict, body, readable=bool(readable))
-        self._door.dialable.setdefault(flow.client_conn.id, set()).add(authority)
-        self._door.clearances[flow.id] = Clearance(
+        clearance = Clearance(
             verdict,
             authority,
             judged.scheme,
@@ -117,6 +120,15 @@ class Gate:
             judged.path,
             body,
         )
+        account = Account(
+            verdict,
+            flow.client_conn.id,
+            steps,
+            bytes_up=len(body),
+            usage=UsageReader(verdict.call.service, verdict.call.model, len(body)),
+            inspectors=inspectors(self._door, flow, verdict),
+        )
+        return clearance, account
 
 
 def is_scrubbed(door: Door, authority: Authority) -> bool:

@@ -46,7 +46,7 @@ from interlock.model import (
 from interlock.offers import Offers
 from interlock.plan import CHANGED, plan_for
 from interlock.purse import Purse
-from interlock.recorder import Recorder
+from interlock.recorder import Pending, Recorder
 from interlock.refusal import refuse, weaker
 from interlock.shadow import Shadow
 from interlock.steps import Steps
@@ -152,10 +152,15 @@ class Governor:
         """Decide one request, make the decision durable, and issue the token that it needs.
 
         `said` holds the declaration headers by their short names (`intent`, `goal`, ...). The
-        answer is final: when it returns, the decision is on disk, and only then does a token
-        exist. What fails on the way comes back as an enforced denial, never as an exception
-        that could let the call pass.
+        answer is final: when it returns, the decision is on disk. What fails on the way comes
+        back as an enforced denial, never as an exception that could let the call pass.
         """
+        return await (await self.judge(request, agent, said, steps)).settled()
+
+    async def judge(
+        self, request: Request, agent: Agent, said: Mapping[str, str], steps: Steps | None = None
+    ) -> Pending:
+        """The same, but do not wait for the disk: until it has settled, nothing may leave."""
         unknown = await self._unknown(request.authority)
         now = time.time()
         steps = steps or Steps()
@@ -170,7 +175,7 @@ class Governor:
         mode = self.mode_of(agent, call.service)
         needed, *others = plan.secrets or ("",)
 
-        def judge(call: Call, goal: str, part_of: str = "") -> Verdict:
+        def judged(call: Call, goal: str, part_of: str = "") -> Verdict:
             id_ = new_id("dec")
 
             def asked(by: DecisionPoint, secret: str = needed) -> Decision:
@@ -201,10 +206,12 @@ class Governor:
                 route=plan.route,
             )
 
-        verdict = judge(call, goal)
+        verdict = judged(call, goal)
         if call.batch:
             first = verdict.decision.id
-            beside = [judge(one, open_goal(agent, one, standing, now), first) for one in call.batch]
+            beside = [
+                judged(one, open_goal(agent, one, standing, now), first) for one in call.batch
+            ]
             verdict = together(replace(verdict, part_of=first, beside=tuple(beside)))
         decision = verdict.decision
         steps.over("decide")
@@ -227,9 +234,7 @@ class Governor:
                     steps.over("fetch")
             except SecretUnavailableError as e:
                 verdict = refuse(verdict, Reason("secret_unavailable", str(e)))
-        verdict = await self._recorder.record(verdict, declared, credentials, now)
-        steps.over("record")
-        return verdict
+        return await self._recorder.record(verdict, declared, credentials, now)
 
     def redeem(self, verdict: Verdict, capability: Capability, token: str, wire: Wire) -> Secret:
         """Exchange the token that a flow carries for its secret, at the wire.

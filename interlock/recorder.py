@@ -1,8 +1,10 @@
-"""Makes a decision durable, issues the tokens that it allows, and closes the call."""
+"""Has a decision written, issues the tokens that it allows, and closes the call."""
 
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from broker import Broker, Grant, Mask, SecretUnavailableError
@@ -14,6 +16,7 @@ from interlock.calls.usage import Usage
 from interlock.errors import ApprovalError, GoalClosedError, LedgerUnavailableError
 from interlock.installation import Installation
 from interlock.ledger import Event
+from interlock.ledger.courier import Decision
 from interlock.ledger.entry import Also
 from interlock.ledger.ledger import new_id
 from interlock.model import Authority, Declaration, Mode, Reason
@@ -32,6 +35,28 @@ from interlock.verdict import (
 )
 
 TOKEN_TTL_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A verdict whose record is on its way to the disk: nothing leaves before it is settled.
+
+    `unrecorded` answers what is left of it when the disk refuses the record; `written` is None
+    where there is nothing to wait for.
+    """
+
+    verdict: Verdict
+    unrecorded: Callable[[LedgerUnavailableError], Verdict]
+    written: Decision | None = None
+
+    async def settled(self) -> Verdict:
+        """Wait for the disk, and answer the verdict that holds."""
+        try:
+            if self.written:
+                await self.written.answer()
+        except LedgerUnavailableError as e:
+            return self.unrecorded(e)
+        return self.verdict
 
 
 class Recorder:
@@ -60,8 +85,12 @@ class Recorder:
         declared: Declaration,
         credentials: tuple[Credential, ...],
         now: float,
-    ) -> Verdict:
-        """Make the decision durable; then, and only then, issue the tokens."""
+    ) -> Pending:
+        """Have the decision written; then, and only then, issue the tokens.
+
+        They are issued while the disk is at it, for it takes as long as all that a call has still
+        to do before it leaves.
+        """
         verdict = together(verdict)
         taken = [(grant_for(verdict, each, TOKEN_TTL_S), each) for each in credentials]
         events = [
@@ -69,13 +98,19 @@ class Recorder:
             for one in (verdict, *verdict.beside)
         ]
         events += [access_event(verdict, grant, now, each.minted) for grant, each in taken]
+        unrecorded = partial(self._unrecorded, verdict, bool(credentials))
         try:
-            await self._installation.ledger.decide(
+            written = await self._installation.ledger.enter(
                 events,
                 tokens=[grant.id for grant, _ in taken],
                 expires_at=now + TOKEN_TTL_S,
                 also=self._effects(verdict, now),
             )
+            try:
+                issued = await self._issue(verdict, taken, now)
+            except SecretUnavailableError as e:
+                await written.answer()
+                return Pending(self._without_secret(verdict, e), unrecorded)
         except (GoalClosedError, ApprovalError) as e:
             # Another call was faster: it took the last action of the goal, or the approval.
             verdict = too_late(verdict, e)
@@ -84,34 +119,40 @@ class Recorder:
                 credentials = ()
             return await self.record(verdict, declared, credentials, now)
         except LedgerUnavailableError as e:
-            if credentials or verdict.decision.mode is Mode.ENFORCE:
-                # Its decision may be on disk later, and would look as if the call had left.
-                self.close(verdict, {"ended": "refused", "error": "ledger_unavailable"}, None)
-                return refuse(verdict, Reason("ledger_unavailable", str(e)))
+            return Pending(unrecorded(e), unrecorded)
+        return Pending(issued, unrecorded, written)
+
+    def _unrecorded(
+        self, verdict: Verdict, has_credentials: bool, error: LedgerUnavailableError
+    ) -> Verdict:
+        """What is left of a verdict that is not on disk."""
+        if not (has_credentials or verdict.decision.mode is Mode.ENFORCE):
             return verdict
-        return await self._issue(verdict, taken, now)
+        # Its decision may be on disk later, and would look as if the call had left.
+        self.close(verdict, {"ended": "refused", "error": "ledger_unavailable"}, None)
+        return refuse(verdict, Reason("ledger_unavailable", str(error)))
+
+    def _without_secret(self, verdict: Verdict, error: SecretUnavailableError) -> Verdict:
+        why = f"secret_unavailable: {error.why}"
+        self.close(verdict, {"ended": "refused", "error": why}, None)
+        return refuse(verdict, Reason("secret_unavailable", str(error)))
 
     async def _issue(
         self, verdict: Verdict, taken: Sequence[tuple[Grant, Credential]], now: float
     ) -> Verdict:
-        """Issue the tokens of a decision that is on disk; without its secret it is a denial."""
+        """Issue the tokens of a decision that is written; raises SecretUnavailableError."""
         if not taken:
             return verdict
         capability = minted = None
-        try:
-            for grant, each in taken:
-                secret = await self._purse.release(grant, each, verdict.call.request.authority)
-                token = self._broker.issue(grant, secret, now)
-                shown = secret if type(each.recipe) is ClientCertificate else None
-                one = Capability(token, each.recipe, each.binding, each.minted, shown)
-                if each.minted:
-                    minted = one
-                else:
-                    capability = one
-        except SecretUnavailableError as e:
-            why = f"secret_unavailable: {e.why}"
-            self.close(verdict, {"ended": "refused", "error": why}, None)
-            return refuse(verdict, Reason("secret_unavailable", str(e)))
+        for grant, each in taken:
+            secret = await self._purse.release(grant, each, verdict.call.request.authority)
+            token = self._broker.issue(grant, secret, now)
+            shown = secret if type(each.recipe) is ClientCertificate else None
+            one = Capability(token, each.recipe, each.binding, each.minted, shown)
+            if each.minted:
+                minted = one
+            else:
+                capability = one
         return verdict.with_tokens(capability, minted)
 
     def close(self, verdict: Verdict, outcome: Mapping[str, Any], usage: Usage | None) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections import deque
 from collections.abc import Sequence
 
+from interlock.errors import LedgerUnavailableError
 from interlock.ledger.chain import Event
 from interlock.ledger.entry import Also, Entry, Pen
 from interlock.store import Database
@@ -12,7 +14,10 @@ from interlock.store.job import Wake
 
 
 class Decision(Entry):
-    """An entry for which a call waits."""
+    """An entry for which a call waits, twice: until a transaction has it, and until the disk has.
+
+    `waiting` is for the next of these answers.
+    """
 
     __slots__ = ("courier", "waiting")
 
@@ -35,10 +40,23 @@ class Decision(Entry):
             return False
         return True
 
+    def written(self) -> Wake:
+        self.courier.news.append((self, False))
+        return self.courier.wake
+
     def over(self) -> Wake:
         super().over()
-        self.courier.settled.append(self)
+        self.courier.news.append((self, True))
         return self.courier.wake
+
+    async def answer(self) -> None:
+        """Wait for the next answer; raises LedgerUnavailableError, or what `also` raises."""
+        try:
+            await self.waiting
+        except (sqlite3.Error, ValueError, TypeError, TimeoutError) as e:
+            raise LedgerUnavailableError(
+                f"the decision is not on disk: {str(e) or 'timed out'}"
+            ) from e
 
 
 class Courier:
@@ -50,8 +68,8 @@ class Courier:
         self, loop: asyncio.AbstractEventLoop, database: Database, deadline_s: float
     ) -> None:
         self.loop = loop
-        # What other threads have for this loop.
-        self.settled: deque[Decision] = deque()
+        # What other threads have for this loop: a decision, and whether that is all about it.
+        self.news: deque[tuple[Decision, bool]] = deque()
         self._database = database
         self._deadline_s = deadline_s
         self._leaving: list[Decision] = []
@@ -60,15 +78,14 @@ class Courier:
         self._watch: asyncio.TimerHandle | None = None
         self._woken = False
 
-    def carry(self, decision: Decision) -> asyncio.Future[None]:
-        """Take a decision along; what to await for the answer."""
+    def carry(self, decision: Decision) -> None:
+        """Take a decision along."""
         if not self._leaving:
             self.loop.call_soon(self._leave)
         self._leaving.append(decision)
-        return decision.waiting
 
     def wake(self) -> None:
-        """Have the loop, from another thread, look at what is settled."""
+        """Have the loop, from another thread, look at the news."""
         if not self._woken:
             self._woken = True
             with contextlib.suppress(RuntimeError):  # it is closed, and nobody waits in it
@@ -84,16 +101,20 @@ class Courier:
         self._database.hand_over(leaving)
 
     def _deliver(self) -> None:
-        self._woken = False  # first, so that whatever is settled from now on wakes the loop again
-        while self.settled:
-            decision = self.settled.popleft()
-            self._waiting.pop(decision, None)
-            if decision.waiting.done():
+        self._woken = False  # first, so that whatever is news from now on wakes the loop again
+        while self.news:
+            decision, is_over = self.news.popleft()
+            waiting = decision.waiting
+            if is_over:
+                self._waiting.pop(decision, None)
+            if waiting.done():
                 continue
-            if decision.error is None:
-                decision.waiting.set_result(None)
+            if not is_over:
+                decision.waiting = self.loop.create_future()
+            if is_over and decision.error is not None:
+                waiting.set_exception(decision.error)
             else:
-                decision.waiting.set_exception(decision.error)
+                waiting.set_result(None)
 
     def _give_up(self) -> None:
         """Tell those whose time is over, and look again when that of the next would be."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from interlock.errors import LedgerUnavailableError, StoreError
+from interlock.errors import StoreError
 from interlock.ledger.archive import COLUMNS, Archive
 from interlock.ledger.chain import Event
 from interlock.ledger.checkpoint import Checkpoint, Head
@@ -66,14 +66,26 @@ class Ledger:
         the deadline. The rows may still become durable afterwards: a decision without a call
         does no harm, a call without a decision would.
         """
+        entered = await self.enter(events, tokens=tokens, expires_at=expires_at, also=also)
+        await entered.answer()
+
+    async def enter(
+        self,
+        events: Sequence[Event],
+        *,
+        tokens: Sequence[str] = (),
+        expires_at: float = 0.0,
+        also: Also | None = None,
+    ) -> Decision:
+        """The same, but wait no longer than until the transaction has all of it.
+
+        The disk alone may refuse it then. Whether it did, the `answer` of what this returns tells.
+        """
         courier = self._courier()
         decision = Decision(courier, self._pen, events, tokens, expires_at, also)
-        try:
-            await courier.carry(decision)
-        except (sqlite3.Error, ValueError, TypeError, TimeoutError) as e:
-            raise LedgerUnavailableError(
-                f"the decision is not on disk: {str(e) or 'timed out'}"
-            ) from e
+        courier.carry(decision)
+        await decision.answer()
+        return decision
 
     def note(self, event: Event, also: Also | None = None) -> None:
         """Write an event that nobody waits for, in one transaction with `also`.

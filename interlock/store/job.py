@@ -39,6 +39,10 @@ class Job:
         """Do it in a transaction of all writers; what it raises undoes it."""
         raise NotImplementedError
 
+    def written(self) -> Wake | None:
+        """Take note that it is done, and that the disk alone may still refuse it; as `over`."""
+        return None
+
     def over(self) -> Wake | None:
         """Take note that it is on disk, or that it failed; what to call once others have too."""
         raise NotImplementedError

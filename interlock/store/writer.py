@@ -8,12 +8,12 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from operator import attrgetter
 from typing import Any
 
-from interlock.store.job import Job, Promise, Work
+from interlock.store.job import Job, Promise, Wake, Work
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +211,8 @@ class Writer:
         plain = None not in map(_scribe_of, jobs)
         if not (plain and _together(connection, jobs)):
             _one_by_one(connection, jobs)
-        connection.execute("commit")
+        _wake([job.written() for job in jobs if job.error is None])
+        connection.execute("commit")  # which leaves Python's lock to whoever was woken
         if not plain:
             Writer.commits = next(_commits)
 
@@ -254,7 +255,11 @@ def _fail(jobs: list[Job], error: sqlite3.Error) -> None:
 
 def _answer(jobs: list[Job]) -> None:
     """Tell everyone, and wake those who wait only when all is told."""
-    for wake in {wake for job in jobs if (wake := job.over())}:
+    _wake([job.over() for job in jobs])
+
+
+def _wake(wakes: Iterable[Wake | None]) -> None:
+    for wake in {wake for wake in wakes if wake}:
         wake()
 
 

@@ -7,7 +7,9 @@ import shutil
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -128,12 +130,43 @@ class TestI2DurableFirst:
     ) -> None:
         """Another connection can read the decision when the upstream is dialled.
 
-        Broken by not awaiting the ledger in `Recorder.record`.
+        Broken by not awaiting `Pending.settled` in `Gate._decide`.
         """
         before = world.count("decisions")
         with sabotaged(world, mode, "read_ledger.py") as client:
             answer = client.post(f"{world.openai}/v1/chat/completions", json=CHAT)
         assert int(answer.headers["x-decisions"]) == before + 1
+
+    @pytest.mark.parametrize("word", ["go", "fail"])
+    def test_what_is_written_and_not_on_disk_lets_nothing_out(
+        self, world: World, mode: Mode, word: str
+    ) -> None:
+        """Its token is made while the disk is at it; without the disk, nothing comes of that.
+
+        Broken by not awaiting `Pending.settled` in `Gate._decide`, and, for a disk that fails, by
+        answering the verdict unchanged in `Recorder._unrecorded`.
+        """
+        written, says = world.home / "written", world.home / "word"
+        try:
+            with sabotaged(world, mode, "hold_commit.py") as client, ThreadPoolExecutor(1) as pool:
+                calling = pool.submit(client.post, f"{world.openai}/v1/chat/completions", json=CHAT)
+                wait_for(written.exists)
+                time.sleep(0.3)
+                assert not calling.done()
+                assert world.received() == []
+                says.write_text(word)
+                answer = calling.result(30)
+        finally:
+            says.write_text("go")
+            written.unlink(missing_ok=True)
+            says.unlink()
+        if word == "go":
+            assert answer.status_code == 200
+            assert len(world.received()) == 1
+            return
+        assert answer.status_code == 503
+        assert "ledger_unavailable" in answer.text
+        assert world.received() == []
 
     def test_a_store_that_takes_no_writes_lets_no_credential_out(
         self, world: World, mode: Mode
@@ -229,7 +262,7 @@ class TestI4NoSecretShown:
     def test_no_addon_behind_ours_ever_holds_the_secret(self, world: World, mode: Mode) -> None:
         """What other addons, and so all of mitmproxy, see in the flow is the token.
 
-        Broken by writing the secret into `flow.request` in `Gate._clear`.
+        Broken by writing the secret into `flow.request` in `Gate._ready`.
         """
         door = world.door(mode, "-v", "--set", "flow_detail=4", reverse=())
         with door, world.through(door) as client:

@@ -14,6 +14,7 @@ import pytest
 from interlock.errors import LedgerUnavailableError
 from interlock.ledger import Event, Ledger
 from interlock.store import Database
+from interlock.store.writer import Transaction
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def decision(number: int) -> Event:
     return Event(f"evt_{number}", 1.0, "decision", "a", f"dec_{number}")
 
 
-async def test_what_is_settled_together_wakes_the_loop_once(
+async def test_what_is_settled_together_wakes_the_loop_once_for_each_answer(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever became of each: done, failed, or given up; and what fails takes nobody with it."""
@@ -67,13 +68,62 @@ async def test_what_is_settled_together_wakes_the_loop_once(
         calls[4].cancel()
         await asyncio.sleep(0)
     found = await asyncio.gather(*calls, return_exceptions=True)
-    assert len(woken) == 1
+    assert len(woken) == 2  # that it is written, and that it is on disk
     assert [found[at] for at in (0, 1, 3)] == [None] * 3
     assert isinstance(found[2], LedgerUnavailableError)
     assert isinstance(found[4], asyncio.CancelledError)
     written = [event["id"] for event in ledger.tail(9) if event["kind"] == "decision"]
     assert written == ["evt_0", "evt_1", "evt_3"]
     assert ledger.verify().intact
+
+
+@pytest.mark.parametrize("error", [None, sqlite3.OperationalError("disk I/O error")], ids=repr)
+async def test_what_is_written_is_told_before_it_is_on_disk(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    """And whether the disk has it, afterwards; what it refused is not there."""
+    at_commit, go = threading.Event(), threading.Event()
+    execute = Transaction.execute
+
+    def held(connection: Transaction, sql: str, *values: Any) -> sqlite3.Cursor:
+        if sql == "commit" and not go.is_set():
+            at_commit.set()
+            go.wait(30)
+            if error:
+                raise error
+        return execute(connection, sql, *values)
+
+    monkeypatch.setattr(Transaction, "execute", held)
+    ledger = Ledger(database)
+    async with asyncio.timeout(5):
+        entered = await ledger.enter([decision(1)])
+        answer = asyncio.create_task(entered.answer())
+        await asyncio.to_thread(at_commit.wait)
+        assert not answer.done()
+        go.set()
+        if error is None:
+            await answer
+        else:
+            with pytest.raises(LedgerUnavailableError, match="not on disk: disk I/O error"):
+                await answer
+    there = [event["id"] for event in ledger.tail(9) if event["kind"] == "decision"]
+    assert there == ([] if error else ["evt_1"])
+
+
+async def test_what_nobody_waits_for_any_more_is_no_error_of_anybodys(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that is gone between its two answers."""
+    noted: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: noted.append(context))
+    ledger = Ledger(database)
+    with held(database):
+        task = asyncio.create_task(ledger.decide([decision(1)]))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.sleep(0)
+    await ledger.decide([decision(2)])
+    assert not noted
 
 
 async def test_what_is_settled_later_wakes_it_again(database: Database) -> None:

@@ -12,4 +12,4 @@ async def _broken(*_: Any) -> None:
 def running() -> None:
     """Reach into the gate and break the one use case."""
     gate = ctx.master.addons.get("gate")
-    gate._door.governor.govern = _broken
+    gate._door.governor.judge = _broken
