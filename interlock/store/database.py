@@ -17,10 +17,10 @@ from interlock.store.writer import Transaction, Writer
 
 BUSY_MS = 5_000
 # What stays of a write-ahead log that grew because somebody was reading for long, in bytes.
-MOST_LOG = 16 << 20
-# After so many pages the log goes into the file, 12 MB: whoever commits then waits for that too,
-# one call in some two hundred. With SQLite's own thousand it is more than one in a hundred.
-LOG_PAGES = 3_000
+MOST_LOG = 48 << 20
+# After so many pages the log goes into the file, 33 MB: whoever commits then waits for that too,
+# one call in some five hundred. With SQLite's own thousand it is more than one in a hundred.
+LOG_PAGES = 8_000
 # For so long a call, which asks some thirty times, need not look whether anything has changed.
 FRESH_S = 0.005
 
