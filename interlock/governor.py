@@ -18,9 +18,9 @@ from broker import (
     Wire,
 )
 from interlock.apdp import DecisionPoint, Intents, Policies, PolicyFolder
-from interlock.batch import together
 from interlock.calls import Provider, describe
 from interlock.calls.usage import Usage
+from interlock.case import Case
 from interlock.coverage import require_coverage, require_sound
 from interlock.custody import custody_of
 from interlock.declaration import declare, open_goal, standing_in
@@ -47,7 +47,7 @@ from interlock.offers import Offers
 from interlock.plan import CHANGED, plan_for
 from interlock.purse import Purse
 from interlock.recorder import Pending, Recorder
-from interlock.refusal import refuse, weaker
+from interlock.refusal import refuse
 from interlock.shadow import Shadow
 from interlock.steps import Steps
 from interlock.store.distinct import require_distinct
@@ -173,46 +173,18 @@ class Governor:
         plan = choose(now)
 
         mode = self.mode_of(agent, call.service)
-        needed, *others = plan.secrets or ("",)
-
-        def judged(call: Call, goal: str, part_of: str = "") -> Verdict:
-            id_ = new_id("dec")
-
-            def asked(by: DecisionPoint, secret: str = needed) -> Decision:
-                return by.decide(
-                    id_,
-                    agent,
-                    call,
-                    declared,
-                    secret=secret,
-                    mode=mode,
-                    now=now,
-                    standing=standing,
-                )
-
-            decision = asked(self._decision_point)
-            shadow = tuple(self._shadow.differences(decision, asked))
-            for other in others:
-                decision = weaker(decision, asked(self._decision_point, secret=other))
-            return Verdict(
-                decision=decision,
-                call=call,
-                agent=agent,
-                provider=provider,
-                goal=goal,
-                shadow=shadow,
-                declared=declared,
-                part_of=part_of,
-                route=plan.route,
-            )
-
-        verdict = judged(call, goal)
-        if call.batch:
-            first = verdict.decision.id
-            beside = [
-                judged(one, open_goal(agent, one, standing, now), first) for one in call.batch
-            ]
-            verdict = together(replace(verdict, part_of=first, beside=tuple(beside)))
+        case = Case(
+            self._decision_point,
+            self._shadow,
+            agent,
+            declared,
+            standing,
+            provider,
+            plan,
+            mode,
+            now,
+        )
+        verdict = case.verdict(call, goal)
         decision = verdict.decision
         steps.over("decide")
         if decision.refused and decision.effect is Effect.NEEDS_APPROVAL:

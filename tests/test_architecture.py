@@ -21,6 +21,7 @@ ORDER = (
     (
         "interlock.governor",
         "interlock.recorder",
+        "interlock.case",
         "interlock.declaration",
         "interlock.refusal",
         "interlock.batch",
