@@ -15,8 +15,8 @@ from pathlib import Path
 
 from benchmarks.bench import AGENT, CHAT_PATH, ENFORCE, Bench, Variant
 from benchmarks.decision import others
-from benchmarks.ledger import fill
 from benchmarks.load import HEAD_END, Target, connect
+from benchmarks.past import fill
 from broker import Secret
 from interlock.apdp.policies import shipped
 from interlock.installation import Installation

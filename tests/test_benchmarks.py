@@ -17,9 +17,9 @@ from benchmarks.axes import AXES, ENDLESS, MB, Axis, agents, held, long_answer, 
 from benchmarks.bench import CHAT_PATH, EVENTS_PATH, FULL, STOCK, Bench, Variant
 from benchmarks.chart import Panel, svg
 from benchmarks.frames import multiplexed
-from benchmarks.ledger import fill
 from benchmarks.load import Measured, Target, anew, connect, exchange, in_turn, keep_alive
 from benchmarks.machine import files_of
+from benchmarks.past import fill
 from benchmarks.peer.installed import PeerMissingError
 from benchmarks.peer.running import start
 from benchmarks.report import Goal
