@@ -89,7 +89,7 @@ class Recorder:
         """Have the decision written; then, and only then, issue the tokens.
 
         They are issued while the disk is at it, for it takes as long as all that a call has still
-        to do before it leaves.
+        to do before it leaves. A secret that a broker elsewhere has crosses afterwards only.
         """
         verdict = together(verdict)
         taken = [(grant_for(verdict, each, TOKEN_TTL_S), each) for each in credentials]
@@ -99,6 +99,7 @@ class Recorder:
         ]
         events += [access_event(verdict, grant, now, each.minted) for grant, each in taken]
         unrecorded = partial(self._unrecorded, verdict, bool(credentials))
+        crosses = not all(each.secret for each in credentials)
         try:
             written = await self._installation.ledger.enter(
                 events,
@@ -106,11 +107,8 @@ class Recorder:
                 expires_at=now + TOKEN_TTL_S,
                 also=self._effects(verdict, now),
             )
-            try:
-                issued = await self._issue(verdict, taken, now)
-            except SecretUnavailableError as e:
+            if crosses:
                 await written.answer()
-                return Pending(self._without_secret(verdict, e), unrecorded)
         except (GoalClosedError, ApprovalError) as e:
             # Another call was faster: it took the last action of the goal, or the approval.
             verdict = too_late(verdict, e)
@@ -120,7 +118,11 @@ class Recorder:
             return await self.record(verdict, declared, credentials, now)
         except LedgerUnavailableError as e:
             return Pending(unrecorded(e), unrecorded)
-        return Pending(issued, unrecorded, written)
+        try:
+            issued = await self._issue(verdict, taken, now)
+        except SecretUnavailableError as e:
+            issued = self._without_secret(verdict, e)
+        return Pending(issued, unrecorded, None if crosses else written)
 
     def _unrecorded(
         self, verdict: Verdict, has_credentials: bool, error: LedgerUnavailableError

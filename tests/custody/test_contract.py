@@ -2,8 +2,10 @@
 
 import base64
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from broker import (
+    Grant,
     Secret,
     SecretUnavailableError,
     TokenForgedError,
@@ -21,7 +24,8 @@ from interlock.custody import RemoteCustody
 from interlock.custody.speech import said_of
 from interlock.governor import Governor
 from interlock.ledger.ledger import new_id
-from interlock.model import Authority, Mode
+from interlock.model import Authority, Binding, Mode
+from interlock.store.writer import Transaction
 from interlock.verdict import Credential, grant_for
 from tests.broker.test_exchange import CLIENT, TokenServer, server
 from tests.custody.stage import BOUND, KEY, NAME, OPENAI, WAYS, WIRE, Stage, staged
@@ -144,6 +148,33 @@ async def test_a_secret_that_does_not_open_is_a_refusal(
         assert verdict.decision.refused
         assert verdict.decision.reasons[0].policy_id == "secret_unavailable"
         assert verdict.capability is None
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "local"])
+async def test_a_secret_crosses_for_what_is_on_disk_alone(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the disk takes: another connection can read the decision before."""
+    execute, seen = Transaction.execute, []
+
+    def slow(connection: Transaction, sql: str, *values: Any) -> sqlite3.Cursor:
+        if sql == "commit":
+            time.sleep(0.2)
+        return execute(connection, sql, *values)
+
+    async with staged(way, tmp_path) as stage:
+        release = stage.governor.custody.release
+
+        async def watched(grant: Grant, binding: Binding) -> Secret:
+            with closing(sqlite3.connect(stage.door.database.path)) as other:
+                sql = "select kind from events where decision_id = ?"
+                seen.extend(other.execute(sql, [grant.decision_id]).fetchall())
+            return await release(grant, binding)
+
+        monkeypatch.setattr(stage.governor.custody, "release", watched)
+        monkeypatch.setattr(Transaction, "execute", slow)
+        assert stage.redeem(await stage.call()) == Secret(KEY)
+    assert seen == [("decision",), ("secret_access",)]
 
 
 async def test_nothing_is_released_twice_or_to_another_host(stage: Stage) -> None:
