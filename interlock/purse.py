@@ -31,7 +31,10 @@ class Purse:
         return tuple(found)
 
     async def release(self, grant: Grant, credential: Credential, authority: Authority) -> Secret:
-        """The secret of a grant whose decision is on disk; raises SecretUnavailableError."""
+        """The secret of a grant; raises SecretUnavailableError.
+
+        Its decision is written, and on disk where a broker elsewhere has the secret.
+        """
         if credential.secret:
             return credential.secret
         bound = replace(credential.binding, authority=authority)
