@@ -112,7 +112,7 @@ class Courier:
             if not is_over:
                 decision.waiting = self.loop.create_future()
             if is_over and decision.error is not None:
-                waiting.set_exception(decision.error)
+                _fail(waiting, decision.error)
             else:
                 waiting.set_result(None)
 
@@ -125,4 +125,10 @@ class Courier:
                 return
             del self._waiting[decision]
             if not decision.waiting.done():
-                decision.waiting.set_exception(TimeoutError())
+                _fail(decision.waiting, TimeoutError())
+
+
+def _fail(waiting: asyncio.Future[None], error: Exception) -> None:
+    """Tell a call, if it still is there: one that is gone between its answers asks for none."""
+    waiting.set_exception(error)
+    waiting.exception()  # so that asyncio does not log that nobody has asked

@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from operator import attrgetter
 from typing import Any
 
-from interlock.store.backfill import Backfill
 from interlock.store.job import Job, Promise, Wake, Work
 
 log = logging.getLogger(__name__)
@@ -100,7 +99,6 @@ class Writer:
         self._rung = False
         self._asleep = False
         self._closed = False
-        self._backfill = Backfill(connect)
         self._thread = threading.Thread(target=self._run, name="interlock-writer", daemon=True)
         self._thread.start()
 
@@ -145,7 +143,6 @@ class Writer:
         self._closed = True
         self._bell.put(True)
         self._thread.join(timeout=10)
-        self._backfill.close()
         self._refuse_late()
 
     def _refuse_late(self) -> None:
@@ -216,7 +213,6 @@ class Writer:
             _one_by_one(connection, jobs)
         _wake([job.written() for job in jobs if job.error is None])
         connection.execute("commit")  # which leaves Python's lock to whoever was woken
-        self._backfill.committed()
         if not plain:
             Writer.commits = next(_commits)
 

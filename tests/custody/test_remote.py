@@ -5,6 +5,7 @@ import base64
 import contextlib
 import os
 import socket
+import sqlite3
 import stat
 import tempfile
 import time
@@ -26,6 +27,7 @@ from interlock.installation import Installation
 from interlock.ledger.ledger import new_id
 from interlock.model import Authority, Mode
 from interlock.settings import Settings
+from interlock.store.writer import Transaction
 from interlock.verdict import Credential, grant_for
 from tests.custody.stage import BOUND, CLIENT, KEY, NAME, Stage, door, listening, prove, staged
 
@@ -434,3 +436,30 @@ def test_secrets_are_not_worked_on_beside_a_broker(tmp_path: Path) -> None:
         pytest.raises(SettingsError, match="kept by the broker"),
     ):
         home.remove_secret("openai-api-key")
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_a_secret_stays_at_the_broker_when_the_disk_refuses_the_decision(
+    tmp_path: Path, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the very last, when all of it is written and only the disk is missing.
+
+    Broken by not awaiting the second answer before `_issue` in `Recorder.record`.
+    """
+    execute = Transaction.execute
+
+    def refused(connection: Transaction, sql: str, *values: Any) -> sqlite3.Cursor:
+        if sql == "commit":
+            file = execute(connection, "pragma database_list").fetchone()["file"]
+            if Path(file).parent == tmp_path / "door":
+                raise sqlite3.OperationalError("disk I/O error")
+        return execute(connection, sql, *values)
+
+    async with staged("socket", tmp_path, mode) as stage:
+        monkeypatch.setattr(Transaction, "execute", refused)
+        verdict = await stage.call()
+        monkeypatch.undo()
+        released = [e for e in stage.broker.ledger.tail(99) if e["kind"] == "secret_access"]
+    assert verdict.decision.reasons[0].policy_id == "ledger_unavailable"
+    assert not verdict.capability
+    assert not released

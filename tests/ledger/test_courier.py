@@ -1,6 +1,8 @@
 """What the loop decides goes to the writing thread together, and comes back together."""
 
 import asyncio
+import gc
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -123,6 +125,38 @@ async def test_what_nobody_waits_for_any_more_is_no_error_of_anybodys(
         task.cancel()
         await asyncio.sleep(0)
     await ledger.decide([decision(2)])
+    assert not noted
+
+
+@pytest.mark.parametrize("deadline_s", [5.0, 0.1], ids=["refused", "too late"])
+async def test_what_the_disk_says_to_nobody_is_no_error_of_anybodys(
+    database: Database, monkeypatch: pytest.MonkeyPatch, deadline_s: float
+) -> None:
+    """A call that is gone after its first answer, before it has asked for the second."""
+    noted: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: noted.append(context))
+    # What is logged is kept for the report, and with its traceback all that it is about.
+    monkeypatch.setattr(logging.getLogger("interlock.store.writer"), "disabled", True)
+    at_commit, go, execute = threading.Event(), threading.Event(), Transaction.execute
+
+    def refused(connection: Transaction, sql: str, *values: Any) -> sqlite3.Cursor:
+        if sql == "commit" and not at_commit.is_set():
+            at_commit.set()
+            go.wait(30)
+            raise sqlite3.OperationalError("disk I/O error")
+        return execute(connection, sql, *values)
+
+    monkeypatch.setattr(Transaction, "execute", refused)
+    ledger = Ledger(database, deadline_s=deadline_s)
+    entered = await ledger.enter([decision(1)])
+    await asyncio.to_thread(at_commit.wait)
+    if deadline_s > 1:
+        go.set()
+    await asyncio.wait([entered.waiting], timeout=5)
+    go.set()
+    del entered
+    await ledger.decide([decision(2)])
+    gc.collect()
     assert not noted
 
 
