@@ -1,6 +1,7 @@
 """The questions that `interlock doctor` asks; each answers with what it found and what to do."""
 
 import asyncio
+import sqlite3
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -71,7 +72,8 @@ def check_records(settings: Settings) -> Iterator[Check]:
     """The database opens, the ledger is intact, every binding works."""
     try:
         with reading(settings) as records:
-            yield Check("database", Status.OK, str(settings.database))
+            found = f"{settings.database} (SQLite {sqlite3.sqlite_version})"
+            yield Check("database", Status.OK, found)
             yield check_ledger(settings, records)
             yield from check_secrets(settings, records)
             yield from check_issuers(records)
