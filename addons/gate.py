@@ -96,7 +96,8 @@ class Gate:
         if ready is None:
             raise RuntimeError("a refusal has become milder")
         self._door.clearances[flow.id], self._door.accounts[flow.id] = ready
-        self._door.dialable.setdefault(flow.client_conn.id, set()).add(request.authority)
+        if flow.client_conn.timestamp_end is None:  # else its entry was forgotten, and would stay
+            self._door.dialable.setdefault(flow.client_conn.id, set()).add(request.authority)
 
     def _ready(
         self, flow: http.HTTPFlow, verdict: Verdict, steps: Steps

@@ -1,6 +1,8 @@
 """What the boundary keeps of a call ends with it, however it ended."""
 
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import h2.config
 import h2.connection
@@ -13,8 +15,10 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 from mitmproxy.test import taddons, tflow
 
 from addons import writing
-from addons.door import Door
+from addons.door import Caller, Door, Proven
+from addons.gate import Gate
 from addons.inject import BoundaryLayer
+from tests.custody.stage import staged
 
 CONNECT = b"CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n\r\n"
 POST = [
@@ -97,3 +101,28 @@ def test_a_call_that_was_refused_is_not_kept(
             talk.send_data(stream, body, end_stream=True)
         agent.says(talk.data_to_send())
     assert agent.layer.streams == {}
+
+
+@pytest.mark.parametrize("is_gone", [False, True], ids=["there", "gone"])
+async def test_for_an_agent_that_went_while_its_call_was_decided_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_gone: bool
+) -> None:
+    """What its connection may dial is forgotten with it, and was then remembered for good."""
+    door = Door()
+    flow = tflow.tflow(req=http.Request.make("GET", "https://api.openai.com/v1/models"))
+    flow.client_conn.sni = "api.openai.com"
+    flow.client_conn.timestamp_end = None
+    async with staged("local", tmp_path) as stage:
+        agent = stage.door.registry.get("research-agent")
+        monkeypatch.setattr("addons.gate.prove_again", lambda *_: agent)
+        door.governor = stage.governor
+        proven = Proven(agent, 0, 0.0)
+        door.callers[flow.id] = Caller(None, proven, agent.name, {}, "", foreign_key=False)
+        deciding = Gate(door).request(flow)
+        assert deciding
+        if is_gone:
+            flow.client_conn.timestamp_end = time.time()
+        await deciding
+    assert not flow.response
+    assert door.clearances
+    assert bool(door.dialable) is not is_gone
