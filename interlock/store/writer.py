@@ -157,7 +157,9 @@ class Writer:
             due: list[Job] | None = None
             try:
                 connection = connection or self._opened()
-                connection.begin()  # which may take long: whoever gave up meanwhile is left out
+                # May take long: whoever gave up meanwhile is left out, who came is taken along.
+                connection.begin()
+                batch += self._next(MOST_PER_COMMIT - len(batch))
                 due = _wanted(batch)
                 self._commit(connection, due)
             except sqlite3.Error as e:
@@ -181,13 +183,16 @@ class Writer:
         """What goes into one commit, again and again, until there is nothing and no more comes."""
         while True:
             self._rung = False  # first, so that whoever hands over from now on rings again
-            batch = [self._jobs.popleft() for _ in range(min(len(self._jobs), MOST_PER_COMMIT))]
+            batch = self._next(MOST_PER_COMMIT)
             if batch:
                 yield batch
             elif self._closed:
                 return
             if len(batch) < MOST_PER_COMMIT and not self._closed:
                 self._await()
+
+    def _next(self, most: int) -> list[Job]:
+        return [self._jobs.popleft() for _ in range(min(len(self._jobs), most))]
 
     def _await(self) -> None:
         """Until somebody waits for what is there, or all of it has been patient enough.
