@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from math import inf
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -11,11 +13,12 @@ import typer
 from interlock.cli import attestation, export, retention
 from interlock.cli.event import say_event, story
 from interlock.cli.home import Records, reading, settings_of
-from interlock.cli.printing import Json, say, say_fields, say_json, say_table
+from interlock.cli.printing import Json, complain, say, say_fields, say_json, say_table
 from interlock.cli.words import parse_host, parse_moment, require_order, typed
 from interlock.errors import StoreError
-from interlock.ledger import Archive, Question
+from interlock.ledger import Archive, AttestationError, Question
 from interlock.ledger.export import Sheet
+from interlock.ledger.past import Past
 from interlock.model import Authority
 from interlock.settings import Settings
 
@@ -37,6 +40,13 @@ Until = Annotated[
     typer.Option(
         metavar="WHEN", parser=typed(parse_moment), help="Only up to here; a date means its 0:00."
     ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option("--archive", metavar="DIR", help="Where pruned events lie; default: in the home."),
+]
+Pruned = Annotated[
+    bool, typer.Option("--pruned", help="Pruned events too: 0.1 s for each file of the archive.")
 ]
 
 
@@ -62,18 +72,20 @@ def tail(
 def show(
     context: typer.Context,
     reference: Annotated[str, typer.Argument(metavar="ID", help="Of a decision or of an event.")],
+    archive: Folder = None,
     as_json: Json = False,
 ) -> None:
     """Tell the whole story of one decision: who, what, why, with which secret, and the outcome."""
     settings = settings_of(context)
+    kept = Archive(archive or settings.archive)
     with reading(settings) as records:
-        events = records.ledger.of(reference)
+        past = records.ledger.past(kept)
+        events = records.ledger.of(reference, past)
         if not events:
-            raise StoreError(
-                f"the database has no decision or event {reference!r}{_pruned(settings)}"
-            )
+            where = f"the database{f', nor {kept.folder},' if kept.nodes() else ''}"
+            raise StoreError(f"{where} has no decision or event {reference!r}")
         if decision_id := events[0]["decision_id"]:
-            events = records.ledger.of(decision_id)
+            events = records.ledger.of(decision_id, past)
         answers = list(_answers(records, events))
     if as_json:
         said = {"id": reference, "decision_id": decision_id, "approvals": answers}
@@ -102,6 +114,8 @@ def query(
     ] = None,
     goal: Annotated[str, typer.Option(metavar="GOAL", help="Only calls for this goal.")] = "",
     user: Annotated[str, typer.Option(metavar="USER", help="Only agents of this owner.")] = "",
+    pruned: Pruned = False,
+    archive: Folder = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")] = False,
 ) -> None:
@@ -111,8 +125,10 @@ def query(
     require_order("--since", since, "--until", until)
     where = str(host) if host else ""
     asked = Question(agent, decision or "", where, goal, user, since or 0.0, until or inf)
-    with reading(settings_of(context)) as records:
-        found = records.ledger.query(asked)
+    settings = settings_of(context)
+    with reading(settings) as records:
+        past = _past(records, settings, pruned, archive, asked.since)
+        found = records.ledger.query(asked, past)
         if as_csv:
             _say_sheet(found)
         else:
@@ -124,13 +140,18 @@ def stats(
     context: typer.Context,
     since: Since = None,
     until: Until = None,
+    pruned: Pruned = False,
+    archive: Folder = None,
     as_json: Json = False,
 ) -> None:
     """Count decisions, agents, hosts, tokens and cost; of the last day unless you say otherwise."""
     now = time.time()
     require_order("--since", since, "--until", until)
-    with reading(settings_of(context)) as records:
-        found = records.ledger.statistics(since or now - DAY_S, until or now)
+    begin = since or now - DAY_S
+    settings = settings_of(context)
+    with reading(settings) as records:
+        past = _past(records, settings, pruned, archive, begin)
+        found = records.ledger.statistics(begin, until or now, past)
     if as_json:
         say_json(asdict(found))
         return
@@ -155,12 +176,18 @@ def _follow(records: Records, seq: int, as_json: bool) -> None:
             seq = event["seq"]
 
 
-def _pruned(settings: Settings) -> str:
-    """Where else it may be, if anything was pruned."""
-    archive = Archive(settings.archive)
-    return (
-        f"; older ones are in {archive.folder}: `interlock audit export`" if archive.nodes() else ""
-    )
+def _past(
+    records: Records, settings: Settings, pruned: bool, folder: Path | None, since: float
+) -> Past | None:
+    """What was pruned, if it is asked for; whoever does not ask is told that there is some."""
+    archive = Archive(folder or settings.archive)
+    past = records.ledger.past(archive)
+    if pruned or folder:
+        return past
+    with suppress(AttestationError):  # nobody asked for it, and `audit verify` says what is wrong
+        if past.reaches(since):
+            complain(f"older events were pruned into {archive.folder}: --pruned reads them too")
+    return None
 
 
 def _answers(records: Records, events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

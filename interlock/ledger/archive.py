@@ -94,8 +94,11 @@ class Archive:
         """The nodes of which something is archived."""
         return {path.name.partition("-")[0] for path in self.folder.glob(f"*{SEAL}")}
 
-    def rows(self, seal: Seal) -> Iterator[Row]:
-        """The rows of one file, as the database held them; raises AttestationError."""
+    def rows(self, seal: Seal, having: str = "") -> Iterator[Row]:
+        """The rows of one file, as the database held them; raises AttestationError.
+
+        With `having` only those in which it stands somewhere, which is known before they are read.
+        """
         path = self.folder / seal.file
         try:
             data = path.read_bytes()
@@ -105,7 +108,7 @@ class Archive:
             raise AttestationError(f"{path}: was changed")
         try:
             lines = gzip.decompress(data).splitlines()
-            rows = [_row(line) for line in lines]
+            rows = [_row(line) for line in lines if having.encode() in line]
         except (OSError, EOFError, zlib.error, ValueError, TypeError):
             raise AttestationError(f"{path}: does not hold the rows of a ledger") from None
         yield from rows

@@ -1,6 +1,8 @@
 """The one way to write to the ledger and the ways to read it."""
 
 import asyncio
+import heapq
+import itertools
 import json
 import os
 import re
@@ -17,6 +19,7 @@ from interlock.ledger.checkpoint import Checkpoint, Head
 from interlock.ledger.courier import Courier, Decision
 from interlock.ledger.entry import Also, Note, Pen, Tell
 from interlock.ledger.gap import Gap
+from interlock.ledger.past import Past, moment
 from interlock.ledger.question import Question, ask
 from interlock.ledger.statistics import Statistics, count
 from interlock.ledger.trail import Trail
@@ -141,12 +144,18 @@ class Ledger:
         )
         return [event_of(row) for row in rows]
 
-    def of(self, reference: str) -> list[dict[str, Any]]:
-        """Every event of one decision id, or the one event with that id, oldest first."""
+    def of(self, reference: str, past: Past | None = None) -> list[dict[str, Any]]:
+        """Every event of one decision id, or the one event with that id, oldest first.
+
+        What was pruned of them is looked for in `past`. Raises StoreError or AttestationError.
+        """
         rows = self._database.rows(
             "select * from events where decision_id = ? order by ts, seq", reference
         )
-        return [event_of(row) for row in rows or self._near(reference)]
+        rows = rows or self._near(reference)
+        if past and not _is_whole(rows):
+            rows = past.of(reference, moment_of(reference)) + rows
+        return [event_of(row) for row in rows]
 
     def _near(self, id_: str) -> list[Any]:
         """The event with an id, found by the moment that the id tells: ids have no index.
@@ -160,13 +169,21 @@ class Ledger:
                 return rows
         return []
 
-    def query(self, question: Question = ANYTHING) -> Iterator[dict[str, Any]]:
-        """The decisions that a question asks for, oldest first; raises StoreError."""
-        return map(event_of, ask(self._database.rows, question))
+    def query(
+        self, question: Question = ANYTHING, past: Past | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The decisions that a question asks for, oldest first, those of `past` among them.
 
-    def statistics(self, since: float, until: float) -> Statistics:
-        """The ledger between two moments in figures; raises StoreError."""
-        return count(self._database.rows, since, until)
+        Raises StoreError or AttestationError.
+        """
+        streams = [past.ask(question)] if past else []
+        streams.append(ask(self._database.rows, question))
+        return map(event_of, heapq.merge(*streams, key=moment))
+
+    def statistics(self, since: float, until: float, past: Past | None = None) -> Statistics:
+        """The ledger, and `past`, between two moments in figures; raises as `query` does."""
+        files = past.files(since) if past else ()
+        return count(itertools.chain(files, [self._database.rows]), since, until)
 
     def newest(self) -> tuple[int, str]:
         """Number and kind of the newest event of this node; 0 and nothing when there is none."""
@@ -193,6 +210,10 @@ class Ledger:
     def first(self, node: str) -> int:
         """The number of a node's oldest event here, 0 for none; raises StoreError."""
         return int(self._database.one("select min(seq) from events where node = ?", node)[0] or 0)
+
+    def past(self, archive: Archive) -> Past:
+        """What was pruned into an archive, for the questions that take it along."""
+        return Past(archive, self.first)
 
     def before(self, node: str, ts: float) -> int:
         """The number of a node's event before its first at or after `ts`; raises StoreError."""
@@ -274,6 +295,11 @@ def moment_of(id_: str) -> float:
     """When `new_id` made an id, in epoch seconds; 0 for what it did not make."""
     stamp = id_.rpartition("_")[2]
     return int(stamp[:12], 16) / 1000 if _STAMPED.fullmatch(stamp) else 0.0
+
+
+def _is_whole(rows: Sequence[sqlite3.Row]) -> bool:
+    """Whether these are all events of a call, or one that belongs to none."""
+    return any(row["kind"] == "decision" or not row["decision_id"] for row in rows)
 
 
 def event_of(row: sqlite3.Row | Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """The ledger in figures: how many calls, of whom, to where, and what they used."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+from interlock.ledger.question import Rows
 
 MOST = 20
 
@@ -43,12 +45,18 @@ class Statistics:
     used: dict[str, float]
 
 
-def count(rows: Callable[..., list[Any]], since: float, until: float) -> Statistics:
-    """Count the decisions and outcomes between two moments (epoch seconds, both included)."""
+def count(sources: Iterable[Rows], since: float, until: float) -> Statistics:
+    """Count the decisions and outcomes between two moments (epoch seconds, both included).
 
-    found = rows(_COUNTED, since, until)
-    (used,) = rows(_USED, since, until)
-    return Statistics(_by("label", found), _by("agent", found), _by("host", found), used=dict(used))
+    Each of the sources has rows that no other has.
+    """
+    found: list[Any] = []
+    used: dict[str, float] = {}
+    for rows in sources:
+        found += rows(_COUNTED, since, until)
+        (sums,) = rows(_USED, since, until)
+        used = {name: used.get(name, 0) + sums[name] for name in sums.keys()}  # noqa: SIM118
+    return Statistics(_by("label", found), _by("agent", found), _by("host", found), used)
 
 
 def _by(what: str, rows: Iterable[Any]) -> tuple[Count, ...]:

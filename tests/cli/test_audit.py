@@ -377,13 +377,32 @@ def test_prune_and_hold(lived_in: Terminal) -> None:
     assert "no legal hold" in lived_in.does("audit", "hold", "--release").out
     assert lived_in.events() == events
     before = lived_in.does("audit", "verify", "--json").object["events"]
+    told = _told_of(lived_in)
     time.sleep(1.1)
     assert lived_in.does("audit", "prune", "--keep", "1s", "--json").object["events"] > 0
+    assert _told_of(lived_in, "--pruned") == told
     assert lived_in.does("audit", "verify", "--json").object["events"] >= before
     assert lived_in.does("audit", "prune", "--keep", "90d", "--json").object["events"] == 0
     archive = lived_in.home / "archive"
-    assert f"older ones are in {archive}" in lived_in.fails(2, "audit", "show", "dec_0")
+    assert f"the database, nor {archive}, has no" in lived_in.fails(2, "audit", "show", "dec_0")
+    forgotten = lived_in.does("audit", "query")
+    assert not forgotten.out
+    assert "--pruned reads them too" in forgotten.err
     archive.rename(lived_in.home / "moved")
+    assert _told_of(lived_in, "--archive", str(lived_in.home / "moved")) == told
     said = lived_in.fails(1, "audit", "verify")
     assert f"the row after seq 0 is missing, also from {archive}" in said
     assert lived_in.does("audit", "verify", "--archive", str(lived_in.home / "moved")).out
+
+
+def _told_of(terminal: Terminal, *where: str) -> list[Any]:
+    """What the ledger answers to the questions that take the archive along."""
+    decisions = terminal.does("audit", "query", *where, "--json").objects
+    assert len(decisions) == 2
+    archive = where if "--archive" in where else ()
+    stories = [
+        terminal.does("audit", "show", decision["decision_id"], *archive, "--json").object
+        for decision in decisions
+    ]
+    assert any(event["kind"] == "outcome" for story in stories for event in story["events"])
+    return [decisions, stories, terminal.does("audit", "stats", *where, "--json").object]
