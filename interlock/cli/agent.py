@@ -22,7 +22,8 @@ from interlock.cli.description import (
 from interlock.cli.environment import CA_FILE, proxy_url
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, moment, say, say_fields, say_json, say_table
-from interlock.cli.words import parse_duration, parse_text, typed
+from interlock.cli.standing import offer
+from interlock.cli.words import parse_duration, typed
 from interlock.model import Agent, Trust
 from interlock.registry import Profile, Registry
 from interlock.registry.leases import health_of
@@ -44,9 +45,6 @@ Ttl = Annotated[
         parser=typed(parse_duration),
         help="When the key ends, such as 90d; never, when not given.",
     ),
-]
-Reason = Annotated[
-    str, typer.Option(metavar="TEXT", parser=typed(parse_text), help="Why, for the ledger.")
 ]
 
 
@@ -164,24 +162,17 @@ def set_(
     say(f"Agent {name}: changed {', '.join(changed) or 'nothing'}.")
 
 
-@app.command()
-def trust(context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False) -> None:
-    """Vouch for an agent, or lift its quarantine."""
-    _move(context, name, Trust.TRUSTED, reason, as_json)
-
-
-@app.command()
-def quarantine(
-    context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False
-) -> None:
-    """Cut an agent off until it is trusted again."""
-    _move(context, name, Trust.QUARANTINED, reason, as_json)
-
-
-@app.command()
-def revoke(context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False) -> None:
-    """Cut an agent off for good."""
-    _move(context, name, Trust.REVOKED, reason, as_json)
+offer(
+    app,
+    lambda home: home.registry.set_trust,
+    "Agent",
+    "The agent's name.",
+    {
+        "trust": "Vouch for an agent, or lift its quarantine.",
+        "quarantine": "Cut an agent off until it is trusted again.",
+        "revoke": "Cut an agent off for good.",
+    },
+)
 
 
 @app.command()
@@ -223,15 +214,6 @@ def rm(context: typer.Context, name: Name, as_json: Json = False) -> None:
     say(f"Agent {name} is removed.")
     for binding in ended:
         say(f"Secret {binding.secret} is no longer bound to {binding.authority.short}.")
-
-
-def _move(context: typer.Context, name: str, to: Trust, reason: str, as_json: bool) -> None:
-    with changing(settings_of(context)) as home:
-        home.registry.set_trust(name, to, reason)
-    if as_json:
-        say_json({"name": name, "trust": to})
-        return
-    say(f"Agent {name} is {to}, from its next call on.")
 
 
 def _say_key(settings: Settings, name: str, key: str, ends: float | None) -> None:

@@ -21,7 +21,8 @@ from interlock.cli.description import (
 )
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, moment, say, say_fields, say_json, say_table
-from interlock.cli.words import parse_duration, parse_text, typed
+from interlock.cli.standing import offer
+from interlock.cli.words import parse_duration, typed
 from interlock.errors import RegistryError
 from interlock.model import Server, Trust
 from interlock.registry import Profile, Registration
@@ -30,9 +31,6 @@ from interlock.registry.profile import KINDS
 app = typer.Typer(help="Servers: the MCP servers that agents may reach, and what they offer.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The server's name or id.")]
-Reason = Annotated[
-    str, typer.Option(metavar="TEXT", parser=typed(parse_text), help="Why, for the ledger.")
-]
 
 
 @app.command()
@@ -124,24 +122,17 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
     say_fields((k.replace("_", " "), plain(v)) for k, v in fields.items() if k != "capabilities")
 
 
-@app.command()
-def trust(context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False) -> None:
-    """Vouch for a server, or lift its quarantine."""
-    _move(context, name, Trust.TRUSTED, reason, as_json)
-
-
-@app.command()
-def quarantine(
-    context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False
-) -> None:
-    """Let no agent reach a server until it is trusted again."""
-    _move(context, name, Trust.QUARANTINED, reason, as_json)
-
-
-@app.command()
-def revoke(context: typer.Context, name: Name, reason: Reason = "", as_json: Json = False) -> None:
-    """Let no agent reach a server any more, for good."""
-    _move(context, name, Trust.REVOKED, reason, as_json)
+offer(
+    app,
+    lambda home: home.servers.set_trust,
+    "Server",
+    "The server's name or id.",
+    {
+        "trust": "Vouch for a server, or lift its quarantine.",
+        "quarantine": "Let no agent reach a server until it is trusted again.",
+        "revoke": "Let no agent reach a server any more, for good.",
+    },
+)
 
 
 @app.command()
@@ -157,15 +148,6 @@ def rm(context: typer.Context, name: Name, as_json: Json = False) -> None:
 
 app.command("pin")(server_tools.pin)
 app.command("diff")(server_tools.diff)
-
-
-def _move(context: typer.Context, name: str, to: Trust, reason: str, as_json: bool) -> None:
-    with changing(settings_of(context)) as home:
-        home.servers.set_trust(name, to, reason)
-    if as_json:
-        say_json({"name": name, "trust": to})
-        return
-    say(f"Server {name} is {to}, from the next call on.")
 
 
 def _row(found: Registration) -> tuple[Any, ...]:
