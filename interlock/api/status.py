@@ -44,12 +44,14 @@ class Status(BaseModel):
 
 
 @router.get("/health")
+@router.head("/health", include_in_schema=False)
 def health() -> Health:
     """Answer, whatever state the rest is in."""
     return Health()
 
 
 @router.get("/ready")
+@router.head("/ready", include_in_schema=False)
 def ready(api: State) -> Health:
     """Answer when the store can be read; 503 when not."""
     api.records.database.one("select 1")

@@ -32,6 +32,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     actors.lookups,
     credentials.destinations,
     records.secrets_number,
+    create_views,  # those of alerts have what is told of servers
 )
 
 

@@ -42,7 +42,13 @@ VIEWS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "secret_accesses": (("secret_access",), ("secret", "host", "token")),
     "admin_actions": (("admin", "mode_change"), ("action", "actor", "before", "after")),
-    "alerts": (("alert",), ("alert", "honeytoken", "where", "method", "host", "source_ip", "mode")),
+    "alerts": (
+        ("alert",),
+        (
+            *("alert", "honeytoken", "where", "method", "host", "source_ip", "mode"),
+            *("server", "tools", "changed", "shown"),
+        ),
+    ),
 }
 
 

@@ -15,7 +15,7 @@ from interlock.registry import Role
 from interlock.registry.keys import API_PREFIX, new_key
 from tests.api.service import Service
 
-OPEN = {("GET", "/health"), ("GET", "/ready")}
+OPEN = {(method, path) for method in ("GET", "HEAD") for path in ("/health", "/ready")}
 AGENT = "one"
 # The least that a route takes beside admin; what is not here takes a viewer.
 OPERATORS = {

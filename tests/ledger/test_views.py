@@ -10,6 +10,7 @@ import pytest
 
 from interlock.ledger import Event, Ledger
 from interlock.store import Database
+from interlock.store.migrations import STEPS, guards_of
 from interlock.store.views import VIEWS
 from tests.export.events import EVENTS
 
@@ -69,3 +70,28 @@ def test_the_examples_of_the_page_work(tool: sqlite3.Connection, sql: str) -> No
 def test_the_page_has_examples() -> None:
     """There is something to try."""
     assert len(EXAMPLES) >= 2
+
+
+def test_a_tool_that_changed_is_told_with_its_server(tmp_path: Path) -> None:
+    """What an alert of a server says beside that of a planted key."""
+    body = {"alert": "tool_changed", "server": "files", "changed": ["read_file"], "shown": 3}
+    with Database(tmp_path / "interlock.db") as database:
+        Ledger(database).note(Event("evt_1", 1.0, "alert", "a", body=body))
+        Ledger(database).flush()
+        row = database.one("select * from alerts")
+    assert (row["alert"], row["server"], row["shown"]) == ("tool_changed", "files", 3)
+    assert row["changed"] == '["read_file"]'
+
+
+def test_a_view_of_an_older_version_is_made_anew(tmp_path: Path) -> None:
+    """A home that was made before its columns were added has them after the next start."""
+    path = tmp_path / "interlock.db"
+    with Database(path) as database:
+        wanted = guards_of(database.read(lambda connection: connection))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("drop view alerts")
+        connection.execute("create view alerts as select 1 as alert")
+        connection.execute(f"pragma user_version = {len(STEPS) - 1}")
+        connection.commit()
+    with Database(path) as database:
+        assert guards_of(database.read(lambda connection: connection)) == wanted
