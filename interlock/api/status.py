@@ -43,15 +43,15 @@ class Status(BaseModel):
     events: int
 
 
-@router.get("/health")
 @router.head("/health", include_in_schema=False)
+@router.get("/health")
 def health() -> Health:
     """Answer, whatever state the rest is in."""
     return Health()
 
 
-@router.get("/ready")
 @router.head("/ready", include_in_schema=False)
+@router.get("/ready")
 def ready(api: State) -> Health:
     """Answer when the store can be read; 503 when not."""
     api.records.database.one("select 1")
