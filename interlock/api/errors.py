@@ -14,6 +14,7 @@ from interlock.apdp.authorize import QuestionError
 from interlock.apdp.library import PolicyTextError
 from interlock.delegation import DelegationError
 from interlock.errors import IdentityError, InterlockError, SettingsError, StoreError
+from interlock.ledger import AttestationError
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def status_of(error: InterlockError) -> int:
     match error:
         case IdentityError():
             return 401
-        case StoreError() | SettingsError():
+        case StoreError() | SettingsError() | AttestationError():
             return 503
         case QuestionError() | PolicyTextError() | DelegationError():
             return 400

@@ -11,6 +11,8 @@ from interlock.api.access import Viewer
 from interlock.api.errors import responses
 from interlock.api.state import Api, api_of
 from interlock.api.words import Text
+from interlock.ledger import Archive
+from interlock.ledger.past import Past
 from interlock.ledger.question import Question
 
 router = APIRouter(prefix="/ledger", tags=["ledger"], responses=responses())
@@ -52,16 +54,21 @@ def decisions(
     since: Moment = 0.0,
     until: Moment = 1e12,
     limit: Limit = 100,
+    pruned: Annotated[bool, Query(description="Those in the archive too; takes longer.")] = False,
 ) -> list[EventRecord]:
     """The decisions that fit, oldest first; for more, ask on from the last `ts`."""
     question = Question(agent, decision, host, goal, user, since, until)
-    rows = islice(api.records.ledger.query(question), limit)
+    rows = islice(api.records.ledger.query(question, _past(api) if pruned else None), limit)
     return [EventRecord.model_validate(row) for row in rows]
 
 
 @router.get("/{reference}", responses=responses(404))
 def story(reference: str, _: Viewer, api: State) -> list[EventRecord]:
-    """Every event of one decision, or the one event with that id."""
-    if found := api.records.ledger.of(reference):
+    """Every event of one decision, or the one event with that id, from the archive if need be."""
+    if found := api.records.ledger.of(reference, _past(api)):
         return [EventRecord.model_validate(event) for event in found]
     raise HTTPException(404, "there is no such decision or event")
+
+
+def _past(api: Api) -> Past:
+    return api.records.ledger.past(Archive(api.records.settings.archive))

@@ -1,10 +1,15 @@
 """Goals, approvals, delegations and the ledger over HTTP."""
 
+import asyncio
 import time
 
 from nacl.signing import SigningKey
 
+from broker import Keyring
 from interlock.delegation import Scope, format_public_key, grant
+from interlock.ledger import Archive, Event
+from interlock.ledger.ledger import new_id
+from interlock.ledger.retention import prune
 from interlock.model import Entity
 from interlock.store.approvals import Approval, ask
 from tests.api.service import Service
@@ -69,6 +74,26 @@ def test_the_ledger_is_read(service: Service) -> None:
     assert service.get("/ledger/decisions?agent=one&decision=deny") == []
     assert service.ask("GET", "/ledger/decisions?limit=0").status_code == 400
     assert service.ask("GET", "/ledger/nothing").status_code == 404
+
+
+def test_what_was_pruned_is_read_from_the_archive(service: Service) -> None:
+    """A story as if it had never left, decisions when asked for; a changed file is not believed."""
+    ledger, archive = service.records.ledger, Archive(service.records.settings.archive)
+    decided, body = new_id("dec"), {"label": "deny", "effect": "deny"}
+    call = Event(new_id("evt"), time.time(), "decision", "one", decided, body)
+    asyncio.run(ledger.decide([call]))
+    ledger.change(lambda c: ledger.admin(c, "test", {}))  # the newest row stays
+    story = service.get(f"/ledger/{decided}")
+    keyring = Keyring.open(service.records.settings.keys, "checkpoint")
+    (seal,) = prune(ledger, archive, keyring, time.time() + 9)
+    assert service.get("/ledger/decisions") == []
+    assert service.get("/ledger/decisions?pruned=true") == story
+    assert service.get(f"/ledger/{decided}") == story
+    (path,) = archive.folder.glob(f"*{seal.last}*.gz")
+    path.write_bytes(b"changed")
+    refused = service.ask("GET", f"/ledger/{decided}")
+    assert refused.status_code == 503
+    assert refused.json()["error"]["message"] == f"{path}: was changed"
 
 
 def test_the_status_tells_how_much_there_is(service: Service) -> None:
