@@ -4,7 +4,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
-from types import TracebackType
 from typing import Self
 
 from benchmarks.load import Target, post
@@ -79,12 +78,7 @@ class Bench:
         self.url = f"https://{HOST}:{self.upstream.port}"
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stack.close()
 
     def ask(self, path: str, body: bytes = CHAT, **headers: str) -> bytes:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Self, cast
 
 from benchmarks.framed import Framed
@@ -127,12 +126,7 @@ class Upstream:
         self.pid = self._process.pid or 0
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.join()
 

@@ -4,7 +4,6 @@ import asyncio
 import getpass
 import sqlite3
 from collections.abc import Awaitable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from broker import (
@@ -87,12 +86,7 @@ class Installation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

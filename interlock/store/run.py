@@ -4,7 +4,6 @@ import fcntl
 import os
 import secrets
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 
@@ -29,12 +28,7 @@ class Run:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

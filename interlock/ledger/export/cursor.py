@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from interlock.ledger.disk import furnish, put
@@ -54,12 +53,7 @@ class Cursor:
             raise self._wrong("is no cursor; remove it to begin anew") from None
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._lock >= 0:
             os.close(self._lock)
 
