@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from addons.background import Background
 from addons.door import Door
 from interlock.errors import StoreError
 
@@ -22,16 +23,15 @@ class Attestation:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def running(self) -> None:
         """Begin to ask."""
-        self._task = asyncio.get_running_loop().create_task(self._watch())
+        self._background.begin(self._watch)
 
     def done(self) -> None:
         """Stop asking, and attest how the ledger stands at the end."""
-        if self._task:
-            self._task.cancel()
+        self._background.stop()
         if governor := self._door.governor:
             governor.knocks.tell(time.time())
             _kept_up(governor.installation.ledger.say_again)

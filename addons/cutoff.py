@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from mitmproxy import ctx
 
+from addons.background import Background
 from addons.door import Door, Origin, Presented, Proof
 from addons.ending import Ending
 from addons.proofs import is_from_outside
@@ -34,16 +35,15 @@ class Cutoff:
         self._door = door
         self._change = -1
         self._looked_at = 0.0
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def running(self) -> None:
         """Begin to watch."""
-        self._task = asyncio.get_running_loop().create_task(self._watch())
+        self._background.begin(self._watch)
 
     def done(self) -> None:
         """Stop watching."""
-        if self._task:
-            self._task.cancel()
+        self._background.stop()
 
     async def _watch(self) -> None:
         while True:
@@ -52,8 +52,6 @@ class Cutoff:
                 await self._look()
             except StoreError as e:
                 log.warning("cannot see who was cut off: %s", e)
-            except Exception:
-                log.exception("cannot see who was cut off; looking again")
 
     async def _look(self) -> None:
         governor = self._door.governor

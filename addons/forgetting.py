@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from functools import partial
 
+from addons.background import Background
 from addons.door import Door
 from interlock.errors import StoreError
 from interlock.forgetting import EVERY_S, Forgetting
@@ -15,18 +17,16 @@ class Forget:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def running(self) -> None:
         """Begin to look."""
         if governor := self._door.governor:
-            forgetting = Forgetting(governor.installation)
-            self._task = asyncio.get_running_loop().create_task(_run(forgetting))
+            self._background.begin(partial(_run, Forgetting(governor.installation)))
 
     def done(self) -> None:
         """Stop looking."""
-        if self._task:
-            self._task.cancel()
+        self._background.stop()
 
 
 async def _run(forgetting: Forgetting) -> None:

@@ -18,6 +18,8 @@ from mitmproxy.net.dns import classes, types
 from mitmproxy.proxy.mode_servers import LocalRedirectorInstance
 from mitmproxy.proxy.mode_specs import LocalMode, ProxyMode
 
+from addons.background import Background
+
 log = logging.getLogger(__name__)
 
 # What every name resolves to (RFC 2544, for tests of networks: nobody lives there), for a moment.
@@ -31,17 +33,16 @@ class Local:
     """Answers DNS, refuses every other datagram, and stops with the capture."""
 
     def __init__(self) -> None:
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def running(self) -> None:
         """Watch the redirector."""
         if any(isinstance(ProxyMode.parse(text), LocalMode) for text in ctx.options.mode):
-            self._task = asyncio.get_running_loop().create_task(self._watch())
+            self._background.begin(self._watch)
 
     def done(self) -> None:
         """Stop watching."""
-        if self._task:
-            self._task.cancel()
+        self._background.stop()
 
     def client_connected(self, client: connection.Client) -> None:
         """HTTP/3, and whatever else is said in datagrams, goes nowhere."""

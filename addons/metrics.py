@@ -6,6 +6,7 @@ from typing import Any
 from mitmproxy import ctx, http
 from prometheus_client import Counter, Gauge, Histogram
 
+from addons.background import Background
 from addons.door import Door
 
 # From a cache hit to a person who is asked: 0.1 ms to a minute.
@@ -18,7 +19,7 @@ class Metrics:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
         self._calls = Counter("interlock_calls", "Calls by decision.", ["decision"])
         self._broken = Counter("interlock_broken_calls", "Calls that ended without an answer.")
         self._scrubbed = Counter("interlock_scrubbed", "Forms of secrets masked in answers.")
@@ -39,12 +40,11 @@ class Metrics:
 
     def running(self) -> None:
         """Begin to look at what only a look can tell."""
-        self._task = asyncio.get_running_loop().create_task(self._watch())
+        self._background.begin(self._watch)
 
     def done(self) -> None:
         """Stop looking."""
-        if self._task:
-            self._task.cancel()
+        self._background.stop()
 
     def response(self, flow: http.HTTPFlow) -> None:
         """A call has its answer."""

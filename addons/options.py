@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from mitmproxy import ctx, exceptions
@@ -16,6 +17,7 @@ from mitmproxy.proxy.mode_specs import (
     ProxyMode,
 )
 
+from addons.background import Background
 from addons.certificate import export_ca
 from addons.destination import ROUTES, parse_mode, parse_routes, serves_routes
 from addons.door import Door
@@ -129,8 +131,7 @@ class Options:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._poll: asyncio.Task[None] | None = None
-        self._follow: asyncio.Task[None] | None = None
+        self._poll, self._follow = Background(), Background()
         self._look = asyncio.Event()
         self._configured = False
         self._run: Run | None = None
@@ -183,17 +184,15 @@ class Options:
             return
         settings = governor.installation.settings
         export_ca(settings)
-        loop = asyncio.get_running_loop()
-        self._poll = loop.create_task(self._watch(governor))
-        self._follow = loop.create_task(governor.custody.follow())
-        loop.add_signal_handler(signal.SIGHUP, self._look.set)
+        self._poll.begin(partial(self._watch, governor))
+        self._follow.begin(governor.custody.follow)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._look.set)
         log.info("interlock: %s mode, home %s", governor.mode, settings.home)
 
     def done(self) -> None:
         """Close the store. When the script alone is unloaded, stop the proxy: I5."""
-        for task in (self._poll, self._follow):
-            if task:
-                task.cancel()
+        self._poll.stop()
+        self._follow.stop()
         if self._door.governor:
             self._door.governor.custody.close()
             self._door.governor.installation.close()

@@ -5,6 +5,7 @@ import logging
 import time
 from functools import partial
 
+from addons.background import Background
 from addons.door import Door
 from interlock.errors import StoreError
 from interlock.governor import Governor
@@ -21,17 +22,16 @@ class Settlement:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def running(self) -> None:
         """Begin to look."""
         if governor := self._door.governor:
-            self._task = asyncio.get_running_loop().create_task(_watch(governor))
+            self._background.begin(partial(_watch, governor))
 
     def done(self) -> None:
         """Stop looking."""
-        if self._task:
-            self._task.cancel()
+        self._background.stop()
 
 
 async def _watch(governor: Governor) -> None:

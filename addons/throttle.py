@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 from mitmproxy import connection, http
 
 from addons import refusals
+from addons.background import Background
 from addons.cutoff import cut
 from addons.door import Door
 from addons.fail_closed import fail_closed
@@ -32,16 +33,15 @@ class Throttle:
         self._open: dict[str, set[str]] = {}  # who -> connections
         self._silent: dict[str, float] = {}  # connection -> since when it owes us its first head
         self._bodies: dict[str, tuple[str, float]] = {}  # call -> connection, since when it owes
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def running(self) -> None:
         """Begin to look for connections on which no head comes."""
-        self._task = asyncio.get_running_loop().create_task(self._watch())
+        self._background.begin(self._watch)
 
     def done(self) -> None:
         """Stop looking."""
-        if self._task:
-            self._task.cancel()
+        self._background.stop()
 
     def client_connected(self, client: connection.Client) -> None:
         """A head is due."""

@@ -1,10 +1,12 @@
 """Posts the news of this installation to its webhooks, beside the calls and never before them."""
 
-import asyncio
 import logging
+from functools import partial
 
+from addons.background import Background
 from addons.door import Door
 from interlock.alerts.sender import Sender
+from interlock.installation import Installation
 
 
 class Webhooks:
@@ -13,7 +15,7 @@ class Webhooks:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._sender: Sender | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def running(self) -> None:
         """Begin to send. The URL of a webhook may hold a key, so httpx must not log it."""
@@ -21,11 +23,14 @@ class Webhooks:
             return
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        self._sender = Sender(self._door.governor.installation)
-        self._task = asyncio.get_running_loop().create_task(self._sender.run())
+        self._background.begin(partial(self._send, self._door.governor.installation))
 
     def done(self) -> None:
         """Stop; what is under way is sent again by whoever sends next."""
-        if self._sender and self._task:
-            self._task.cancel()
+        self._background.stop()
+        if self._sender:
             self._sender.stop()
+
+    async def _send(self, records: Installation) -> None:
+        self._sender = Sender(records)
+        await self._sender.run()
