@@ -1,6 +1,7 @@
 """Shows an agent what it may see of the answers of MCP servers, live events as they come."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urljoin, urlsplit
@@ -11,8 +12,12 @@ from mitmproxy.proxy import events
 from addons.door import Door, Listening
 from addons.stage import DIGESTS, Stage, Unreadable
 from interlock.calls.events import MOST_BYTES, Events
+from interlock.calls.mcp import is_at_endpoint
 from interlock.offers import Offers
 from interlock.verdict import Verdict
+
+EVENTS = "text/event-stream"
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s\"';,]*)", re.IGNORECASE)
 
 
 class Shown(Stage):
@@ -33,8 +38,10 @@ class Shown(Stage):
         """Take off what is true of the unchanged body only."""
         if empty:
             return response
-        media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type == "text/event-stream":
+        types = response.headers.get_all("content-type")
+        if self._offers.binds and response.status_code < 300:
+            _require_one_reading(types)
+        if _media_type("".join(types)) == EVENTS:
             self._events = Events(self._event)
         # A copy, for by its own framing the connection to the upstream knows where it ends.
         response = response.copy()
@@ -101,6 +108,20 @@ def tell(door: Door, flow: http.HTTPFlow, verdict: Verdict) -> None:
             ctx.master.addons.get("proxyserver").inject_event(Told(one.flow, text))
 
 
+def _require_one_reading(types: Sequence[str]) -> None:
+    """Raise Unreadable for what some clients take for events, or for text, and others do not."""
+    said = "".join(types)
+    charsets = {name.lower() for name in _CHARSET.findall(said)}
+    if len(types) > 1 or charsets - {"utf-8", "utf8", "us-ascii"}:
+        raise Unreadable("an MCP server's answer says two Content-Types, or that it is not UTF-8")
+    if "event-stream" in said.lower() and _media_type(said) != EVENTS:
+        raise Unreadable(f"an MCP server's answer is almost {EVENTS}")
+
+
+def _media_type(said: str) -> str:
+    return said.partition(";")[0].strip().lower()
+
+
 def _listen(door: Door, flow: http.HTTPFlow, verdict: Verdict, place: bytes) -> None:
     """Remember where the answers to what is posted to a place are awaited."""
     request = verdict.call.request
@@ -110,10 +131,14 @@ def _listen(door: Door, flow: http.HTTPFlow, verdict: Verdict, place: bytes) -> 
         )
     except ValueError:
         return
+    if target.netloc != request.authority.short:
+        return
     query = f"?{target.query}" if target.query else ""
     known = Listening(flow, verdict.agent.name, request.authority, f"{target.path}{query}")
-    if target.netloc == request.authority.short:
-        door.streams[flow.id] = known
+    door.streams[flow.id] = known
+    server = verdict.call.server
+    if door.governor and server and is_at_endpoint(request, server):
+        door.governor.installation.servers.posts.hear(server, target.path)
 
 
 def _nowhere(_: bytes) -> None:

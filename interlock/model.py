@@ -145,6 +145,7 @@ class Server:
     """An MCP server as policies see it; of one that nobody registered only the name is known.
 
     `url` is where it is reached, in canonical form; empty for one that is started by a command.
+    `posts` are the paths that it told its agents to post to (the older transport, HTTP with SSE).
     """
 
     name: str
@@ -154,6 +155,7 @@ class Server:
     trust: Trust = Trust.UNVERIFIED
     health: Health = Health.UNKNOWN
     lapsed: bool = False
+    posts: tuple[str, ...] = ()
 
     @property
     def cut_off(self) -> bool:

@@ -2,11 +2,13 @@
 
 A tool that is not what it was pinned as is told to the ledger. What a server asks of the agent in
 the middle of an answer (sampling, elicitation, roots) is judged like what the agent asks of it.
+Where denials bind, what two clients may read differently is not passed on.
 """
 
 import json
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -14,7 +16,7 @@ from typing import Any
 
 from interlock.calls import rpc
 from interlock.calls.body import plain_name
-from interlock.calls.mcp import METHODS, UNKNOWN, key_pattern
+from interlock.calls.mcp import METHODS, UNKNOWN, key_pattern, require_exact
 from interlock.installation import Installation
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 
 _TOOLS = key_pattern("tools")
 _METHOD = key_pattern("method")
+_MESSAGE = frozenset({"id", "method", "result", "error"})
+_RESULT = frozenset({"tools"})
+_TOOL = frozenset({"name"})
 
 type Json = dict[str, Any]
 type Judge = Callable[[Call], Decision]
@@ -41,22 +46,26 @@ class Offers:
         self._judge = judge
         message = verdict.call.mcp
         self._name = message.server if message else ""
-        self._binds = verdict.decision.mode is Mode.ENFORCE
+        self.binds = verdict.decision.mode is Mode.ENFORCE
 
     def rewritten(self, text: bytes) -> bytes | None:
         """What the agent gets in place of a message or a batch; None for itself.
 
         Raises ValueError for what may hold tools and cannot be read.
         """
-        if not (_TOOLS.search(text) or _METHOD.search(text)):
+        in_utf8 = json.detect_encoding(text) in ("utf-8", "utf-8-sig")
+        if in_utf8 and not (_TOOLS.search(text) or _METHOD.search(text)):
             return None
         try:
-            data = json.loads(text)
+            data = _strict.decode(text.decode("utf-8-sig"))
+            messages = data if isinstance(data, list) else [data]
+            for one in messages:
+                _require_one_reading(one)
         except (ValueError, RecursionError) as e:
-            if self._binds:
+            if self.binds:
                 raise ValueError("an answer of an MCP server cannot be read") from e
             return None
-        shown = [self._shown(one) for one in (data if isinstance(data, list) else [data])]
+        shown = [self._shown(one) for one in messages]
         if all(new is None for new in shown):
             return None
         if not isinstance(data, list):
@@ -67,23 +76,28 @@ class Offers:
         """A message as the agent gets it; None for as it is."""
         if not isinstance(message, dict):
             return None
+        if isinstance(message.get("method"), str):
+            return self._asked(message["method"]) if "id" in message else None
         result = message.get("result")
         if isinstance(result, dict) and isinstance(result.get("tools"), list):
             tools = self._allowed(result["tools"])
-            return message | {"result": result | {"tools": tools}} if self._binds else None
-        if isinstance(message.get("method"), str) and "id" in message:
-            return self._asked(message["method"])
+            return message | {"result": result | {"tools": tools}} if self.binds else None
         return None
 
     def _allowed(self, tools: list[Any]) -> list[Any]:
         """The tools that the agent may call; what they are is compared with what was pinned."""
         server = self._verdict.call.server
-        named = [one for one in tools if isinstance(one, dict) and isinstance(one.get("name"), str)]
+        named: defaultdict[str, list[Json]] = defaultdict(list)
+        for one in tools:
+            if isinstance(one, dict) and isinstance(one.get("name"), str):
+                named[one["name"]].append(one)
         pins = self._noticed(server.name, named) if server else {}
-        return [tool for tool in named if self._may_call(tool["name"], pins)]
+        # Of two by one name nobody knows which one a client takes.
+        clear = [(name, same[0]) for name, same in named.items() if len(same) == 1]
+        return [tool for name, tool in clear if self._may_call(name, pins)]
 
     def _may_call(self, tool: str, pins: Mapping[str, Pin]) -> bool:
-        if not self._binds:
+        if not self.binds:
             return True
         try:
             plain_name(tool)
@@ -94,10 +108,10 @@ class Offers:
         asked = self._call("call_tool", Entity("Tool", f"{self._name}/{tool}"), message)
         return self._judge(asked).effect is not Effect.DENY
 
-    def _noticed(self, server: str, tools: list[Json]) -> dict[str, Pin]:
+    def _noticed(self, server: str, tools: Mapping[str, list[Json]]) -> dict[str, Pin]:
         """Compare with what was pinned, and keep what is new, without waiting for the disk."""
         pins = self._installation.pins
-        shown = {tool["name"]: written(tool) for tool in tools}
+        shown = {name: written(*same) for name, same in tools.items()}
         news = pins.notice(server, shown)
         found = {name: pins.of(server, name) for name in shown}
         if news:
@@ -143,6 +157,33 @@ class Offers:
 
     def _call(self, action: str, resource: Entity, message: Message) -> Call:
         return replace(self._verdict.call, action=action, resource=resource, mcp=message, batch=())
+
+
+def _require_one_reading(message: Any) -> None:
+    """Raise ValueError for a message that another client may take for something else."""
+    if not isinstance(message, dict):
+        return
+    require_exact(message, _MESSAGE)
+    if "method" in message and ("result" in message or "error" in message):
+        raise ValueError("a message is a request and an answer at once")
+    result = message.get("result")
+    if isinstance(result, dict):
+        require_exact(result, _RESULT)
+        tools = result.get("tools")
+        for tool in tools if isinstance(tools, list) else ():
+            if isinstance(tool, dict):
+                require_exact(tool, _TOOL)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Json:
+    """Refuse a key that stands twice: some clients take the first, others the last."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+_strict = json.JSONDecoder(object_pairs_hook=_once)
 
 
 def _text(data: Any) -> bytes:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, unquote
 
 from interlock.calls.body import Facts, plain_name
 from interlock.calls.catalogue import Operation, Provider
-from interlock.calls.mcp import read_messages
+from interlock.calls.mcp import is_at_endpoint, read_messages
 from interlock.calls.path import path_doubt
 from interlock.calls.shapes import facts_of
 from interlock.model import Call, Entity, Message, Request, Server
@@ -65,7 +65,11 @@ def _generic(request: Request) -> str:
 
 
 def _of_mcp(call: Call, server: Server | None) -> Call:
-    """The call as a message of MCP, with the others of its batch, if it is one."""
+    """The call as a message of MCP, with the others of its batch, if it is one.
+
+    Away from the endpoint of a known server it is what it is to anybody else as well: who answers
+    there may be no MCP server, and read no more of the request than its method and path.
+    """
     name = server.name if server else call.request.authority.short
     try:
         asked = read_messages(call.request, server)
@@ -73,7 +77,7 @@ def _of_mcp(call: Call, server: Server | None) -> Call:
         doubt = call.doubt or f"ambiguous_body: {e}"
         return replace(call, doubt=doubt, mcp=Message(name, call.request.method))
     service = server.name if server else call.service
-    first, *others = [
+    calls = [
         replace(
             call,
             service=service,
@@ -83,8 +87,10 @@ def _of_mcp(call: Call, server: Server | None) -> Call:
             mcp=one.message,
         )
         for one in asked
-    ] or [call]
-    return replace(first, batch=tuple(others))
+    ]
+    if not calls or (server and not is_at_endpoint(call.request, server)):
+        calls.append(call)
+    return replace(calls[0], batch=tuple(calls[1:]))
 
 
 def _facts(

@@ -1,7 +1,8 @@
 """Reads the messages of the Model Context Protocol (MCP) out of a request, or says why it will not.
 
 A registered server is one at its own endpoint whatever is sent there. Anywhere else a request is
-one by what it holds: a body of JSON-RPC 2.0 with a method of MCP, or its headers. What policy
+one by what it holds: a body of JSON-RPC 2.0 with a method of MCP, or its headers. Those an agent
+can put on any request, so they speak for none to a host where we know the endpoint. What policy
 reads must be what the server reads, in the body and in the headers that repeat it.
 """
 
@@ -79,9 +80,9 @@ def read_messages(request: Request, server: Server | None) -> tuple[Asked, ...]:
     """
     name = server.name if server else request.authority.short
     headers = _headers(request)
-    at_home = server is not None and _at_endpoint(request, server)
+    at_home = server is not None and is_at_endpoint(request, server)
     if request.method in ("GET", "DELETE"):
-        if at_home or "mcp-session-id" in headers:
+        if at_home or (server is None and "mcp-session-id" in headers):
             return (Asked(NO_TOOL, Entity("McpServer", name), Message(name, request.method)),)
         return ()
     if request.method != "POST" or not (at_home or headers.keys() & TELLING or _sniffed(request)):
@@ -102,7 +103,7 @@ def _asked(body: Any, server: str) -> Asked:
     """Read one message (JSON-RPC 2.0, 4); raises ValueError."""
     if not isinstance(body, dict) or body.get("jsonrpc") != "2.0":
         raise ValueError("a message must be an object of JSON-RPC 2.0")
-    _require_exact(body, _FIELDS)
+    require_exact(body, _FIELDS)
     itself = Entity("McpServer", server)
     if "method" not in body:
         if "id" not in body or ("result" in body) is ("error" in body):
@@ -114,7 +115,7 @@ def _asked(body: Any, server: str) -> Asked:
     if "result" in body or "error" in body:
         raise ValueError("a message is a request and an answer at once")
     plain_name(method)
-    _require_exact(params, _READ)
+    require_exact(params, _READ)
     id_ = _id(body)
     action, parameter = METHODS.get(method, UNKNOWN)
     if method.startswith("notifications/"):
@@ -136,7 +137,7 @@ def _reference(params: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], str]:
     ref = params.get("ref")
     if not isinstance(ref, dict):
         raise ValueError("'ref' must be an object")
-    _require_exact(ref, _READ)
+    require_exact(ref, _READ)
     return ("get_prompt", ref, "name") if "name" in ref else ("read_resource", ref, "uri")
 
 
@@ -156,7 +157,7 @@ def _text(params: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _require_exact(body: Mapping[str, Any], names: frozenset[str]) -> None:
+def require_exact(body: Mapping[str, Any], names: frozenset[str]) -> None:
     """Raise ValueError for a key that some parsers take for another: `Method` for `method`."""
     for key in body:
         if (folded := key.casefold()) in names and key != folded and key != "protocolVersion":
@@ -205,8 +206,12 @@ def _plain(value: str) -> str:
         raise ValueError("a header of MCP is not base64 of a text") from None
 
 
-def _at_endpoint(request: Request, server: Server) -> bool:
-    return request.path.partition("?")[0].rstrip("/") == urlsplit(server.url).path.rstrip("/")
+def is_at_endpoint(request: Request, server: Server) -> bool:
+    """Say whether a server takes whatever is sent there for MCP: by its URL, or by its own word."""
+    path = request.path.partition("?")[0]
+    if request.method == "POST" and path in server.posts:
+        return True
+    return path.rstrip("/") == urlsplit(server.url).path.rstrip("/")
 
 
 def _speaks_mcp(data: Any, *, answers: bool) -> bool:
@@ -243,20 +248,36 @@ _JSONRPC = key_pattern("jsonrpc")
 def _sniffed(request: Request) -> bool:
     """Say whether a body may be JSON-RPC, in whatever character set a server would guess.
 
-    In a content coding too, which a server may undo; what is too much to look through may be.
+    In a content coding too, which a server may undo or overlook; what is too much to look through
+    may be.
     """
     body = _uncoded(request)
     is_cut = body is not request.body and len(body) > MOST_BYTES
+    return _overlooked(request) or _holds_rpc(body) or (is_cut and body.lstrip()[:1] in b"{[")
+
+
+def _overlooked(request: Request) -> bool:
+    """Say whether a body, read as if its content coding were not there, may be JSON-RPC."""
+    coded = request.content_encoding not in ("", "identity")
+    return coded and _in_utf8(request.body)[:1] in (b"{", b"[") and _holds_rpc(request.body)
+
+
+def _holds_rpc(body: bytes) -> bool:
+    return _JSONRPC.search(_in_utf8(body)) is not None
+
+
+def _in_utf8(body: bytes) -> bytes:
+    """A text in whatever character set JSON may be in, without what may stand before it."""
     charset = json.detect_encoding(body)
     if charset not in ("utf-8", "utf-8-sig"):
         body = body.decode(charset, "replace").encode("utf-8", "replace")
-    return _JSONRPC.search(body) is not None or (is_cut and body.lstrip()[:1] in b"{[")
+    return body.lstrip(b"\xef\xbb\xbf \t\r\n")
 
 
 def _is_other(request: Request, server: Server | None) -> bool:
     """True for a coded body that is for sure no message of MCP; any other is in doubt."""
     body = _uncoded(request)
-    if body is request.body:
+    if body is request.body or _overlooked(request):
         return False
     try:
         data = read_json(replace(request, body=body, content_encoding=""))

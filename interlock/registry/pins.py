@@ -53,9 +53,11 @@ class Pins:
         return [tool for (name, _), tool in sorted(self._tools.value.items()) if name == server]
 
     def of(self, server: str, tool: str) -> Pin:
-        """How a tool stands to what was pinned."""
+        """How a tool stands to what was pinned; one that nobody can tell changes of has changed."""
         known = self._current(server, tool)
-        return known.pin if known else Pin.UNSEEN
+        if known:
+            return known.pin
+        return Pin.UNSEEN if self._room(server) else Pin.CHANGED
 
     def notice(self, server: str, shown: Mapping[str, str]) -> dict[str, str]:
         """Hold against what is known what a server shows now; answer what is new of it.
@@ -64,17 +66,24 @@ class Pins:
         """
         if len(self._noticed) > MOST_NOTICED:
             self._noticed.clear()
-        news, at = {}, time.time()
+        news, at, room = {}, time.time(), self._room(server)
         for name, now in shown.items():
             kept, last = self._tools.value.get((server, name)), self._noticed.get((server, name))
             on_its_way = last and last.seen == now and at - last.first_seen < ON_ITS_WAY_S
             if on_its_way or (kept and kept.seen == now and (not last or last.seen == now)):
                 continue
             known = self._current(server, name)
+            if known is None and (room := room - 1) < 0:
+                continue
             pinned = known.pinned if known else now
             self._noticed[server, name] = Tool(server, name, pinned, now, at)
             news[name] = now
         return news
+
+    def _room(self, server: str) -> int:
+        """How many more tools of a server are kept (`see`)."""
+        known = self._tools.value.keys() | self._noticed.keys()
+        return max(0, MOST_TOOLS - sum(its == server for its, _ in known))
 
     def _current(self, server: str, tool: str) -> Tool | None:
         """A tool as it was last seen, here or by another front door."""
@@ -138,9 +147,13 @@ def see(connection: sqlite3.Connection, server: str, shown: Mapping[str, str]) -
             )
 
 
-def written(definition: Definition) -> str:
-    """The one text of a tool's definition, by which two are told apart; long ones as a digest."""
-    text = json.dumps(definition, sort_keys=True, separators=(",", ":"))
+def written(definition: Definition, *more: Definition) -> str:
+    """The one text of a tool's definition, by which two are told apart; long ones as a digest.
+
+    A tool that a server defines more than once is all of it together.
+    """
+    whole = [definition, *more] if more else definition
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
     if len(text) <= LONGEST_DEFINITION:
         return text
     return f"sha256:{digest(text)}"

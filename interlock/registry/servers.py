@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from interlock.errors import RegistryError
 from interlock.model import Authority, Health, Server, Trust
+from interlock.registry.posts import Posts
 from interlock.registry.profile import Profile, forget, touch, write_health, write_profile
 from interlock.registry.registration import (
     KIND,
@@ -38,6 +39,7 @@ class Servers:
         self._audit = audit
         self._named = Lookup(database, self._find)
         self._places = Lookup(database, self._find_at)
+        self.posts = Posts(database, audit)
 
     def get(self, name: str, now: float | None = None) -> Server:
         """Answer a server by name; raises RegistryError. Without `now` its lease is not asked."""
@@ -83,7 +85,8 @@ class Servers:
         if not self._places.get(authority):
             return None, None
         here = self.at(authority, path, now)
-        return here, here or self.alone_at(authority, now)
+        meant = here or self.alone_at(authority, now)
+        return here, meant and self.posts.known(meant)
 
     def show(self, name: str) -> Registration:
         """Answer all that is known of a server, by name or id; raises RegistryError."""

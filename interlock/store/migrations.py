@@ -33,6 +33,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     credentials.destinations,
     records.secrets_number,
     create_views,  # those of alerts have what is told of servers
+    actors.posts,
 )
 
 

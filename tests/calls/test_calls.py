@@ -79,6 +79,10 @@ TOOL = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}'
         ),
         pytest.param(gzip.compress(b"\0" * (17 << 20)), "gzip", False, id="a large file"),
         pytest.param(b"\x93\x01" + TOOL, "aws-chunked", False, id="a coding nobody undoes"),
+        pytest.param(TOOL, "none", True, id="no coding at all"),
+        pytest.param(b" \n" + TOOL, "gzip", True, id="a coding that is not there"),
+        pytest.param(TOOL.decode().encode("utf-16"), "br", True, id="nor there, in UTF-16"),
+        pytest.param(TOOL, "gzip, gzip, gzip, gzip", True, id="four that are not there"),
     ],
 )
 def test_a_coding_does_not_hide_a_message_of_mcp(body: bytes, coding: str, in_doubt: bool) -> None:

@@ -128,3 +128,11 @@ def agent_client(world: World, door: FrontDoor, **more: Any) -> httpx.AsyncClien
         timeout=30,
         **more,
     )
+
+
+async def posted(world: World, door: FrontDoor, url: str, body: Any, **more: Any) -> httpx.Response:
+    """One POST of a trusted agent; bytes go as they are."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+    async with agent_client(world, door) as http:
+        return await http.post(url, content=content, headers=headers | more.get("headers", {}))

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from interlock.demo.front_door import FrontDoor
 from interlock.model import Mode, Trust
-from tests.door.mcp_servers import Asgi, agent_client, scripted, served, workshop
+from tests.door.mcp_servers import Asgi, agent_client, posted, scripted, served, workshop
 from tests.door.world import DEFAULT_POLICIES, World
 
 NO_ERASING = """
@@ -66,14 +66,6 @@ async def session(world: World, door: FrontDoor, url: str) -> AsyncIterator[Clie
     ):
         await opened.initialize()
         yield opened
-
-
-async def posted(world: World, door: FrontDoor, url: str, body: Any, **more: Any) -> httpx.Response:
-    """One POST of a trusted agent; bytes go as they are."""
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
-    async with agent_client(world, door) as http:
-        return await http.post(url, content=content, headers=headers | more.get("headers", {}))
 
 
 async def test_a_whole_session_works_unchanged(world: World, mode: Mode, shop: Asgi) -> None:

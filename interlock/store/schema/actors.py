@@ -150,6 +150,22 @@ def tools(tables: Tables) -> None:
     )
 
 
+def posts(tables: Tables) -> None:
+    """Where MCP servers told their agents to post; gone with their server, or with its URL."""
+    tables.table("server_posts").create(
+        {"server": str, "path": str, "told_at": float},
+        pk=("server", "path"),
+        not_null={"told_at"},
+        if_not_exists=True,
+    )
+    watch(tables, "server_posts")
+    for name, event in (("gone", "delete"), ("moved", "update of url")):
+        tables.conn.execute(
+            f"create trigger if not exists server_posts_{name} after {event} on servers "  # noqa: S608
+            "begin delete from server_posts where server = old.name; end"
+        )
+
+
 def discovery(tables: Tables) -> None:
     """What scanners saw, by place, and which agent an address stands for.
 
