@@ -1,6 +1,7 @@
 """Holds a call that a person has to permit, until one answers or the time is over."""
 
 import asyncio
+import logging
 import time
 from dataclasses import replace
 
@@ -11,12 +12,16 @@ from interlock.ledger import Event
 from interlock.ledger.ledger import new_id
 from interlock.model import Effect, Reason, Stage
 from interlock.store.approvals import Approval, Status, ask
-from interlock.verdict import Verdict, assertion_of
+from interlock.verdict import Verdict, assertion_of, decision_event
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.25
 # How long an approval can still be given, and used with Interlock-Approval, after the call that
 # asked for it went away.
 LATE_S = 600.0
+# What of the decision a person is told who has to answer; arguments are for no eyes but policy's.
+TOLD = ("method", "authority", "path", "body_bytes", "model", "intent", "goal", "reasons")
 
 
 class Hold:
@@ -52,6 +57,8 @@ class Hold:
     async def _ask(self, verdict: Verdict, limit: int) -> Approval | None:
         """Store the question; None when that fails, which leaves the call waiting for nobody."""
         now = time.time()
+        row = decision_event(verdict, verdict.declared, now).body
+        told = {name: row[name] for name in TOLD if row[name]}
         approval = Approval(
             id=new_id("apr"),
             decision_id=verdict.decision.id,
@@ -61,13 +68,22 @@ class Hold:
             request_digest=assertion_of(verdict.call).hex(),
             asked_at=now,
             expires_at=now + limit + LATE_S,
+            told=told,
         )
-        body = {"approval": approval.id, "action": approval.action, "resource": approval.resource}
+        asked = {"approval": approval.id, "action": approval.action, "resource": approval.resource}
+        body = asked | told
         event = Event(new_id("evt"), now, "approval", approval.agent, approval.decision_id, body)
         try:
             await self._installation.ledger.decide([event], also=lambda c: ask(c, approval))
         except LedgerUnavailableError:
             return None
+        log.info(
+            "%s waits for approval %s: %s %s",
+            approval.agent,
+            approval.id,
+            told["method"],
+            ascii(f"{told['authority']}{told['path']}"),
+        )
         return approval
 
     async def _answer(self, approval_id: str, deadline: float) -> Approval:

@@ -1,7 +1,7 @@
 """Approvals: the calls that wait for a person."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
@@ -17,7 +17,11 @@ State = Annotated[Api, Depends(api_of)]
 
 
 class ApprovalRecord(BaseModel):
-    """What an agent asked to do, and what was said to it. Times are seconds since 1970."""
+    """What an agent asked to do, and what was said to it. Times are seconds since 1970.
+
+    `told` has the method, authority and path of the call, the size of its body, its model, intent
+    and goal, and the policies that ask.
+    """
 
     id: str
     decision_id: str
@@ -32,6 +36,7 @@ class ApprovalRecord(BaseModel):
     reason: str
     decided_at: float | None
     spent_at: float | None
+    told: dict[str, Any]
 
 
 def record(approval: Approval) -> ApprovalRecord:

@@ -16,6 +16,10 @@ from interlock.store.approvals import Approval, Approvals
 app = typer.Typer(help="Approvals: the calls that wait for a person to say yes or no.")
 
 MOST = 1000
+COLUMNS = (
+    *("id", "status", "agent", "action", "resource", "call"),
+    *("expires", "answered by", "reason"),
+)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The approval's id.")]
 Reason = Annotated[
@@ -39,8 +43,7 @@ def list_(
         for approval in found:
             say_json(_public(approval))
         return
-    columns = ("id", "status", "agent", "action", "resource", "expires", "answered by", "reason")
-    say_table(columns, map(_row, found))
+    say_table(COLUMNS, map(_row, found))
 
 
 @app.command()
@@ -108,6 +111,7 @@ def _row(approval: Approval) -> tuple[Any, ...]:
         approval.agent,
         approval.action,
         approval.resource,
+        f"{approval.told.get('method', '')} {approval.told.get('path', '')}".strip() or "-",
         moment(approval.expires_at),
         approval.decided_by or "-",
         approval.reason,
@@ -122,6 +126,7 @@ def _fields(approval: Approval) -> list[tuple[str, Any]]:
         ("agent", approval.agent),
         ("action", approval.action),
         ("resource", approval.resource),
+        *_told(approval),
         ("request", approval.request_digest),
         ("asked", moment(approval.asked_at)),
         ("expires", moment(approval.expires_at)),
@@ -129,6 +134,21 @@ def _fields(approval: Approval) -> list[tuple[str, Any]]:
         ("answered by", approval.decided_by or "-"),
         ("reason", approval.reason or "-"),
         ("spent", _moment(approval.spent_at)),
+    ]
+
+
+def _told(approval: Approval) -> list[tuple[str, Any]]:
+    """What the call is, and why it waits."""
+    told = approval.told
+    url = f"{told.get('method', '-')} {told.get('authority', '')}{told.get('path', '')}"
+    policies = "; ".join(f"{id_}: {said}" if said else id_ for id_, said in told.get("reasons", ()))
+    return [
+        ("call", url),
+        ("body bytes", told.get("body_bytes", 0)),
+        ("model", told.get("model", "-")),
+        ("intent", told.get("intent", "-")),
+        ("goal", told.get("goal", "-")),
+        ("asked for by", policies or "-"),
     ]
 
 

@@ -1,7 +1,9 @@
 """Calls that a person has to permit: asked once, answered once, spent once, for one request."""
 
+import json
 import sqlite3
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -26,7 +28,8 @@ class Approval:
     """What one agent asked to do by one request, and what a person said to it.
 
     `request_digest` is the hex of the request's assertion. Times are epoch seconds; from
-    `expires_at` on it can be neither answered nor spent.
+    `expires_at` on it can be neither answered nor spent. `told` is for whoever answers: method,
+    path, why the agent says that it calls, and which policies ask.
     """
 
     id: str
@@ -42,6 +45,7 @@ class Approval:
     reason: str = ""
     decided_at: float | None = None
     spent_at: float | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
     def state(self, now: float) -> Status:
         """How it stands; Approved and not spent lets its request through."""
@@ -105,7 +109,8 @@ class Approvals:
             connection.execute(
                 "update approvals set status = :status, decided_by = :decided_by, "
                 "reason = :reason, decided_at = :decided_at where id = :id",
-                after.record,
+                {"status": status, "decided_by": by, "reason": reason, "decided_at": now}
+                | {"id": approval_id},
             )
             about = {"agent": before.agent, "resource": before.resource}
             what = {"approval": approval_id, "decision": before.decision_id, "by": by} | about
@@ -127,9 +132,9 @@ def ask(connection: sqlite3.Connection, approval: Approval) -> None:
         raise ApprovalError("an approval needs an id, an agent, an action, a resource, a request")
     connection.execute(
         "insert into approvals values (:id, :decision_id, :agent, :action, :resource, "
-        ":request_digest, :asked_at, :expires_at, 'Pending', '', '', null, null) "
+        ":request_digest, :asked_at, :expires_at, 'Pending', '', '', null, null, :told) "
         "on conflict (id) do nothing",
-        approval.record,
+        approval.record | {"told": json.dumps(dict(approval.told))},
     )
 
 
@@ -199,9 +204,12 @@ def _find(connection: sqlite3.Connection, approval_id: str) -> Approval | None:
 
 def _approval(row: sqlite3.Row) -> Approval:
     """A row as an approval; raises StoreError for one that we did not write."""
-    values = {field.name: row[field.name] for field in fields(Approval)}
+    values = {each.name: row[each.name] for each in fields(Approval)}
     try:
-        return Approval(**values | {"status": Status(row["status"])})
+        told = json.loads(row["told"])
+        if not isinstance(told, dict):
+            raise ValueError("told is no object")
+        return Approval(**values | {"status": Status(row["status"]), "told": told})
     except ValueError as e:
         raise StoreError(
             f"approval {row['id']!r}: the row was changed and cannot be read: {e}"

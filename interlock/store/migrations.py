@@ -34,6 +34,7 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
     records.secrets_number,
     create_views,  # those of alerts have what is told of servers
     actors.posts,
+    reasons.told,
 )
 
 

@@ -21,6 +21,13 @@ WAITING = Approval(
     "ab12",
     asked_at=NOW,
     expires_at=NOW + 3600,
+    told={
+        "method": "POST",
+        "authority": "api.openai.com",
+        "path": "/v1/chat/completions",
+        "intent": "say hello",
+        "reasons": [["a-person-looks", "Somebody reads it first."]],
+    },
 )
 
 
@@ -45,6 +52,7 @@ def test_list_shows_what_waits(asked: Terminal) -> None:
     lines = asked.does("approval", "list").out.splitlines()
     assert lines[0].split()[:4] == ["ID", "STATUS", "AGENT", "ACTION"]
     assert lines[1].split()[:4] == ["apr_1", "Pending", "research-agent", "chat"]
+    assert "POST /v1/chat/completions" in lines[1]
     assert len(lines) == 2
 
 
@@ -73,6 +81,9 @@ def test_people_read_what_they_permitted(asked: Terminal) -> None:
     fields = dict(line.split(maxsplit=1) for line in shown.splitlines())
     assert (fields["status"], fields["request"], fields["reason"]) == ("Approved", "ab12", "fine")
     assert fields["spent"].strip() == "-"
+    assert fields["call"] == "POST api.openai.com/v1/chat/completions"
+    assert fields["intent"] == "say hello"
+    assert "  a-person-looks: Somebody reads it first.\n" in shown
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,23 @@ def test_a_yes_lets_the_call_through(world: World, careful: FrontDoor) -> None:
     assert ["approved", "ada: ok"] in body["reasons"]
 
 
+def test_who_answers_is_told_what_the_call_is(world: World, careful: FrontDoor) -> None:
+    """Method, path, why the agent says that it calls, and which policy asks; the ledger has it."""
+    with waiting(world, careful):
+        wait_for(lambda: pending(world))
+        (asked,) = pending(world)
+    told = asked.told
+    assert (told["method"], told["path"]) == ("POST", "/v1/chat/completions")
+    assert told["authority"] == world.openai.removeprefix("https://")
+    assert told["reasons"][0][0]
+    (event,) = [e for e in world.rows("approval") if e["body"]["approval"] == asked.id]
+    assert event["body"] == told | {
+        "approval": asked.id,
+        "action": asked.action,
+        "resource": asked.resource,
+    }
+
+
 def test_a_no_is_a_denial(world: World, careful: FrontDoor) -> None:
     """403 that says who said no; nothing leaves."""
     with person(world, approved=False):

@@ -44,6 +44,12 @@ def why(tables: Tables) -> None:
     watch(tables, "public_keys", "revocations", "modes")
 
 
+def told(tables: Tables) -> None:
+    """What whoever answers an approval is told of the call."""
+    if "told" not in tables.table("approvals").columns_dict:
+        tables.table("approvals").add_column("told", str, not_null_default="{}")
+
+
 def approvals(tables: Tables) -> None:
     """What waits for a person. Nobody reads it through a snapshot, so it is not watched."""
     tables.table("approvals").create(
