@@ -42,7 +42,9 @@ class Conversation:
         self._agent = _Side(FrameProtocol(client=False, extensions=[]), limits.message_bytes, watch)
         self._server = _Side(FrameProtocol(client=True, extensions=[]), limits.message_bytes)
         self._pace = Pace(limits.message_rate, clock)
-        self._before = b""  # the end of what the server said, as it said it
+        # The end of what the server said, as it said it: in messages, and in control frames, which
+        # may stand between two of them.
+        self._before = {False: b"", True: b""}
         self.open = False
         self.over = False
 
@@ -62,7 +64,8 @@ class Conversation:
         said = bytearray()
         for opcode, content in self._server.hear(data):
             self._account.messages_down += opcode in _DATA
-            said += _told(self._agent.protocol, opcode, self._clean(content))
+            shown = self._clean(content, aside=opcode.iscontrol())
+            said += _told(self._agent.protocol, opcode, shown)
         return bytes(said)
 
     def farewell(self, breach: Breach) -> bytes:
@@ -71,11 +74,12 @@ class Conversation:
         self._account.ended = f"Interlock: {breach.why}"
         return bytes(self._agent.protocol.close(breach.code, self._account.ended))
 
-    def _clean(self, content: bytes) -> bytes:
-        whole = self._before + content
+    def _clean(self, content: bytes, *, aside: bool) -> bytes:
+        before = self._before[aside]
+        whole = before + content
         scrubber = self._mask.scrubber()
-        shown = (scrubber.feed(whole) + scrubber.flush())[len(self._before) :]
-        self._before = whole[max(0, len(whole) - self._mask.longest + 1) :]
+        shown = (scrubber.feed(whole) + scrubber.flush())[len(before) :]
+        self._before[aside] = whole[max(0, len(whole) - self._mask.longest + 1) :]
         if shown != content:
             self._account.scrubbed += 1
             self._account.spellings |= scrubber.spellings

@@ -17,6 +17,7 @@ from mitmproxy.proxy.mode_specs import (
     ProxyMode,
 )
 
+from addons import hangup
 from addons.background import Background
 from addons.certificate import export_ca
 from addons.destination import ROUTES, parse_mode, parse_routes, serves_routes
@@ -142,6 +143,7 @@ class Options:
         mitmproxy drops a script silently, and serves on without it, when one of its options is
         given twice. So we look in a moment whether we were configured, and stop if not.
         """
+        hangup.outlive()
         asyncio.get_running_loop().call_soon(self._stop_unless_configured)
         for name, text in HELP.items():
             loader.add_option(f"interlock_{name}", OPTIONAL_TEXT, None, text)

@@ -78,7 +78,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end)
-        loop.add_signal_handler(signal.SIGHUP, self._forward, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         try:
             if not await self._start(0):
                 return 0 if self.stopping else BAD_START
@@ -144,8 +144,10 @@ class Supervisor:
             return True
         if said:
             process.kill()
-        await process.wait()
+        code = await process.wait()
         self._forget(slot)
+        if code < 0 and not self.stopping:
+            log.error("worker %s ended with %s before it served", slot, code)
         return False
 
     def _environ(self) -> dict[str, str]:
@@ -172,6 +174,12 @@ class Supervisor:
         self._forward(signal.SIGKILL if again else signal.SIGTERM)
         limit = self._plan.drain_s + GRACE_S
         asyncio.get_running_loop().call_later(limit, self._forward, signal.SIGKILL)
+
+    def _hang_up(self) -> None:
+        """Have every worker look at the policies; one that starts does so by itself."""
+        for worker in self._workers.values():
+            if worker.ready.is_set() and worker.process.returncode is None:
+                worker.process.send_signal(signal.SIGHUP)
 
     def _forward(self, number: signal.Signals) -> None:
         for worker in self._workers.values():

@@ -1,9 +1,9 @@
 """Reads a flow into the values of the core: one authority, and what the agent claimed about it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, product
 
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
@@ -22,12 +22,22 @@ METHOD = re.compile(rb"[A-Z][A-Z-]{0,31}")
 ODD = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # Methods that ask for the request back, or for a tunnel.
 UNGOVERNED = ("TRACE", "TRACK", "CONNECT")
-OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
+# By which servers take another method, or route by another path, than the first line says.
+OVERRIDES = (
+    *(b"x-http-method-override", b"x-http-method", b"x-method-override"),
+    *(b"x-original-url", b"x-rewrite-url"),
+)
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _MCP = b"mcp-"
 _CODED = b"transfer-encoding"
-# What all of OVERRIDES have in them.
-_SAYS_METHOD = b"-method"
+
+
+def _spellings(name: bytes) -> Iterator[bytes]:
+    """A name with `-` or `_` wherever one stands: WSGI, PHP and others read them as the same."""
+    return map(bytes, product(*(b"-_" if char == ord("-") else (char,) for char in name)))
+
+
+_OVERRIDING = frozenset(chain.from_iterable(map(_spellings, OVERRIDES)))
 
 
 def is_reverse(flow: http.HTTPFlow) -> bool:
@@ -118,14 +128,16 @@ def _odd_head(flow: http.HTTPFlow, head: bytes) -> str:
     is_framed = flow.client_conn.alpn == b"h2"
     if odd := _odd_line(request.data.method, request.data.http_version, is_framed):
         return odd
-    if not (ODD.search(head) or _SAYS_METHOD in head or _CODED in head):
+    overrides = not _OVERRIDING.isdisjoint(index_of(request.data.headers))
+    if not (overrides or ODD.search(head) or _CODED in head):
         return ""
     for name, value in request.headers.fields:
         if ODD.search(value) or ODD.search(name):
             return f"ambiguous_head: a control character in {_short(name.decode('latin-1'))}"
         lower = name.lower()
-        if lower in OVERRIDES:
-            return f"ambiguous_head: {name.decode('latin-1')} would change the method"
+        if lower in _OVERRIDING:
+            named = name.decode("latin-1")
+            return f"ambiguous_head: {named} would change the method or the path"
         if lower == _CODED and value.strip().lower() != b"chunked":
             return "ambiguous_head: a transfer coding other than chunked"
     return ""

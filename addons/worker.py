@@ -7,6 +7,11 @@ import os
 import signal
 import sys
 
+from addons import hangup
+
+if __name__ == "__main__":
+    hangup.outlive()  # what follows takes most of a second to load
+
 from addons import listeners
 from addons.master import serve
 from addons.plan import Plan

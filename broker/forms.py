@@ -33,19 +33,21 @@ def forms_of(value: bytes) -> tuple[bytes, ...]:
 def spellings_of(value: bytes) -> dict[bytes, str]:
     """Return the forms of a value, each with the name of its coding; `plain` is the value itself.
 
-    Base64 (standard and URL alphabet, at all three alignments), hexadecimal, percent-encoding,
-    quoted-printable, JSON strings, HTML entities and UTF-16, each in both cases of hex digits.
+    Base64 (standard and URL alphabet, at all three alignments), hexadecimal (with colons too),
+    percent-encoding, quoted-printable, JSON strings, HTML entities, UTF-16 and UTF-32, each in both
+    cases of hex digits.
     A line wrapped in the middle of an encoding hides it, and so does any transform not named here.
     """
     text = _text_of(value)
     codings: dict[str, Iterable[bytes]] = {
         "base64": _base64(value),
-        "hex": _both_cases(value.hex().encode()),
+        "hex": _hex(value),
         "percent": _percent(value),
         "quoted-printable": [_quoted_printable(value)],
         "json": _json(text),
         "html": _html(text),
         "utf-16": [text.encode("utf-16-le"), text.encode("utf-16-be")],
+        "utf-32": [text.encode("utf-32-le"), text.encode("utf-32-be")],
     }
     named = {value: PLAIN}
     for name, forms in codings.items():
@@ -64,6 +66,11 @@ def _text_of(value: bytes) -> str:
 
 def _both_cases(encoded: bytes) -> tuple[bytes, bytes]:
     return encoded.lower(), encoded.upper()
+
+
+def _hex(value: bytes) -> Iterator[bytes]:
+    yield from _both_cases(value.hex().encode())
+    yield from _both_cases(value.hex(":").encode())
 
 
 def _base64(value: bytes) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from broker.forms import PLAIN
 
 # More forms than that are looked for all at once: in 16 KiB of JSON, one takes a microsecond, all
-# together take 1.8 ms (Python 3.13). A secret has some fifteen forms.
+# together take 1.8 ms (Python 3.13). A secret has some nineteen forms.
 MANY = 1_000
 # The bytes at the end of a form by which it is found among many; random in most keys.
 END_BYTES = 8

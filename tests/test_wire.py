@@ -15,6 +15,7 @@ TOKEN = new_placeholder().encode()
 NAMES = st.sampled_from(
     [
         *(b"accept", b"MCP-Method", b"mcp-name", b"X-HTTP-Method", b"x-method-override"),
+        *(b"X_HTTP_Method-Override", b"X-Original-URL", b"x_rewrite_url", b"x-url", b"a_method"),
         *(b"Transfer-Encoding", b"authorization", b"Authorization", b"x-api-key", b"x-\x01"),
     ]
 )
@@ -70,8 +71,8 @@ def _first_odd(fields: tuple[tuple[bytes, bytes], ...]) -> str:
     for name, value in fields:
         if ODD.search(name + value):
             return f"a control character in {name.decode()}"
-        if name.lower() in OVERRIDES:
-            return f"{name.decode()} would change the method"
+        if name.lower().replace(b"_", b"-") in OVERRIDES:
+            return f"{name.decode()} would change the method or the path"
         if name.lower() == b"transfer-encoding" and value.lower() != b"chunked":
             return "a transfer coding other than chunked"
     return ""

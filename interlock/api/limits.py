@@ -54,11 +54,19 @@ class Limits:
         if self._hosts and _name(host) not in self._hosts:
             return 421, "this service does not go by that name"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _place(origin) != host.lower():
             return 403, "other web pages may not use this service"
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length[:20]) > LARGEST_BODY:
             return 413, f"a body has at most {LARGEST_BODY} bytes"
+        return None
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an Origin header; None for no possible origin."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
         return None
 
 

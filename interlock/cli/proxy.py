@@ -86,6 +86,9 @@ def run(
     SIGTERM lets calls under way end, SIGHUP looks at the policies at once. With --json log lines
     are JSON.
     """
+    from addons import hangup
+
+    hangup.outlive()
     from addons.supervisor import Supervisor
 
     modes = modes_of(mode, listen_port)

@@ -36,6 +36,9 @@ def run(
 
     No flow holds a secret, so neither does the page; it shows what agents and upstreams said.
     """
+    from addons import hangup
+
+    hangup.outlive()
     from addons.master import serve
     from addons.web_master import GovernedWebMaster
 

@@ -169,6 +169,8 @@ def test_failed_proofs_are_held_up_and_good_ones_are_not(service: Service) -> No
         pytest.param({"Host": "localhost:1"}, 200, id="one of ours"),
         pytest.param({"Origin": "https://evil.example.com"}, 403, id="a page of a stranger"),
         pytest.param({"Origin": "null"}, 403, id="a page of nobody"),
+        pytest.param({"Origin": "http://["}, 403, id="a page of no possible place"),
+        pytest.param({"Host": "["}, 421, id="no possible name"),
     ],
 )
 def test_pages_in_a_browser_are_kept_out(

@@ -30,6 +30,8 @@ ENCODINGS = {
     "raw": str.encode,
     "hex": lambda text: text.encode().hex().encode(),
     "hex in capitals": lambda text: text.encode().hex().upper().encode(),
+    "hex with colons": lambda text: text.encode().hex(":").encode(),
+    "hex with colons in capitals": lambda text: text.encode().hex(":").upper().encode(),
     "percent": lambda text: quote(text, safe="").encode(),
     "percent in a path": lambda text: quote(text).encode(),
     "percent in a form": lambda text: quote_plus(text).encode(),
@@ -55,6 +57,8 @@ ENCODINGS = {
     "HTML hexadecimal in capitals": lambda text: "".join(f"&#x{ord(c):X};" for c in text).encode(),
     "UTF-16LE": lambda text: text.encode("utf-16-le"),
     "UTF-16BE": lambda text: text.encode("utf-16-be"),
+    "UTF-32LE": lambda text: text.encode("utf-32-le"),
+    "UTF-32BE": lambda text: text.encode("utf-32-be"),
     "quoted-printable": lambda text: quopri.encodestring(text.encode()),
 }
 
@@ -109,4 +113,4 @@ def test_an_innocent_text_stays() -> None:
 
 def test_a_plain_key_has_few_forms() -> None:
     """Scanning costs time per form, so forms that are the same are kept once."""
-    assert len(forms_of(KEY.encode())) <= 16
+    assert len(forms_of(KEY.encode())) <= 20

@@ -64,6 +64,28 @@ def test_a_key_is_masked_however_frames_and_messages_cut_it(cut: int) -> None:
     assert shown == [KEY[:cut], b"*" * (len(KEY) - cut)]
 
 
+@pytest.mark.parametrize("beside", [Opcode.PING, Opcode.PONG])
+@pytest.mark.parametrize("word", [b"", b"between", KEY[:5]])
+@pytest.mark.parametrize("cut", [1, 10, len(KEY) - 1])
+def test_what_stands_between_two_messages_hides_no_key(
+    cut: int, word: bytes, beside: Opcode
+) -> None:
+    """Neither the key that is cut over messages, nor over control frames, whole or in pieces."""
+    server = FrameProtocol(client=False, extensions=[])
+    aside = bytes(server._serialize_frame(beside, word))
+    rest, half = len(KEY) - cut, (len(KEY) - cut) // 2
+    head = bytes(server.send_data(KEY[:cut]))
+    whole = head + aside + bytes(server.send_data(KEY[cut:]))
+    assert heard(conversation()[0].from_server(whole)) == [KEY[:cut], word, b"*" * rest]
+    begun = bytes(server.send_data(KEY[cut : cut + half], False))
+    pieces = head + aside + begun + aside + bytes(server.send_data(KEY[cut + half :], True))
+    assert heard(conversation()[0].from_server(pieces)) == [KEY[:cut], word, word, b"*" * rest]
+    controls = [bytes(server._serialize_frame(beside, part)) for part in (KEY[:cut], KEY[cut:])]
+    between = bytes(server.send_data(b"a message")).join(controls)
+    shown = heard(conversation()[0].from_server(between))
+    assert shown == [KEY[:cut], b"a message", b"*" * rest]
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [

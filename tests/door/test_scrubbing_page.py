@@ -75,6 +75,8 @@ FORMS: dict[str, Form] = {
     },
     "hex, lower case": lambda key: key.encode().hex().encode(),
     "hex, upper case": lambda key: key.encode().hex().upper().encode(),
+    "hex with colons, lower case": lambda key: key.encode().hex(":").encode(),
+    "hex with colons, upper case": lambda key: key.encode().hex(":").upper().encode(),
     "percent-encoded": lambda key: quote(key, safe="").encode(),
     "percent-encoded, lower case digits": lambda key: _lower(quote(key, safe="")),
     "percent-encoded throughout": lambda key: ("%" + key.encode().hex("%")).encode(),
@@ -94,6 +96,8 @@ FORMS: dict[str, Form] = {
     ),
     "UTF-16, little end first": lambda key: key.encode("utf-16-le"),
     "UTF-16, big end first": lambda key: key.encode("utf-16-be"),
+    "UTF-32, little end first": lambda key: key.encode("utf-32-le"),
+    "UTF-32, big end first": lambda key: key.encode("utf-32-be"),
     "reversed": lambda key: key[::-1].encode(),
     "rot13": lambda key: codecs.encode(key, "rot13").encode(),
     "base64 twice": lambda key: base64.b64encode(base64.b64encode(key.encode())),
@@ -101,13 +105,20 @@ FORMS: dict[str, Form] = {
         base64.b64encode(key.encode())[:12] + b"\n" + base64.b64encode(key.encode())[12:]
     ),
     "with a space after each character": lambda key: " ".join(key).encode(),
+    "hex with spaces": lambda key: key.encode().hex(" ").encode(),
+    "`\\xNN` throughout": lambda key: ("\\x" + key.encode().hex("x").replace("x", "\\x")).encode(),
+    "`\\u{…}` throughout": lambda key: "".join(f"\\u{{{ord(char):x}}}" for char in key).encode(),
+    "base32": lambda key: base64.b32encode(key.encode()),
+    "base85": lambda key: base64.b85encode(key.encode()),
+    "UTF-7": lambda key: key.encode("utf-7"),
+    "EBCDIC": lambda key: key.encode("cp037"),
     "gzip inside a body that does not say so": lambda key: gzip.compress(key.encode()),
 }
 # What cannot stand in a header or in a text message, because of its bytes.
-BINARY = {"UTF-16, little end first", "UTF-16, big end first"}
-BINARY |= {"gzip inside a body that does not say so"}
+BINARY = {f"UTF-{bits}, {end} end first" for bits in (16, 32) for end in ("little", "big")}
+BINARY |= {"EBCDIC", "gzip inside a body that does not say so"}
 # What no scrubber can find, because there is no end to such transformations.
-BEYOND = list(FORMS)[-6:]
+BEYOND = list(FORMS)[list(FORMS).index("reversed") :]
 
 ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,

@@ -84,6 +84,7 @@ class Realtime:
 
     def _split(self, agent: ServerConnection, key: str) -> None:
         agent.send(key[:10])
+        agent.ping(b"between")
         agent.send(key[10:])
 
     def _flood(self, agent: ServerConnection, key: str) -> None:
@@ -253,7 +254,7 @@ def test_no_message_brings_the_key_back(
 def test_the_rest_of_a_key_that_is_cut_over_messages_is_masked(
     world: World, doors: dict[Mode, FrontDoor], realtime: Realtime
 ) -> None:
-    """A message cannot wait for the next one, so its beginning is through."""
+    """Its beginning is through: a message cannot wait for the next one, nor for a ping between."""
     with opened(world, doors[Mode.ENFORCE], realtime, "split") as agent:
         assert agent.recv(20) == OPENAI_KEY[:10]
         assert agent.recv(20) == STARS[10:]
