@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from interlock.cli.home import reading, settings_of
+from interlock.cli.past import Folder
 from interlock.cli.printing import Json, complain, say, say_json
 from interlock.cli.words import parse_moment, typed
 from interlock.client.url import is_loopback
@@ -82,10 +83,7 @@ def export(
     ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Certificates to trust in place of all.")
     ] = None,
-    archive: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where pruned events lie; default: in the home."),
-    ] = None,
+    archive: Folder = None,
     as_json: Json = False,
 ) -> None:
     """Write the ledger for other systems, pruned events included; in batches, each acknowledged."""

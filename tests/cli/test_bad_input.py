@@ -69,6 +69,15 @@ def test_refuses(lived_in: Terminal, words: tuple[str, ...], stdin: bytes, said:
     assert lived_in.snapshot() == before
 
 
+@pytest.mark.parametrize("words", ["verify", "show dec_0", "query", "stats", "export"])
+def test_an_archive_that_is_not_there(lived_in: Terminal, words: str) -> None:
+    """It is a word mistyped: no sign of tampering, and no ledger without events."""
+    for where in ("/nonexistent", str(lived_in.home / "interlock.db")):
+        said = lived_in.fails(2, "audit", *words.split(), "--archive", where)
+        assert "'--archive'" in said
+        assert where in said
+
+
 @pytest.mark.parametrize(
     "words",
     [
