@@ -11,6 +11,7 @@ import pytest
 from tests.cli.terminal import INTERLOCK, Terminal
 
 ADD = ("agent", "add", "a1")
+KEY = b"sk-12345"
 SET = ("secret", "set", "s1", "--host", "a.example")
 OPENAI = ("secret", "set", "openai-api-key")
 ENV = ("env", "--agent", "research-agent")
@@ -39,8 +40,8 @@ ENV = ("env", "--agent", "research-agent")
         pytest.param((*SET, "value"), b"x", "unexpected", id="a value among the arguments"),
         pytest.param((*SET, "--recipe", "jwt"), b"x", "known are", id="an unknown recipe"),
         pytest.param((*SET, "--recipe", "header:Host"), b"x", "Host", id="a recipe that bends"),
-        pytest.param((*SET, "--recipe", "basic"), b"x", "user:password", id="a basic half"),
-        pytest.param((*SET, "--agent", "nobody"), b"x", "'nobody'", id="bound to nobody"),
+        pytest.param((*SET, "--recipe", "basic"), KEY, "user:password", id="a basic half"),
+        pytest.param((*SET, "--agent", "nobody"), KEY, "'nobody'", id="bound to nobody"),
         pytest.param(("secret", "set", "a b"), b"x", "secret name", id="a bad secret name"),
         pytest.param(("secret", "set", "s1"), b"x", "--host", id="a secret bound nowhere"),
         pytest.param((*OPENAI, "--host", "https://a"), b"x", "HOST", id="a URL for a host"),

@@ -105,7 +105,7 @@ def test_a_master_key_that_does_not_serve_is_told_once(
     lived_in: Terminal, harm: Callable[[Path], None]
 ) -> None:
     """However many secrets it would open; none of them is told to be set anew."""
-    lived_in.does("secret", "set", "other", "--host", "a.example", stdin=b"x")
+    lived_in.does("secret", "set", "other", "--host", "a.example", stdin=b"sk-12345")
     harm(lived_in.home)
     found = [c for c in lived_in.run("doctor", "--json").objects if c["subject"] == "secrets"]
     assert len(found) == 1
