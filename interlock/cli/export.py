@@ -29,7 +29,7 @@ from interlock.ledger.export import (
     Source,
 )
 from interlock.ledger.export.address import SCREEN, open_destination, parse_destination
-from interlock.ledger.export.cursor import parse_cursor
+from interlock.ledger.export.cursor import parse_cursor, use_of
 from interlock.ledger.kinds import KINDS
 
 FOLLOW_S = 0.25
@@ -103,7 +103,8 @@ def export(
             frozenset(kind or ()),
             since or 0.0,
         )
-        kept = Cursor(settings.home / "exports", cursor) if cursor else Cursor()
+        use = use_of(format_, to)
+        kept = Cursor(settings.home / "exports", cursor, use) if cursor else Cursor()
         with kept, _opened(to, written, bool(cursor), headers, ca) as destination:
             job = Export(source, written, destination, kept)
             count = sum(_forever(job) if follow else _shown(job, to))
