@@ -111,6 +111,17 @@ def test_a_database_that_is_none(terminal: Terminal, words: tuple[str, ...]) -> 
     assert database.read_bytes() == before
 
 
+@pytest.mark.parametrize("words", [("audit", "verify"), ("agent", "add", "a1"), ("init",)])
+def test_a_database_of_another_program(terminal: Terminal, words: tuple[str, ...]) -> None:
+    """It is told whose tables it has, and that file is left alone."""
+    terminal.home.mkdir(mode=0o700)
+    with closing(sqlite3.connect(terminal.home / "interlock.db")) as theirs:
+        theirs.execute("create table customers (name)")
+    before = (terminal.home / "interlock.db").read_bytes()
+    assert "of something else, with a table 'customers'" in terminal.fails(2, *words)
+    assert (terminal.home / "interlock.db").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
