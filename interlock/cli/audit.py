@@ -11,11 +11,10 @@ import typer
 from interlock.cli import attestation, export, retention
 from interlock.cli.event import say_event, story
 from interlock.cli.home import Records, reading, settings_of
-from interlock.cli.past import Folder, Pruned, past_of
+from interlock.cli.past import Folder, Pruned, past_of, story_of
 from interlock.cli.printing import Json, say, say_fields, say_json, say_table
 from interlock.cli.words import parse_host, parse_moment, require_order, typed
-from interlock.errors import StoreError
-from interlock.ledger import Archive, Question
+from interlock.ledger import Question
 from interlock.ledger.export import Sheet
 from interlock.model import Authority
 
@@ -67,18 +66,11 @@ def show(
 ) -> None:
     """Tell the whole story of one decision: who, what, why, with which secret, and the outcome."""
     settings = settings_of(context)
-    kept = Archive(archive or settings.archive)
     with reading(settings) as records:
-        past = records.ledger.past(kept)
-        events = records.ledger.of(reference, past)
-        if not events:
-            where = f"the database{f', nor {kept.folder},' if kept.nodes() else ''}"
-            raise StoreError(f"{where} has no decision or event {reference!r}")
-        if decision_id := events[0]["decision_id"]:
-            events = records.ledger.of(decision_id, past)
+        events = story_of(records, settings, reference, archive)
         answers = list(_answers(records, events))
     if as_json:
-        said = {"id": reference, "decision_id": decision_id, "approvals": answers}
+        said = {"id": reference, "decision_id": events[0]["decision_id"], "approvals": answers}
         say_json(said | {"events": events})
         return
     say_fields([*map(_told, answers), *story(events)])
