@@ -84,7 +84,7 @@ def query(
     until: Until = None,
     decision: Annotated[
         Literal["allow", "deny", "would_deny", "needs_approval"] | None,
-        typer.Option(help="Only decisions with this answer."),
+        typer.Option(help="Only these; would_deny: denials, or waits, that did not bind."),
     ] = None,
     host: Annotated[
         Authority | None,
