@@ -9,6 +9,7 @@ import typer
 
 from interlock.cli.exits import NoError
 from interlock.cli.home import Records, changing, reading, settings_of
+from interlock.cli.past import Folder
 from interlock.cli.printing import Json, say, say_json
 from interlock.cli.rows import rows_shown
 from interlock.cli.words import parse_moment, require_order, typed
@@ -16,7 +17,7 @@ from interlock.errors import SettingsError
 from interlock.ledger import Archive, Checkpoint, Span, Trail, Verification
 from interlock.settings import Settings
 
-Folder = Annotated[
+Checkpoints = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR", help="A copy of checkpoints kept elsewhere; default: those of the home."
@@ -44,13 +45,10 @@ End = Annotated[
 
 def verify(
     context: typer.Context,
-    checkpoints: Folder = None,
+    checkpoints: Checkpoints = None,
     start: Start = None,
     end: End = None,
-    archive: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where pruned events lie; default: in the home."),
-    ] = None,
+    archive: Folder = None,
     as_json: Json = False,
 ) -> None:
     """Check hashes, checkpoints and guards: exit 0 intact, 1 tampered, 2 could not run."""

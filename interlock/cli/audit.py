@@ -2,10 +2,8 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from math import inf
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -13,14 +11,12 @@ import typer
 from interlock.cli import attestation, export, retention
 from interlock.cli.event import say_event, story
 from interlock.cli.home import Records, reading, settings_of
-from interlock.cli.printing import Json, complain, say, say_fields, say_json, say_table
+from interlock.cli.past import Folder, Pruned, past_of, story_of
+from interlock.cli.printing import Json, say, say_fields, say_json, say_table
 from interlock.cli.words import parse_host, parse_moment, require_order, typed
-from interlock.errors import StoreError
-from interlock.ledger import Archive, AttestationError, Question
+from interlock.ledger import Question
 from interlock.ledger.export import Sheet
-from interlock.ledger.past import Past
 from interlock.model import Authority
-from interlock.settings import Settings
 
 app = typer.Typer(help="The ledger: what was decided, for whom, and why.")
 
@@ -40,13 +36,6 @@ Until = Annotated[
     typer.Option(
         metavar="WHEN", parser=typed(parse_moment), help="Only up to here; a date means its 0:00."
     ),
-]
-Folder = Annotated[
-    Path | None,
-    typer.Option("--archive", metavar="DIR", help="Where pruned events lie; default: in the home."),
-]
-Pruned = Annotated[
-    bool, typer.Option("--pruned", help="Pruned events too: 0.1 s for each file of the archive.")
 ]
 
 
@@ -77,18 +66,11 @@ def show(
 ) -> None:
     """Tell the whole story of one decision: who, what, why, with which secret, and the outcome."""
     settings = settings_of(context)
-    kept = Archive(archive or settings.archive)
     with reading(settings) as records:
-        past = records.ledger.past(kept)
-        events = records.ledger.of(reference, past)
-        if not events:
-            where = f"the database{f', nor {kept.folder},' if kept.nodes() else ''}"
-            raise StoreError(f"{where} has no decision or event {reference!r}")
-        if decision_id := events[0]["decision_id"]:
-            events = records.ledger.of(decision_id, past)
+        events = story_of(records, settings, reference, archive)
         answers = list(_answers(records, events))
     if as_json:
-        said = {"id": reference, "decision_id": decision_id, "approvals": answers}
+        said = {"id": reference, "decision_id": events[0]["decision_id"], "approvals": answers}
         say_json(said | {"events": events})
         return
     say_fields([*map(_told, answers), *story(events)])
@@ -102,7 +84,7 @@ def query(
     until: Until = None,
     decision: Annotated[
         Literal["allow", "deny", "would_deny", "needs_approval"] | None,
-        typer.Option(help="Only decisions with this answer."),
+        typer.Option(help="Only these; would_deny: denials, or waits, that did not bind."),
     ] = None,
     host: Annotated[
         Authority | None,
@@ -127,7 +109,7 @@ def query(
     asked = Question(agent, decision or "", where, goal, user, since or 0.0, until or inf)
     settings = settings_of(context)
     with reading(settings) as records:
-        past = _past(records, settings, pruned, archive, asked.since)
+        past = past_of(records, settings, pruned, archive, asked.since)
         found = records.ledger.query(asked, past)
         if as_csv:
             _say_sheet(found)
@@ -150,7 +132,7 @@ def stats(
     begin = since or now - DAY_S
     settings = settings_of(context)
     with reading(settings) as records:
-        past = _past(records, settings, pruned, archive, begin)
+        past = past_of(records, settings, pruned, archive, begin)
         found = records.ledger.statistics(begin, until or now, past)
     if as_json:
         say_json(asdict(found))
@@ -174,20 +156,6 @@ def _follow(records: Records, seq: int, as_json: bool) -> None:
         for event in records.ledger.after(records.database.node, seq):
             _say_all([event], as_json)
             seq = event["seq"]
-
-
-def _past(
-    records: Records, settings: Settings, pruned: bool, folder: Path | None, since: float
-) -> Past | None:
-    """What was pruned, if it is asked for; whoever does not ask is told that there is some."""
-    archive = Archive(folder or settings.archive)
-    past = records.ledger.past(archive)
-    if pruned or folder:
-        return past
-    with suppress(AttestationError):  # nobody asked for it, and `audit verify` says what is wrong
-        if past.reaches(since):
-            complain(f"older events were pruned into {archive.folder}: --pruned reads them too")
-    return None
 
 
 def _answers(records: Records, events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

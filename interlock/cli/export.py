@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from interlock.cli.home import reading, settings_of
+from interlock.cli.past import Folder
 from interlock.cli.printing import Json, complain, say, say_json
 from interlock.cli.words import parse_moment, typed
 from interlock.client.url import is_loopback
@@ -28,7 +29,7 @@ from interlock.ledger.export import (
     Source,
 )
 from interlock.ledger.export.address import SCREEN, open_destination, parse_destination
-from interlock.ledger.export.cursor import parse_cursor
+from interlock.ledger.export.cursor import parse_cursor, use_of
 from interlock.ledger.kinds import KINDS
 
 FOLLOW_S = 0.25
@@ -82,10 +83,7 @@ def export(
     ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Certificates to trust in place of all.")
     ] = None,
-    archive: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where pruned events lie; default: in the home."),
-    ] = None,
+    archive: Folder = None,
     as_json: Json = False,
 ) -> None:
     """Write the ledger for other systems, pruned events included; in batches, each acknowledged."""
@@ -105,7 +103,8 @@ def export(
             frozenset(kind or ()),
             since or 0.0,
         )
-        kept = Cursor(settings.home / "exports", cursor) if cursor else Cursor()
+        use = use_of(format_, to)
+        kept = Cursor(settings.home / "exports", cursor, use) if cursor else Cursor()
         with kept, _opened(to, written, bool(cursor), headers, ca) as destination:
             job = Export(source, written, destination, kept)
             count = sum(_forever(job) if follow else _shown(job, to))

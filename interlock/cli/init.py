@@ -41,9 +41,15 @@ def _create_ca(settings: Settings) -> None:
 
 
 def _contents(settings: Settings) -> set[str]:
-    """The files that stand in the home, and the database wherever it is, without SQLite's own."""
-    files = [path for path in settings.home.rglob("*") if path.is_file()]
-    kept = {str(path) for path in (*files, settings.database) if path.exists()}
+    """The files that stand in the home, and the database wherever it is, without SQLite's own.
+
+    A database without a byte is still to be made.
+    """
+    database = settings.database
+    files = {path for path in settings.home.rglob("*") if path.is_file()} - {database}
+    if database.exists() and database.stat().st_size:
+        files.add(database)
+    kept = map(str, files)
     return {path for path in kept if not path.endswith(("-wal", "-shm"))}
 
 

@@ -15,11 +15,13 @@ from interlock.apdp.case import parse_case, parse_entity
 from interlock.apdp.suggest import suggest as suggested
 from interlock.cli.exits import NoError
 from interlock.cli.home import Records, reading, settings_of
+from interlock.cli.past import story_of, tell_of_past
 from interlock.cli.printing import Json, moment, say, say_fields, say_json
 from interlock.cli.words import parse_duration, typed
 from interlock.errors import BindingError, RegistryError, StoreError
 from interlock.ledger import Question
 from interlock.model import Agent, Call, Declaration, Effect, Entity
+from interlock.settings import Settings
 
 Since = Annotated[
     float | None,
@@ -45,8 +47,9 @@ def replay(
     folder = PolicyFolder(against)
     point = DecisionPoint(folder.current, folder.intents)
     asked = changed = skipped = approximate = 0
-    with reading(settings_of(context)) as records:
-        for recorded in _recalled(records, agent, since):
+    settings = settings_of(context)
+    with reading(settings) as records:
+        for recorded in _recalled(records, settings, agent, since):
             if recorded is None or recorded.superseded:
                 skipped += 1
                 continue
@@ -96,7 +99,7 @@ def explain(
     recorded = None
     with reading(settings) as records:
         if reference and not (agent or action or resource):
-            recorded = _found(records, reference)
+            recorded = _found(records, settings, reference)
             situation = recorded.situation
         elif agent and action and resource and not reference:
             call = _supposed(action, resource, service)
@@ -125,8 +128,9 @@ def suggest(
 
     Redirect the output into a *.cedar file of a folder of its own; test it with `policy replay`.
     """
-    with reading(settings_of(context)) as records:
-        found = suggested(filter(None, _recalled(records, agent, since)))
+    settings = settings_of(context)
+    with reading(settings) as records:
+        found = suggested(filter(None, _recalled(records, settings, agent, since)))
     if not found:
         raise NoError(f"no call of {agent!r} left that a policy could permit")
     for policy in found:
@@ -138,9 +142,10 @@ def suggest(
 
 
 def _recalled(
-    records: Records, agent: str, since: float | None
+    records: Records, settings: Settings, agent: str, since: float | None
 ) -> Iterator[replayed.Recorded | None]:
     start = time.time() - since if since else 0.0
+    tell_of_past(records, settings, start, ", and are left out")
     for event in records.ledger.query(Question(agent=agent, since=start)):
         yield _recall(records, event, records.ledger.of(event["decision_id"]))
 
@@ -165,12 +170,12 @@ def _recall(
     return replace(recorded, situation=replace(situation, secret=secret))
 
 
-def _found(records: Records, reference: str) -> replayed.Recorded:
-    events = records.ledger.of(reference)
+def _found(records: Records, settings: Settings, reference: str) -> replayed.Recorded:
+    events = story_of(records, settings, reference)
     decision = next((event for event in events if event["kind"] == "decision"), None)
     if decision is None:
-        raise StoreError(f"the ledger has no decision {reference!r}")
-    recorded = _recall(records, decision, records.ledger.of(decision["decision_id"]))
+        raise StoreError(f"{reference!r} is not of a decision")
+    recorded = _recall(records, decision, events)
     if recorded is None:
         body = decision["body"]
         why = "; ".join(f"{id_}: {said}" for id_, said in body.get("reasons", ()))

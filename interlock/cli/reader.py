@@ -9,7 +9,7 @@ from pathlib import Path
 from interlock.errors import StoreError
 from interlock.store import Database
 from interlock.store.database import BUSY_MS
-from interlock.store.migrations import STEPS
+from interlock.store.migrations import STEPS, require_ours
 
 type RowMaker = Callable[[sqlite3.Cursor, tuple[object, ...]], sqlite3.Row]
 
@@ -24,8 +24,9 @@ class Reader(Database):
         self.path = path
         try:
             self._reader = _open(path)
+            require_ours(self._reader)
             version = self._reader.execute("pragma user_version").fetchone()[0]
-        except sqlite3.Error as e:
+        except (sqlite3.Error, ValueError) as e:
             raise StoreError(f"{path}: cannot open the database: {e}") from e
         if version != len(STEPS):
             self.close()

@@ -13,7 +13,7 @@ from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.printing import Json, say, say_json, say_table
 from interlock.cli.secret_plan import plan
 from interlock.cli.secret_store import check, fetched, origins, public, told
-from interlock.cli.secret_value import SecretInputError, read_secret, try_out
+from interlock.cli.secret_value import SecretInputError, read_key, try_out
 from interlock.cli.words import parse_host, parse_method, parse_secret_name, parse_text, typed
 from interlock.model import Authority, Binding
 from interlock.settings import Settings
@@ -111,7 +111,7 @@ def set_(
     bindings = plan(name, host or (), recipe, provider, said, before)
     if unchecked and not from_:
         raise SecretInputError("--unchecked goes with --from")
-    secret = from_ or read_secret(name, parse_recipe(bindings[0].recipe))
+    secret = from_ or read_key(name, parse_recipe(bindings[0].recipe))
     if not unchecked:
         try_out(bindings[0], fetched(secret) if isinstance(secret, Reference) else secret)
     with changing(settings, create=True) as home:
@@ -191,7 +191,7 @@ def rotate(context: typer.Context, name: Name, as_json: Json = False) -> None:
         origin = home.origin(name)
         bound = [binding for binding in home.bindings.all() if binding.secret == name]
         recipe = parse_recipe(bound[0].recipe if bound else "bearer")
-        secret = None if origin else read_secret(name, recipe)
+        secret = None if origin else read_key(name, recipe)
         if secret:
             for binding in bound:
                 try_out(binding, secret)

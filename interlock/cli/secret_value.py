@@ -4,6 +4,7 @@ import getpass
 import sys
 
 from broker import BrokerError, Recipe, Secret, compact, parse_recipe
+from broker.forms import MIN_FORM_BYTES
 from broker.secret import MAX_BYTES
 from interlock.errors import InterlockError
 from interlock.model import Binding
@@ -34,6 +35,17 @@ def read_secret(name: str, recipe: Recipe) -> Secret:
         return parse_value(sys.stdin.buffer.read(MAX_BYTES + len(b"\r\n") + 1), recipe)
     except ValueError as e:
         raise SecretInputError(f"{name}: {e}") from None
+
+
+def read_key(name: str, recipe: Recipe) -> Secret:
+    """Read the value of a secret that answers are scrubbed of; raises SecretInputError."""
+    secret = read_secret(name, recipe)
+    if len(secret.reveal()) < MIN_FORM_BYTES:
+        raise SecretInputError(
+            f"{name}: a secret must have {MIN_FORM_BYTES} bytes or more: "
+            "a shorter one would be masked wherever an answer happens to contain it"
+        )
+    return secret
 
 
 def try_out(binding: Binding, secret: Secret) -> None:

@@ -1,7 +1,5 @@
 """The questions that people ask of the ledger, answered from its indexes, a page at a time."""
 
-import heapq
-import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,8 +8,6 @@ PAGE = 1_000
 
 type Rows = Callable[..., list[sqlite3.Row]]
 
-# A denial that does not bind is one all the same, and so is a wait for approval.
-_LABELS = {"deny": ("deny", "would_deny"), "needs_approval": ("needs_approval", "would_deny")}
 # Where the values stand that are not columns.
 _FIELDS = {"goal": "goal", "user": "facts.owner", "label": "label", "host": "authority"}
 
@@ -20,8 +16,8 @@ _FIELDS = {"goal": "goal", "user": "facts.owner", "label": "label", "host": "aut
 class Question:
     """Which decisions are wanted; what is empty does not matter.
 
-    `decision` is an effect or a label, `host` is `host:port`, `user` the owner of the agent.
-    `since` and `until` are epoch seconds, both included.
+    `decision` is a label, so that what did not bind is told apart. `host` is `host:port`, `user`
+    the owner of the agent. `since` and `until` are epoch seconds, both included.
     """
 
     agent: str = ""
@@ -34,20 +30,12 @@ class Question:
 
 
 def ask(rows: Rows, question: Question) -> Iterator[sqlite3.Row]:
-    """Yield the decisions that fit, oldest first, however many there are."""
-    labels = _LABELS.get(question.decision, (question.decision,))
-    streams = [_stream(rows, question, label) for label in labels]
-    for row in heapq.merge(*streams, key=lambda row: (row["ts"], row["place"])):
-        if len(labels) == 1 or json.loads(row["body"]).get("effect") == question.decision:
-            yield row
+    """Yield the decisions that fit, oldest first, however many there are.
 
-
-def _stream(rows: Rows, question: Question, label: str) -> Iterator[sqlite3.Row]:
-    """Yield page by page, each from where the one before ended.
-
-    So no answer is held in memory whole, and what is written meanwhile is told once.
+    Page by page, each from where the one before ended: no answer is held in memory whole, and
+    what is written meanwhile is told once.
     """
-    where, values = _where(question, label)
+    where, values = _where(question)
     after: tuple[float, int] = (question.since, 0)
     while page := rows(
         "select rowid as place, * from events where kind = 'decision' and ts <= ? "  # noqa: S608
@@ -58,7 +46,7 @@ def _stream(rows: Rows, question: Question, label: str) -> Iterator[sqlite3.Row]
         after = (page[-1]["ts"], page[-1]["place"])
 
 
-def _where(question: Question, label: str) -> tuple[str, list[str]]:
+def _where(question: Question) -> tuple[str, list[str]]:
     """The conditions; the first is spelled as its index is (store/migrations.py), so it is used.
 
     The others are kept from theirs by a plus, because SQLite would guess which is the best.
@@ -67,7 +55,7 @@ def _where(question: Question, label: str) -> tuple[str, list[str]]:
         "agent": question.agent,
         "goal": question.goal,
         "user": question.user,
-        "label": label,
+        "label": question.decision,
         "host": question.host,
     }
     given = {name: value for name, value in asked.items() if value}

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from interlock.errors import StoreError
 from interlock.store.job import Job
-from interlock.store.migrations import migrate
+from interlock.store.migrations import migrate, require_ours
 from interlock.store.writer import Transaction, Writer
 
 BUSY_MS = 5_000
@@ -36,7 +36,7 @@ class Database:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _create(path)
-            self._reader: sqlite3.Connection = self._connect(migrate)
+            self._reader: sqlite3.Connection = self._connect(require_ours, migrate)
         except (OSError, sqlite3.Error, ValueError) as e:
             raise StoreError(f"{path}: cannot open the database: {e}") from e
         self._writer = Writer(self._connect, BUSY_MS / 1000, self._look_early)
@@ -138,8 +138,11 @@ class Database:
         self._reader.close()
 
     def _connect(
-        self, prepare: Callable[[sqlite3.Connection], None] = lambda _: None
+        self,
+        check: Callable[[sqlite3.Connection], None] = lambda _: None,
+        prepare: Callable[[sqlite3.Connection], None] = lambda _: None,
     ) -> Transaction:
+        """Connect; `check` is asked before anything in the file is changed."""
         connection = sqlite3.connect(
             self.path,
             timeout=BUSY_MS / 1000,
@@ -149,6 +152,7 @@ class Database:
         )
         try:
             connection.row_factory = sqlite3.Row
+            check(connection)
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = full")
             connection.execute("pragma foreign_keys = on")

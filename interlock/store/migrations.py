@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import cache
 
 from sqlite_utils import Database as Tables
@@ -38,6 +39,20 @@ STEPS: tuple[Callable[[Tables], None], ...] = (
 )
 
 
+def require_ours(connection: sqlite3.Connection) -> None:
+    """Raise ValueError for a database of something else: ours would grow among its tables.
+
+    One of ours may have more tables; one that was copied by its statements has no version.
+    """
+    version = _version(connection)
+    if version == len(STEPS):
+        return
+    tables = _tables(connection)
+    theirs = tables - tables_wanted()
+    if theirs and not (version and "events" in tables):
+        raise ValueError(f"it is of something else, with a table {min(theirs)[:40]!r}")
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the schema up to date inside one transaction; several processes may race for it.
 
@@ -65,6 +80,11 @@ def _version(connection: sqlite3.Connection) -> int:
     return version
 
 
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    sql = "select name from sqlite_master where type = 'table' and substr(name, 1, 7) <> 'sqlite_'"
+    return {name for (name,) in connection.execute(sql)}
+
+
 def guards_of(connection: sqlite3.Connection) -> dict[str, str]:
     """The triggers and views of a database by kind and name, as they are defined there."""
     return {
@@ -78,9 +98,18 @@ def guards_of(connection: sqlite3.Connection) -> dict[str, str]:
 @cache
 def guards_wanted() -> dict[str, str]:
     """The triggers and views that a database of this version has."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        migrate(connection)
+    with closing(_new()) as connection:
         return guards_of(connection)
-    finally:
-        connection.close()
+
+
+@cache
+def tables_wanted() -> set[str]:
+    """The tables that a database of this version has."""
+    with closing(_new()) as connection:
+        return _tables(connection)
+
+
+def _new() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    return connection

@@ -11,6 +11,7 @@ import pytest
 from tests.cli.terminal import INTERLOCK, Terminal
 
 ADD = ("agent", "add", "a1")
+KEY = b"sk-12345"
 SET = ("secret", "set", "s1", "--host", "a.example")
 OPENAI = ("secret", "set", "openai-api-key")
 ENV = ("env", "--agent", "research-agent")
@@ -39,8 +40,8 @@ ENV = ("env", "--agent", "research-agent")
         pytest.param((*SET, "value"), b"x", "unexpected", id="a value among the arguments"),
         pytest.param((*SET, "--recipe", "jwt"), b"x", "known are", id="an unknown recipe"),
         pytest.param((*SET, "--recipe", "header:Host"), b"x", "Host", id="a recipe that bends"),
-        pytest.param((*SET, "--recipe", "basic"), b"x", "user:password", id="a basic half"),
-        pytest.param((*SET, "--agent", "nobody"), b"x", "'nobody'", id="bound to nobody"),
+        pytest.param((*SET, "--recipe", "basic"), KEY, "user:password", id="a basic half"),
+        pytest.param((*SET, "--agent", "nobody"), KEY, "'nobody'", id="bound to nobody"),
         pytest.param(("secret", "set", "a b"), b"x", "secret name", id="a bad secret name"),
         pytest.param(("secret", "set", "s1"), b"x", "--host", id="a secret bound nowhere"),
         pytest.param((*OPENAI, "--host", "https://a"), b"x", "HOST", id="a URL for a host"),
@@ -67,6 +68,15 @@ def test_refuses(lived_in: Terminal, words: tuple[str, ...], stdin: bytes, said:
     before = lived_in.snapshot()
     assert said in lived_in.fails(2, *words, stdin=stdin)
     assert lived_in.snapshot() == before
+
+
+@pytest.mark.parametrize("words", ["verify", "show dec_0", "query", "stats", "export"])
+def test_an_archive_that_is_not_there(lived_in: Terminal, words: str) -> None:
+    """It is a word mistyped: no sign of tampering, and no ledger without events."""
+    for where in ("/nonexistent", str(lived_in.home / "interlock.db")):
+        said = lived_in.fails(2, "audit", *words.split(), "--archive", where)
+        assert "'--archive'" in said
+        assert where in said
 
 
 @pytest.mark.parametrize(
@@ -99,6 +109,17 @@ def test_a_database_that_is_none(terminal: Terminal, words: tuple[str, ...]) -> 
     before = database.read_bytes()
     assert str(database) in terminal.fails(2, *words)
     assert database.read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [("audit", "verify"), ("agent", "add", "a1"), ("init",)])
+def test_a_database_of_another_program(terminal: Terminal, words: tuple[str, ...]) -> None:
+    """It is told whose tables it has, and that file is left alone."""
+    terminal.home.mkdir(mode=0o700)
+    with closing(sqlite3.connect(terminal.home / "interlock.db")) as theirs:
+        theirs.execute("create table customers (name)")
+    before = (terminal.home / "interlock.db").read_bytes()
+    assert "of something else, with a table 'customers'" in terminal.fails(2, *words)
+    assert (terminal.home / "interlock.db").read_bytes() == before
 
 
 @pytest.mark.parametrize(

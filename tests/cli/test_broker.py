@@ -32,7 +32,7 @@ def test_commands_know_where_the_secrets_are(beside: Terminal) -> None:
     assert "secrets" not in found
     before = beside.snapshot()
     for words in (("secret", "set", NAME), ("secret", "rm", NAME)):
-        assert "kept by the broker at" in beside.fails(2, *words, stdin=b"sk-1")
+        assert "kept by the broker at" in beside.fails(2, *words, stdin=b"sk-12345")
     assert "it cannot be one" in beside.fails(2, *SERVE)
     assert beside.snapshot() == before
 

@@ -27,6 +27,15 @@ def test_init_makes_everything_and_says_so(terminal: Terminal) -> None:
     assert terminal.snapshot() == before
 
 
+def test_init_makes_a_database_of_an_empty_file(terminal: Terminal) -> None:
+    """A file without a byte is no database yet, so it is told as made."""
+    terminal.does("init")
+    database = terminal.home / "interlock.db"
+    database.write_bytes(b"")
+    assert terminal.does("init", "--json").object["made"] == [str(database)]
+    assert "nothing was changed" in terminal.does("init").out
+
+
 def test_init_leads_on(terminal: Terminal) -> None:
     """It says what to do next, and the doctor has no complaint."""
     assert "interlock agent add" in terminal.does("init").out
@@ -105,7 +114,7 @@ def test_a_master_key_that_does_not_serve_is_told_once(
     lived_in: Terminal, harm: Callable[[Path], None]
 ) -> None:
     """However many secrets it would open; none of them is told to be set anew."""
-    lived_in.does("secret", "set", "other", "--host", "a.example", stdin=b"x")
+    lived_in.does("secret", "set", "other", "--host", "a.example", stdin=b"sk-12345")
     harm(lived_in.home)
     found = [c for c in lived_in.run("doctor", "--json").objects if c["subject"] == "secrets"]
     assert len(found) == 1

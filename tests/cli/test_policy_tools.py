@@ -1,6 +1,7 @@
 """`interlock policy replay`, `explain` and `suggest`, at a home in which something has happened."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,30 @@ def test_explain_a_recorded_decision(lived_in: Terminal, other: Path) -> None:
     assert "no policy has a scope that fits" in against
 
 
+def test_what_was_pruned_is_explained_and_not_silently_left_out(
+    lived_in: Terminal, other: Path
+) -> None:
+    """A decision is found in the archive; whoever asks about all is told that some lie there."""
+    (event,) = lived_in.does("audit", "query", "--agent", "intern-agent", "--json").objects
+    explain = ("policy", "explain", event["decision_id"])
+    before = lived_in.does(*explain).out
+    time.sleep(1.1)
+    lived_in.does("audit", "prune", "--keep", "1s")
+    assert lived_in.does(*explain).out == before
+    hint = f"older events were pruned into {lived_in.home / 'archive'}, and are left out"
+    assert hint in lived_in.does("policy", "replay", "--against", str(other)).err
+    assert hint in lived_in.run("policy", "suggest", "--agent", "intern-agent").err
+    assert not lived_in.does("policy", "replay", "--against", str(other), "--since", "1s").err
+
+
+def test_explain_of_what_is_no_decision(lived_in: Terminal) -> None:
+    """An administrative event has none; an outcome leads to its decision."""
+    told = lived_in.does("audit", "tail", "--json").objects
+    events = {event["kind"]: event["id"] for event in told}
+    assert "is not of a decision" in lived_in.fails(2, "policy", "explain", events["admin"])
+    assert "recorded" in lived_in.does("policy", "explain", events["outcome"]).out
+
+
 def test_explain_a_call_that_nobody_made(lived_in: Terminal) -> None:
     """By what the registry says of the agent; an unknown one is a stranger."""
     out = lived_in.does("policy", "explain", *CHAT, "--secret", "openai-api-key").out
@@ -109,7 +134,7 @@ def test_explain_a_call_that_nobody_made(lived_in: Terminal) -> None:
     [
         pytest.param((), "give an ID", id="nothing"),
         pytest.param(("dec_1", *CHAT), "give an ID", id="both"),
-        pytest.param(("dec_1",), "no decision 'dec_1'", id="an unknown id"),
+        pytest.param(("dec_1",), "no decision or event 'dec_1'", id="an unknown id"),
         pytest.param((*CHAT[:-1], "gpt-4o"), "is not TYPE", id="a resource without a type"),
         pytest.param((*CHAT[:3], "fly", *CHAT[4:]), "no action", id="an unknown action"),
     ],

@@ -20,8 +20,8 @@ OPENAI = ANY | {"host": "api.openai.com:443", "recipe": "bearer", "service": "op
 
 def test_the_catalogue_knows_where_a_key_goes(terminal: Terminal) -> None:
     """A name of the catalogue needs no host and no recipe."""
-    terminal.does("secret", "set", "openai-api-key", stdin=b"sk-1\n")
-    terminal.does("secret", "set", "anthropic-api-key", stdin=b"sk-2\r\n")
+    terminal.does("secret", "set", "openai-api-key", stdin=b"sk-1-abcd\n")
+    terminal.does("secret", "set", "anthropic-api-key", stdin=b"sk-2-abcd\r\n")
     anthropic, openai = terminal.does("secret", "list", "--json").objects
     assert openai == {"name": "openai-api-key", "bindings": [OPENAI]}
     assert anthropic["bindings"][0]["recipe"] == "header:x-api-key"
@@ -30,12 +30,14 @@ def test_the_catalogue_knows_where_a_key_goes(terminal: Terminal) -> None:
 def test_another_host_speaks_the_same_api(lived_in: Terminal) -> None:
     """A secret of the catalogue carries its provider along; other secrets carry none."""
     bind = ("--host", "LLM.example:8443", "--host", "llm2.example", "--agent", "research-agent")
-    said = lived_in.does("secret", "set", "openai-api-key", *bind, "--json", stdin=b"sk-1").object
+    said = lived_in.does(
+        "secret", "set", "openai-api-key", *bind, "--json", stdin=b"sk-1-abcd"
+    ).object
     common = ANY | {"recipe": "bearer", "agents": ["research-agent"], "service": "openai"}
     hosts = [{"host": "llm.example:8443"}, {"host": "llm2.example:443"}]
     assert said["bindings"] == [host | common for host in hosts]
     other = ("github", "--host", "api.github.com", "--recipe", "header:X-Token", "--json")
-    (bound,) = lived_in.does("secret", "set", *other, stdin=b"ghp").object["bindings"]
+    (bound,) = lived_in.does("secret", "set", *other, stdin=b"ghp_abcd").object["bindings"]
     assert (bound["service"], bound["recipe"]) == ("", "header:X-Token")
 
 
@@ -115,26 +117,36 @@ def test_refuses_what_would_bend_a_request(raw: bytes) -> None:
         parse_value(raw, parse_recipe("bearer"))
 
 
+@pytest.mark.parametrize("verb", ["set", "rotate"])
+def test_refuses_what_would_mask_innocent_text(lived_in: Terminal, verb: str) -> None:
+    """Every answer is scrubbed of a secret: seven bytes may stand in one by chance."""
+    before = lived_in.events()
+    said = lived_in.fails(2, "secret", verb, "openai-api-key", stdin=b"sk-1234\n")
+    assert "openai-api-key: a secret must have 8 bytes or more" in said
+    assert lived_in.events() == before
+    lived_in.does("secret", verb, "openai-api-key", stdin=b"sk-12345\n")
+
+
 def test_what_is_not_said_stays(lived_in: Terminal) -> None:
     """A new value moves nothing; a removed agent's binding is not reborn as everyone's."""
     narrow = ("--agent", "research-agent", "--path", "/v1/", "--method", "post")
-    lived_in.does("secret", "set", "openai-api-key", *narrow, stdin=b"sk-1")
-    lived_in.does("secret", "set", "openai-api-key", stdin=b"sk-2")
+    lived_in.does("secret", "set", "openai-api-key", *narrow, stdin=b"sk-1-abcd")
+    lived_in.does("secret", "set", "openai-api-key", stdin=b"sk-2-abcd")
     (bound,) = lived_in.does("secret", "show", "openai-api-key", "--json").object["bindings"]
     conditions = {"agents": ["research-agent"], "paths": ["/v1"], "methods": ["POST"]}
     assert bound == OPENAI | conditions
     lived_in.does("agent", "rm", "research-agent")
-    said = lived_in.fails(2, "secret", "set", "openai-api-key", stdin=b"sk-3")
+    said = lived_in.fails(2, "secret", "set", "openai-api-key", stdin=b"sk-3-abcd")
     assert "bound to nothing any more" in said
 
 
 def test_a_clash_names_both_secrets(lived_in: Terminal) -> None:
     """Nothing is stored of a second key for the same calls."""
     second = ("secret", "set", "openai-two", "--provider", "openai")
-    said = lived_in.fails(2, *second, stdin=b"sk-2")
+    said = lived_in.fails(2, *second, stdin=b"sk-2-abcd")
     assert "openai-api-key" in said
     assert "openai-two" in said
-    lived_in.does(*second, "--group", "lab", stdin=b"sk-2")
+    lived_in.does(*second, "--group", "lab", stdin=b"sk-2-abcd")
     assert len(lived_in.does("secret", "providers", "--json").objects) == 24
 
 

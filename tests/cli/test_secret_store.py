@@ -59,7 +59,7 @@ def test_check_says_no_when_one_fails(lived_in: Terminal) -> None:
 def test_rotate_replaces_the_value_and_keeps_the_bindings(lived_in: Terminal) -> None:
     """A sealed one takes the new value from stdin; one kept elsewhere is fetched anew."""
     before = lived_in.does("secret", "list", "--json").objects
-    lived_in.does("secret", "rotate", "openai-api-key", stdin=b"sk-new\n")
+    lived_in.does("secret", "rotate", "openai-api-key", stdin=b"sk-new-1\n")
     assert lived_in.does("secret", "list", "--json").objects == before
     assert "line break" in lived_in.fails(2, "secret", "rotate", "openai-api-key", stdin=b"a\nb\n")
     assert "no secret named" in lived_in.fails(2, "secret", "rotate", "nobody", stdin=b"x")

@@ -105,6 +105,33 @@ def test_a_cursor_that_is_ahead_of_the_ledger_is_told(full: Terminal, tmp_path: 
     assert typed(full, *EXPORT, "--to", str(tmp_path / "new.jsonl"), "--cursor", "new").code == 0
 
 
+def test_a_cursor_stays_with_its_destination_and_format(full: Terminal, tmp_path: Path) -> None:
+    """Another receiver would miss what this one has; a cursor of an older version takes what comes.
+
+    A token in the query may change, and neither that nor the path of a URL is kept in clear.
+    """
+    kept = full.home / "exports" / "siem.json"
+    to = ("--to", str(tmp_path / "out"), "--cursor", "siem")
+    assert typed(full, *EXPORT, *to).code == 0
+    before = kept.read_bytes()
+    other = ("--to", str(tmp_path / "other"), "--cursor", "siem")
+    for words in (other, (*to, "--format", "csv"), other[2:]):
+        refused = typed(full, *EXPORT, *words)
+        assert (refused.code, refused.out, kept.read_bytes()) == (2, "", before)
+        assert f"is for jsonl to {tmp_path / 'out'}: give another --cursor name" in refused.err
+        assert refused.err.count("\n") == 1
+    assert not (tmp_path / "other").exists()
+    older = {name: value for name, value in json.loads(before).items() if name != "use"}
+    kept.write_text(json.dumps(older))
+    with Collector() as collector:
+        for token in ("t1", "t2"):
+            url = f"{collector.url}/hook-key?token={token}"
+            words = (*EXPORT, "--format", "otlp", "--to", url, "--cursor", "siem")
+            assert typed(full, *words).code == 0
+    assert not any(word in kept.read_text() for word in ("hook-key", "token"))
+    assert "give another --cursor name" in typed(full, *EXPORT, *to).err
+
+
 def test_killed_in_the_middle_it_repeats_one_batch_at_most(full: Terminal) -> None:
     """kill -9 between the receiver's having a batch and its answer: that one alone comes again."""
     with Collector() as collector:

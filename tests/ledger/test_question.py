@@ -46,7 +46,7 @@ def expected(question: Question) -> list[str]:
         body: dict[str, Any] = it.body
         return (
             question.agent in ("", it.agent)
-            and question.decision in ("", body["label"], body["effect"])
+            and question.decision in ("", body["label"])
             and question.host in ("", body["authority"])
             and question.goal in ("", body["goal"])
             and question.user in ("", body["facts"]["owner"])
@@ -60,8 +60,8 @@ QUESTIONS = [
     pytest.param(Question(), id="everything"),
     pytest.param(Question(agent="a1"), id="an agent"),
     pytest.param(Question(decision="allow"), id="a label"),
-    pytest.param(Question(decision="deny"), id="an effect with two labels"),
-    pytest.param(Question(decision="would_deny"), id="the denials that do not bind"),
+    pytest.param(Question(decision="deny"), id="the denials that bind"),
+    pytest.param(Question(decision="would_deny"), id="those that do not"),
     pytest.param(Question(host="h2:443"), id="a host"),
     pytest.param(Question(goal="g"), id="a goal"),
     pytest.param(Question(user="ada"), id="a user"),

@@ -1,5 +1,6 @@
 """The store: durable writes, all or nothing, by many processes at once."""
 
+import contextlib
 import multiprocessing
 import sqlite3
 import stat
@@ -48,6 +49,31 @@ def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
     later.close()
     with pytest.raises(StoreError, match="newer version"):
         Database(path)
+
+
+@pytest.mark.parametrize("version", [0, 7])
+def test_a_database_of_something_else_is_left_alone(tmp_path: Path, version: int) -> None:
+    """Not a byte of it changes, whatever version it says it has."""
+    path = tmp_path / "interlock.db"
+    with contextlib.closing(sqlite3.connect(path)) as theirs:
+        theirs.execute("create table customers (name)")
+        theirs.execute(f"pragma user_version = {version}")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="something else, with a table 'customers'"):
+        Database(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["interlock.db"]
+
+
+def test_tables_beside_ours_hurt_nobody(database: Database) -> None:
+    """Of an older schema with a table of its own, and of one copied by its statements, without."""
+    database.write(lambda c: c.execute("pragma user_version = 0"))
+    with Database(database.path) as copied:
+        assert copied.node == database.node
+    database.write(lambda c: c.execute("create table notes (text)"))
+    database.write(lambda c: c.execute(f"pragma user_version = {len(STEPS) - 1}"))
+    with Database(database.path) as older:
+        assert older.one("pragma user_version")[0] == len(STEPS)
 
 
 def test_work_that_raises_leaves_nothing_and_hurts_nobody(database: Database) -> None:
