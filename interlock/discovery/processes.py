@@ -10,13 +10,13 @@ from interlock.discovery.depth import Depth
 from interlock.discovery.plain import hide, plain_arguments
 from interlock.discovery.sighting import Finding, ScanError, Sighting, Trouble
 from interlock.discovery.signs import Look, Match, imports_of, key_names, recognise
+from interlock.discovery.started import interprets, line_of, started
 from interlock.discovery.words import clean, digest, name_of
 
 SOURCE = "processes"
 LONGEST_FILE = 256_000
 _CONTAINER = re.compile(r"[0-9a-f]{64}")
 _LOADED = re.compile(rb"/(?:site-packages|dist-packages|node_modules)/(@?[\w.-]+(?:/[\w.-]+)?)")
-_INTERPRETERS = ("python", "node", "bun", "deno", "tsx", "ts-node", "uv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +64,16 @@ class Processes:
             yield Trouble(f"{SOURCE}:others/", why)
 
     def _judge(self, process: Process) -> Sighting | None:
-        program = Path(process.words[0]).name
-        interprets = program.startswith(_INTERPRETERS)
         # An editor may have a file open that is called like an agent, and a shell may hand a key
-        # on: only what interprets is known by its arguments and keys.
-        line = " ".join(process.words)[:4000] if interprets else program
+        # on: only what interprets is known by what it starts, and by keys.
+        line = line_of(started(process.words))[:4000]
         match = recognise(
             Look(
                 command=line,
                 variables=process.variables,
                 processes=(line,),
                 modules=process.modules,
-                generic=self.depth.generic_ai and interprets,
+                generic=self.depth.generic_ai and interprets(process.words[0]),
             )
         )
         return _sighting(process, match) if match.score >= self.depth.threshold else None
@@ -103,8 +101,9 @@ def _modules(folder: Path, words: Sequence[str]) -> Iterator[str]:
     maps = _bytes(folder / "maps", longest=4_000_000)
     for name in sorted({found.decode(errors="replace") for found in _LOADED.findall(maps)}):
         yield name.partition("/")[0] if not name.startswith("@") else name
-    if not Path(words[0]).name.startswith(_INTERPRETERS):
+    if not interprets(words[0]):
         return
+    words = started(words)
     if "-m" in words[1:-1]:
         yield words[words.index("-m") + 1]
     script = next((w for w in words[1:] if w.endswith((".py", ".js", ".mjs", ".ts"))), "")
