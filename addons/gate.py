@@ -78,7 +78,10 @@ class Gate:
             return
         steps.over("identify")
         request = request_of(flow, tunnel, caller.doubt)
-        pending = await governor.judge(request, agent, caller.said, steps)
+        client = flow.client_conn
+        pending = await governor.judge(
+            request, agent, caller.said, steps, lambda: client.timestamp_end is not None
+        )
         # All that can be done beforehand is done while the disk is at it.
         decided = pending.verdict
         log.info(views.show(flow, decided))

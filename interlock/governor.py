@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -37,6 +37,7 @@ from interlock.model import (
     Authority,
     Call,
     Decision,
+    Declaration,
     Effect,
     Mode,
     Reason,
@@ -44,7 +45,7 @@ from interlock.model import (
     Server,
 )
 from interlock.offers import Offers
-from interlock.plan import CHANGED, plan_for
+from interlock.plan import CHANGED, Plan, plan_for
 from interlock.purse import Purse
 from interlock.recorder import Pending, Recorder
 from interlock.refusal import refuse
@@ -158,40 +159,34 @@ class Governor:
         return await (await self.judge(request, agent, said, steps)).settled()
 
     async def judge(
-        self, request: Request, agent: Agent, said: Mapping[str, str], steps: Steps | None = None
+        self,
+        request: Request,
+        agent: Agent,
+        said: Mapping[str, str],
+        steps: Steps | None = None,
+        is_gone: Callable[[], bool] = lambda: False,
     ) -> Pending:
-        """The same, but do not wait for the disk: until it has settled, nothing may leave."""
+        """The same, but do not wait for the disk: until it has settled, nothing may leave.
+
+        A call for which a person is asked waits until `is_gone` says that its agent does not.
+        """
         unknown = await self._unknown(request.authority)
         now = time.time()
         steps = steps or Steps()
         declared = declare(agent, said)
-        provider = self.provider_at(request.authority)
-        call = await self._described(request, provider, now)
-        standing = standing_in(self.installation, agent, declared, now)
-        goal = open_goal(agent, call, standing, now)
-        choose = partial(plan_for, self.installation, agent, call, goal)
-        plan = choose(now)
-
-        mode = self.mode_of(agent, call.service)
-        case = Case(
-            self._decision_point,
-            self._shadow,
-            agent,
-            declared,
-            standing,
-            provider,
-            plan,
-            mode,
-            now,
-        )
-        verdict = case.verdict(call, goal)
+        verdict, plan = await self._judged(request, agent, declared, now)
         decision = verdict.decision
         steps.over("decide")
         if decision.refused and decision.effect is Effect.NEEDS_APPROVAL:
-            verdict = await self._hold.settle(verdict, self.policies.current, declared.approval)
+            policies, shown = self.policies.current, declared.approval
+            verdict = await self._hold.settle(verdict, policies, shown, is_gone)
             now = time.time()
             steps.over("approve")
-            if choose(now) != plan:
+            again, after = await self._judged(request, agent, declared, now)
+            if not verdict.decision.refused and again.decision.effect is Effect.DENY:
+                # What a person permitted is not to be had any more.
+                verdict = replace(again, decision=replace(again.decision, id=decision.id))
+            if after != plan:
                 plan = CHANGED
         credentials: tuple[Credential, ...] = ()
         if plan.objection:
@@ -207,6 +202,28 @@ class Governor:
             except SecretUnavailableError as e:
                 verdict = refuse(verdict, Reason("secret_unavailable", str(e)))
         return await self._recorder.record(verdict, declared, credentials, now)
+
+    async def _judged(
+        self, request: Request, agent: Agent, declared: Declaration, now: float
+    ) -> tuple[Verdict, Plan]:
+        """What policies say at this moment, and what the call would take along."""
+        provider = self.provider_at(request.authority)
+        call = await self._described(request, provider, now)
+        standing = standing_in(self.installation, agent, declared, now)
+        goal = open_goal(agent, call, standing, now)
+        plan = plan_for(self.installation, agent, call, goal, now)
+        case = Case(
+            self._decision_point,
+            self._shadow,
+            agent,
+            declared,
+            standing,
+            provider,
+            plan,
+            self.mode_of(agent, call.service),
+            now,
+        )
+        return case.verdict(call, goal), plan
 
     def redeem(self, verdict: Verdict, capability: Capability, token: str, wire: Wire) -> Secret:
         """Exchange the token that a flow carries for its secret, at the wire.

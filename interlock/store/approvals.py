@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
@@ -73,6 +73,15 @@ class Approvals:
     def get(self, approval_id: str) -> Approval | None:
         """Answer an approval, or None; raises StoreError."""
         return self._database.read(lambda connection: _find(connection, approval_id))
+
+    def answered(self, ids: Iterable[str]) -> set[str]:
+        """Which of these wait for a person no longer; raises StoreError."""
+        rows = self._database.rows(
+            "select id from approvals where id in (select value from json_each(?)) "
+            "and status <> 'Pending'",
+            json.dumps(list(ids)),
+        )
+        return {row["id"] for row in rows}
 
     def pending(self, now: float) -> list[Approval]:
         """Those that a person can still answer, oldest first; raises StoreError."""

@@ -119,10 +119,12 @@ def served(
                 world.change(lambda home: home.servers.remove(name))
 
 
-def agent_client(world: World, door: FrontDoor, **more: Any) -> httpx.AsyncClient:
-    """An asynchronous client of a trusted agent through the proxy."""
+def agent_client(
+    world: World, door: FrontDoor, agent: str = TRUSTED, **more: Any
+) -> httpx.AsyncClient:
+    """An asynchronous client of an agent through the proxy."""
     return httpx.AsyncClient(
-        proxy=door.proxy(TRUSTED, world.keys[TRUSTED]),
+        proxy=door.proxy(agent, world.keys[agent]),
         verify=ssl.create_default_context(cafile=door.ca),
         trust_env=False,
         timeout=30,
