@@ -12,6 +12,7 @@ from cryptography import x509
 from broker import BrokerError, Secret, Vault, parse_recipe
 from broker.remote import Client, parse_address
 from broker.remote.address import Address
+from interlock.cli.advice import advise
 from interlock.cli.attestation import verified
 from interlock.cli.check import Check, Status
 from interlock.cli.environment import CA_FILE
@@ -78,7 +79,7 @@ def check_records(settings: Settings) -> Iterator[Check]:
             yield from check_secrets(settings, records)
             yield from check_issuers(records)
     except InterlockError as e:
-        yield Check("database", Status.FAILURE, str(e), "restore it from a backup")
+        yield Check("database", Status.FAILURE, *advise(e))
 
 
 def check_ledger(settings: Settings, records: Records) -> Check:
