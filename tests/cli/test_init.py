@@ -105,6 +105,33 @@ def test_the_doctor_finds_it(
     assert lived_in.snapshot() == before
 
 
+@pytest.mark.parametrize(
+    ("settings", "subject", "found"),
+    [
+        pytest.param('routes = "x"', "ways", "NAME=https://HOST", id="routes"),
+        pytest.param('shadow = "/nope"', "shadow", "/nope", id="no candidates"),
+        pytest.param('broker = "/nope.sock"', "keys", "no master key may be here", id="broker"),
+        pytest.param(
+            'broker = "/nope.sock"\nparent_secret = "p"', "ways", "not beside a broker", id="parent"
+        ),
+    ],
+)
+def test_the_doctor_asks_what_the_front_door_asks(
+    lived_in: Terminal, settings: str, subject: str, found: str
+) -> None:
+    """What keeps that from starting is a failure, in the same words."""
+    (lived_in.home / "interlock.toml").write_text(settings)
+    said = [c for c in lived_in.run("doctor", "--json").objects if c["subject"] == subject]
+    assert any(c["status"] == "failure" and found in c["found"] for c in said)
+
+
+def test_the_doctor_finds_a_binding_that_other_hands_wrote(lived_in: Terminal) -> None:
+    """The command line refuses such a one."""
+    lived_in.tamper("update bindings set recipe = 'jwt'")
+    said = [c for c in lived_in.run("doctor", "--json").objects if c["subject"] == "bindings"]
+    assert [c["status"] for c in said] == ["failure"]
+
+
 def _empty_database(home: Path) -> None:
     (home / "interlock.db").write_bytes(b"")
 
