@@ -105,10 +105,10 @@ def test_a_database_that_is_none(terminal: Terminal, words: tuple[str, ...]) -> 
     ("content", "said"),
     [
         pytest.param(b"mode = ", "interlock.toml", id="broken TOML"),
-        pytest.param(b'mode = "lax"', "interlock_mode", id="an impossible mode"),
-        pytest.param(b"modus = 1", "interlock_modus", id="an unknown key"),
-        pytest.param(b'allow_private = "10.0.0.0/99"', "interlock_allow_private", id="bad CIDR"),
-        pytest.param(b'store = "postgresql://x"', "interlock_store", id="another store"),
+        pytest.param(b'mode = "lax"', "interlock.toml: mode: ", id="an impossible mode"),
+        pytest.param(b"modus = 1", "interlock.toml: modus: ", id="an unknown key"),
+        pytest.param(b'allow_private = "10.0.0.0/99"', "toml: allow_private: ", id="bad CIDR"),
+        pytest.param(b'store = "postgresql://x"', "interlock.toml: store: ", id="another store"),
         pytest.param(b"\xff\xfe", "UTF-8", id="bytes that are no text"),
     ],
 )
