@@ -12,7 +12,7 @@ from addons.honeytokens import sound
 from addons.mint import Minting
 from addons.passage import Credentialed, Passage, stages_for
 from addons.rpc import Upload
-from broker import Secret, Wire, token_in
+from broker import Secret, TokenScopeError, Wire, token_in
 from interlock.governor import Governor
 from interlock.model import Authority
 from interlock.verdict import Capability, Verdict
@@ -82,7 +82,12 @@ def _redeem(
         body_sha256=clearance.verdict.call.body_sha256,
         verified=is_verified(server, clearance.authority),
     )
-    return governor.redeem(clearance.verdict, capability, token, wire)
+    try:
+        return governor.redeem(clearance.verdict, capability, token, wire)
+    except TokenScopeError:
+        if server.tls:
+            raise
+        raise Refused("no credential goes over plain http") from None
 
 
 @lru_cache(1024)

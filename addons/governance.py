@@ -20,6 +20,7 @@ from addons.head import Head  # noqa: E402
 from addons.honeytokens import Honeytokens  # noqa: E402
 from addons.identity import Identity  # noqa: E402
 from addons.local import Local  # noqa: E402
+from addons.loopback import Loopback  # noqa: E402
 from addons.mint import Mint  # noqa: E402
 from addons.options import Options  # noqa: E402
 from addons.outcome import Outcome  # noqa: E402
@@ -43,6 +44,7 @@ addons = [
     Gate(door),
     Dial(door),
     Local(),
+    Loopback(),
     Inject(door),
     Stream(door),
     Mint(door),

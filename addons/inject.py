@@ -48,7 +48,7 @@ from addons.passage import Passage
 from addons.shortcut import Shortcut
 from addons.stream import StreamLayer
 from addons.whole import WholeRequest, WholeResponse, with_content
-from broker import BrokerError
+from broker import BrokerError, TokenError
 
 log = logging.getLogger(__name__)
 
@@ -285,7 +285,9 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
             self.passages[stream.stream_id] = admit(self.door, stream.flow, clearance, server)
         except (Refused, BrokerError) as e:
             log.warning("refused at the wire: %s", e)
-            return GetHttpConnectionCompleted(event.command, (None, f"{OURS}{e}"))
+            # Which token it was is in the log alone.
+            why = e.why if isinstance(e, TokenError) else str(e)
+            return GetHttpConnectionCompleted(event.command, (None, OURS + why))
         except Exception:
             log.exception("the wire boundary failed; the call is refused")
             return GetHttpConnectionCompleted(event.command, (None, OURS + "refused"))

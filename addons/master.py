@@ -13,7 +13,6 @@ from mitmproxy import exceptions, log, options
 from mitmproxy.addons import (
     core,
     disable_h2c,
-    errorcheck,
     next_layer,
     proxyserver,
     save,
@@ -23,11 +22,10 @@ from mitmproxy.addons import (
 from mitmproxy.master import Master
 
 from addons import governance
+from addons.complaint import BAD_INPUT, Complaint
 from addons.dispatch import Dispatch
 from addons.drain import Drain
 from addons.plan import METRICS_FOLDER, Plan
-
-BAD_INPUT = 2
 
 
 class ProxyMaster(Master):
@@ -50,20 +48,8 @@ class ProxyMaster(Master):
             tlsconfig.TlsConfig(),
             *_metrics(),
             *governance.addons,
-            QuietCheck(),
+            Complaint(),
         )
-
-
-class QuietCheck(errorcheck.ErrorCheck):
-    """Ends a start that failed, and adds nothing to the line that said why."""
-
-    name = "errorcheck"
-
-    async def shutdown_if_errored(self) -> None:
-        """Leave when an error was logged."""
-        await asyncio.sleep(0)  # every line is written first
-        if self.logger.has_errored:
-            sys.exit(1)
 
 
 class JsonLines(log.MitmLogHandler):
@@ -88,9 +74,9 @@ async def serve(
     """
     logging.getLogger().setLevel(logging.INFO)
     opts = options.Options()
-    master = master_class(opts)
-    if plan.as_json:
-        _log_json(master)
+    master: Any = master_class(opts)
+    shown = _json_log(master) if plan.as_json else master._termlog_addon.logger
+    master.addons.get("errorcheck").keep_from(shown)
     drain = Drain(plan.drain_s)
     master.addons.add(drain, Announcement(ready))
     try:
@@ -135,7 +121,9 @@ def _metrics() -> list[Any]:
     return [Metrics(governance.door)]
 
 
-def _log_json(master: Any) -> None:
+def _json_log(master: Any) -> logging.Handler:
     master._termlog_addon.uninstall()
     lines: Any = JsonLines
-    lines().install()
+    made: JsonLines = lines()
+    made.install()
+    return made

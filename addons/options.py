@@ -168,6 +168,7 @@ class Options:
                 self._change(settings, self._door.governor)
             self._door.routes = parse_routes(settings.routes)
             check_modes(settings)
+            check_parent(settings)
             self._door.parent_secret_name = settings.parent_secret
             self._door.require_identity = settings.require_identity
             self._door.limits = settings.limits
@@ -280,12 +281,16 @@ def check_required() -> None:
 
 
 def check_modes(settings: Settings) -> None:
-    """Raise SettingsError for a mode that lacks a setting, or a setting that cannot be used."""
+    """Raise SettingsError for a mode that lacks a setting."""
     modes = [ProxyMode.parse(text) for text in ctx.options.mode]
     if any(map(serves_routes, modes)) and not settings.routes:
         raise SettingsError(
             f"mode reverse:https://{ROUTES} serves what interlock_routes says: nothing"
         )
+
+
+def check_parent(settings: Settings) -> None:
+    """Raise SettingsError for a proof to the parent proxy that could not be read here."""
     if settings.parent_secret and settings.broker:
         raise SettingsError("interlock_parent_secret: not beside a broker, which keeps the secrets")
 

@@ -14,6 +14,8 @@ from interlock.verdict import Verdict
 
 DECISION_HEADER = "Interlock-Decision"
 DECISION_ID_HEADER = "Interlock-Decision-Id"
+# By what they tell, as the body of a refusal calls it.
+HEADERS = {"decision": DECISION_HEADER, "decision_id": DECISION_ID_HEADER}
 
 type Shape = dict[str, Any]
 
@@ -101,13 +103,14 @@ def could_not_decide(flow: http.HTTPFlow) -> http.Response:
 
 def broken_off(flow: http.HTTPFlow, error: str, *, status: int = 502) -> http.Response:
     """502: the call was cleared but did not come through; the message says where it ended."""
-    response = _response(status, flow.metadata.get("interlock_errors", ""), error, {})
-    for header, key in (
-        (DECISION_HEADER, "interlock_decision"),
-        (DECISION_ID_HEADER, "interlock_decision_id"),
-    ):
-        if key in flow.metadata:
-            response.headers[header] = flow.metadata[key]
+    told = {
+        name: flow.metadata[f"interlock_{name}"]
+        for name in HEADERS
+        if f"interlock_{name}" in flow.metadata
+    }
+    response = _response(status, flow.metadata.get("interlock_errors", ""), error, told)
+    for name, value in told.items():
+        response.headers[HEADERS[name]] = value
     return response
 
 

@@ -18,6 +18,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from addons import listeners
 from addons.admin import Admin, AdminServer
+from addons.complaint import BAD_INPUT
 from addons.plan import METRICS_FOLDER, Plan
 from addons.worker import READY
 
@@ -30,7 +31,6 @@ LONGEST_PAUSE_S = 30.0
 SOUND_S = 60.0
 # Beyond what draining may take, to close the ledger.
 GRACE_S = 10.0
-BAD_START = 2
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         try:
             if not await self._start(0):
-                return 0 if self.stopping else BAD_START
+                return 0 if self.stopping else BAD_INPUT
             async with self._administration():
                 await asyncio.gather(*(self._keep(slot) for slot in range(self._count)))
             return 0

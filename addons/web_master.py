@@ -4,6 +4,7 @@ from mitmproxy import options
 from mitmproxy.tools.web.master import WebMaster
 
 from addons import governance
+from addons.complaint import Complaint
 from addons.dispatch import Dispatch
 
 
@@ -13,4 +14,5 @@ class GovernedWebMaster(WebMaster):
     def __init__(self, opts: options.Options) -> None:
         super().__init__(opts)
         Dispatch.take_over(self.addons)
-        self.addons.add(*governance.addons)
+        self.addons.remove(self.addons.get("errorcheck"))
+        self.addons.add(*governance.addons, Complaint())

@@ -3,11 +3,14 @@
 import ipaddress
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -108,8 +111,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put `interlock.toml` of the home behind the command line and the environment."""
         given = init_settings.init_kwargs  # type: ignore[attr-defined]
-        home = given.get("home") or os.environ.get("INTERLOCK_HOME") or DEFAULT_HOME
-        toml = TomlConfigSettingsSource(settings_cls, Path(home).expanduser() / "interlock.toml")
+        toml = TomlConfigSettingsSource(settings_cls, _file(given))
         return init_settings, env_settings, toml
 
     @property
@@ -165,17 +167,15 @@ class Settings(BaseSettings):
 
         Raises SettingsError with one line that names the setting.
         """
+        given = {name: value for name, value in given.items() if value is not None}
         try:
-            return cls(**{name: value for name, value in given.items() if value is not None})
+            return cls(**given)
         except ValidationError as e:
-            problem = e.errors()[0]
-            name = ".".join(map(str, problem["loc"])) or "settings"
-            said = problem["msg"].removeprefix("Value error, ")
-            raise SettingsError(f"interlock_{name}: {said} (got {problem['input']!r})") from None
+            raise SettingsError(_told(e.errors()[0], given)) from None
         except tomllib.TOMLDecodeError as e:
-            raise SettingsError(f"interlock.toml: {e}") from None
+            raise SettingsError(f"{_file(given)}: {e}") from None
         except UnicodeDecodeError as e:
-            raise SettingsError(f"interlock.toml: not UTF-8 at byte {e.start}") from None
+            raise SettingsError(f"{_file(given)}: not UTF-8 at byte {e.start}") from None
         except OSError as e:
             raise SettingsError(f"{e.filename}: {e.strerror}") from None
 
@@ -193,6 +193,34 @@ def parse_allow_private(text: str) -> AllowPrivate:
         else:
             names.add(entry.lower().rstrip("."))
     return frozenset(names), tuple(networks)
+
+
+def _file(given: Mapping[str, Any]) -> Path:
+    """The settings file of the home that is meant."""
+    home = given.get("home") or os.environ.get("INTERLOCK_HOME") or DEFAULT_HOME
+    return Path(home).expanduser().absolute() / "interlock.toml"
+
+
+def _told(problem: ErrorDetails, given: Mapping[str, Any]) -> str:
+    """What is wrong with a setting, under the name by which it was given."""
+    name = ".".join(map(str, problem["loc"])) or "settings"
+    if name in given:
+        place = f"interlock_{name}"
+    elif variable := _variable(name):
+        place = variable
+    else:
+        place = f"{_file(given)}: {name}"
+    if problem["type"] == "extra_forbidden":
+        near = get_close_matches(name, Settings.model_fields, n=1)
+        return f"{place}: unknown setting" + "".join(f"; did you mean {one}?" for one in near)
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"{place}: {said} (got {problem['input']!r})"
+
+
+def _variable(name: str) -> str:
+    """The variable that says a setting, in the case in which it stands there; else empty."""
+    wanted = f"INTERLOCK_{name}".upper()
+    return next((one for one, said in os.environ.items() if said and one.upper() == wanted), "")
 
 
 def secure_home(home: Path) -> Path:

@@ -29,18 +29,35 @@ def test_each_source_overrides_the_next(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
-        pytest.param('mode = "strict"', "interlock_mode: ", id="an unknown mode"),
-        pytest.param('moode = "observe"', "interlock_moode: ", id="an unknown setting"),
-        pytest.param("mode = ", "interlock.toml: ", id="no TOML"),
-        pytest.param('allow_private = "1.2.3.4.5"', "interlock_allow_private: ", id="no address"),
+        pytest.param('mode = "strict"', "mode: Input", id="an unknown mode"),
+        pytest.param(
+            'moed = "observe"', "moed: unknown setting; did you mean mode?", id="a slip of a key"
+        ),
+        pytest.param("zzz = 1", "zzz: unknown setting", id="an unknown setting"),
+        pytest.param("mode = ", "Invalid value", id="no TOML"),
+        pytest.param('allow_private = "1.2.3.4.5"', "allow_private: ", id="no address"),
     ],
 )
 def test_a_bad_value_is_named_in_one_line(tmp_path: Path, toml: str, said: str) -> None:
-    """Setting and value, nothing else."""
-    (tmp_path / "interlock.toml").write_text(toml)
-    with pytest.raises(SettingsError, match=said) as refused:
+    """File and setting, as they were written, and what is wrong."""
+    file = tmp_path / "interlock.toml"
+    file.write_text(toml)
+    with pytest.raises(SettingsError) as refused:
         Settings.load()
+    assert str(refused.value).startswith(f"{file}: {said}")
     assert "\n" not in str(refused.value)
+
+
+def test_a_bad_value_is_named_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The option, else the variable: where one has to look to mend it."""
+    (tmp_path / "interlock.toml").write_text('mode = "enforce"')
+    monkeypatch.setenv("INTERLOCK_MODE", "strict")
+    with pytest.raises(SettingsError, match=r"^INTERLOCK_MODE: "):
+        Settings.load()
+    with pytest.raises(SettingsError, match=r"^interlock_mode: "):
+        Settings.load(mode="lax")
 
 
 def test_the_allow_list_knows_names_addresses_and_networks() -> None:

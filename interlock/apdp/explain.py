@@ -77,8 +77,7 @@ def explain(
 
     Raises PolicyError for what the schema has no word for.
     """
-    if situation.call.action not in policies.action_names:
-        raise PolicyError(f"action: {situation.call.action!r} is no action of the schema")
+    policies.require_action(situation.call.action)
     decision = decide(DecisionPoint(policies, intents), situation, id_)
     steps = tuple(_steps(situation, decision))
     if decision.told is None or decision.stage not in (Stage.POLICY, Stage.APPROVAL):

@@ -53,6 +53,11 @@ class Policies:
     def __len__(self) -> int:
         return len(self.by_id)
 
+    def require_action(self, name: str) -> None:
+        """Raise PolicyError for what the schema has no word for."""
+        if name not in self.action_names:
+            raise PolicyError(f"action: {name!r} is no action of the schema")
+
     def select(self, principal: Line, questions: tuple[Question, ...]) -> Selected:
         """Only the policies that can apply to the questions: they answer like all of them."""
         return self.selection.select(principal, questions)

@@ -21,7 +21,7 @@ from interlock.cli.description import (
 )
 from interlock.cli.environment import CA_FILE, proxy_url
 from interlock.cli.home import changing, reading, settings_of
-from interlock.cli.printing import Json, moment, say, say_fields, say_json, say_table
+from interlock.cli.printing import Json, complain, moment, say, say_fields, say_json, say_table
 from interlock.cli.standing import offer
 from interlock.cli.words import parse_duration, typed
 from interlock.model import Agent, Trust
@@ -95,6 +95,8 @@ def add(
         key = home.registry.add(agent, ttl=key_ttl, lease_s=lease, profile=profile)
         ends = home.registry.key_expires_at(name)
         told = _public(home.registry, agent)
+        if goal and home.goals.get(goal) is None:
+            complain(f"there is no goal {goal!r} yet: `interlock goal add {goal}`")
     if as_json:
         say_json(told | {"key": key})
         return

@@ -12,6 +12,7 @@ from cryptography import x509
 from broker import BrokerError, Secret, Vault, parse_recipe
 from broker.remote import Client, parse_address
 from broker.remote.address import Address
+from interlock.cli.advice import advise
 from interlock.cli.attestation import verified
 from interlock.cli.check import Check, Status
 from interlock.cli.environment import CA_FILE
@@ -20,6 +21,7 @@ from interlock.cli.outside import check_authorities, check_issuers
 from interlock.cli.policy import load_as_front_door
 from interlock.cli.ports import is_free, listener
 from interlock.cli.reader import START
+from interlock.cli.starting import check_bindings, check_start
 from interlock.errors import InterlockError, SettingsError
 from interlock.model import Binding
 from interlock.own_key import OwnKey
@@ -41,6 +43,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield from check_records(settings)
         yield check_certificate(settings)
     yield from check_authorities(settings)
+    yield from check_start(settings)
     yield check_policies(settings)
     for port, purpose in PORTS.items():
         yield check_port(port, purpose)
@@ -76,9 +79,10 @@ def check_records(settings: Settings) -> Iterator[Check]:
             yield Check("database", Status.OK, found)
             yield check_ledger(settings, records)
             yield from check_secrets(settings, records)
+            yield from check_bindings(records)
             yield from check_issuers(records)
     except InterlockError as e:
-        yield Check("database", Status.FAILURE, str(e), "restore it from a backup")
+        yield Check("database", Status.FAILURE, *advise(e))
 
 
 def check_ledger(settings: Settings, records: Records) -> Check:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from interlock.cli.actions import require_actions
 from interlock.cli.exits import NO, NoError
 from interlock.cli.home import changing, reading, settings_of
 from interlock.cli.key import key_file, parse_word, read_signing_key
@@ -133,6 +134,8 @@ def grant(
         expires=expires and now + expires,
         depth=depth,
     )
+    parts = {part for each in scope.actions for part in each.split("/")}
+    require_actions(settings, sorted(parts - {ANY}))
     signing_key = read_signing_key(key or key_file(settings, from_))
     chain = grant_chain(signing_key, from_, to, scope, now)
     if as_me:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from interlock.cli.actions import require_actions
 from interlock.cli.home import Records, changing, reading, settings_of
 from interlock.cli.printing import Json, moment, say, say_fields, say_json, say_table
 from interlock.cli.words import parse_duration, parse_text, typed
@@ -82,7 +83,9 @@ def add(
         max_tokens,
         max_cost_usd,
     )
-    with changing(settings_of(context), create=True) as home:
+    settings = settings_of(context)
+    require_actions(settings, sorted(goal.actions))
+    with changing(settings, create=True) as home:
         for name in sorted(goal.agents):
             home.registry.get(name)
         _goals(home).add(goal)

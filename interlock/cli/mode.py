@@ -6,8 +6,9 @@ import typer
 
 from interlock.cli.exits import NoError
 from interlock.cli.home import changing, reading, settings_of
-from interlock.cli.printing import Json, say, say_json, say_table
+from interlock.cli.printing import Json, complain, say, say_json, say_table
 from interlock.cli.words import parse_text, typed
+from interlock.installation import Installation
 from interlock.model import Mode
 from interlock.store.modes import ModeRule, Scope
 
@@ -39,6 +40,8 @@ def set_(
         if scope == "agent":
             home.registry.get(name)
         home.modes.set(rule)
+        if not _is_known(home, scope, name):
+            complain(f"{scope} {name!r}: nothing is known by that name yet")
     if as_json:
         say_json(_public(rule))
         return
@@ -71,6 +74,19 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
     say_table(
         ("scope", "name", "mode", "reason"), ((r.scope, r.name, r.mode, r.reason) for r in rules)
     )
+
+
+def _is_known(home: Installation, scope: str, name: str) -> bool:
+    """Say whether a mode holds for anybody yet; a host may be called whenever an agent likes."""
+    match scope:
+        case "agent":
+            return True
+        case "group":
+            return any(name in agent.groups for agent in home.registry.all())
+    services = {provider.service for provider in home.catalogue}
+    hosts = {binding.authority.short for binding in home.bindings.all()}
+    servers = {known.server.name for known in home.servers.all()}
+    return "." in name or ":" in name or name in services | hosts | servers
 
 
 def _public(rule: ModeRule) -> dict[str, str]:

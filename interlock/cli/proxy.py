@@ -58,6 +58,10 @@ Save = Annotated[
 ]
 
 
+# What `--set` would not bring about, for each has been settled by then.
+FLAGS = {"mode": "--mode", "listen_host": "--listen-host", "listen_port": "--listen-port"}
+
+
 def run(
     context: typer.Context,
     mode: ModeOption = None,
@@ -133,7 +137,7 @@ def plan_of(
 
     settings_of(context)  # what is wrong with the settings is said before anything starts
     said = [f"interlock_home={context.obj}"] if context.obj else []
-    said += options or []
+    said += map(_settable, options or [])
     if enforce is not None:
         said.append(f"interlock_mode={Mode.ENFORCE if enforce else Mode.OBSERVE}")
     return Plan(
@@ -145,3 +149,13 @@ def plan_of(
         as_json=as_json,
         drain_s=drain_s,
     )
+
+
+def _settable(option: str) -> str:
+    """An option as it was given; raises SettingsError for one that would do something else."""
+    name, is_given, _ = option.partition("=")
+    if name in FLAGS:
+        raise SettingsError(f"--set {name}: use {FLAGS[name]}")
+    if name.startswith("interlock_") and not is_given:
+        raise SettingsError(f"--set {name}: give a value, as in {name}=VALUE")
+    return option

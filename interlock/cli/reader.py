@@ -14,6 +14,7 @@ from interlock.store.migrations import STEPS, require_ours
 type RowMaker = Callable[[sqlite3.Cursor, tuple[object, ...]], sqlite3.Row]
 
 START = "run `interlock init`, or start the front door"
+NEWER = "run the version of Interlock that wrote it, or a later one"
 
 
 class Reader(Database):
@@ -30,7 +31,8 @@ class Reader(Database):
             raise StoreError(f"{path}: cannot open the database: {e}") from e
         if version != len(STEPS):
             self.close()
-            raise StoreError(f"{path}: schema {version} is not the {len(STEPS)} of now: {START}")
+            what = START if version < len(STEPS) else NEWER
+            raise StoreError(f"{path}: schema {version} is not the {len(STEPS)} of now: {what}")
         self.node = self.one("select value from meta where key = 'node'")[0]
 
     def submit[T](

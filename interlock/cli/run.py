@@ -42,6 +42,7 @@ from interlock.cli.words import typed
 from interlock.errors import InterlockError
 from interlock.installation import Installation
 from interlock.model import Authority, Declaration
+from interlock.registry.sessions import Session
 from interlock.settings import Settings
 
 SESSION_VARIABLE = "INTERLOCK_SESSION"
@@ -152,11 +153,20 @@ def _session(
                 say_json(session.record)
         yield session.id, token, taken
     finally:
-        try:
-            with changing(settings) as home:
-                home.sessions.end(session.id, time.time(), "the command has ended")
-        except InterlockError as e:
-            complain(str(e))
+        _end(settings, session)
+
+
+def _end(settings: Settings, session: Session) -> None:
+    """End a session, or say why there is nothing to end."""
+    now = time.time()
+    if not session.holds(now):
+        complain("the session ran out before the command ended")
+        return
+    try:
+        with changing(settings) as home:
+            home.sessions.end(session.id, now, "the command has ended")
+    except InterlockError as e:
+        complain(str(e))
 
 
 def _wait(begin: Callable[[], subprocess.Popen[bytes]]) -> int:

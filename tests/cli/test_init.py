@@ -3,14 +3,19 @@
 import asyncio
 import os
 import socket
+import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from broker.remote import Address, serve
+from interlock.cli.advice import RESTORE, RIGHTS, advise
 from interlock.cli.ports import is_free, listener
+from interlock.cli.reader import NEWER, START
+from interlock.errors import StoreError
 from tests.cli.terminal import Terminal
 
 
@@ -107,6 +112,82 @@ def test_the_doctor_finds_it(
     assert subject in {check["subject"] for check in failures}
     assert all(check["advice"] for check in failures)
     assert lived_in.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "subject", "found"),
+    [
+        pytest.param('routes = "x"', "ways", "NAME=https://HOST", id="routes"),
+        pytest.param('shadow = "/nope"', "shadow", "/nope", id="no candidates"),
+        pytest.param('broker = "/nope.sock"', "keys", "no master key may be here", id="broker"),
+        pytest.param(
+            'broker = "/nope.sock"\nparent_secret = "p"', "ways", "not beside a broker", id="parent"
+        ),
+    ],
+)
+def test_the_doctor_asks_what_the_front_door_asks(
+    lived_in: Terminal, settings: str, subject: str, found: str
+) -> None:
+    """What keeps that from starting is a failure, in the same words."""
+    (lived_in.home / "interlock.toml").write_text(settings)
+    said = [c for c in lived_in.run("doctor", "--json").objects if c["subject"] == subject]
+    assert any(c["status"] == "failure" and found in c["found"] for c in said)
+
+
+def test_the_doctor_finds_a_binding_that_other_hands_wrote(lived_in: Terminal) -> None:
+    """The command line refuses such a one."""
+    lived_in.tamper("update bindings set recipe = 'jwt'")
+    said = [c for c in lived_in.run("doctor", "--json").objects if c["subject"] == "bindings"]
+    assert [c["status"] for c in said] == ["failure"]
+
+
+def _empty_database(home: Path) -> None:
+    (home / "interlock.db").write_bytes(b"")
+
+
+def _renew_database(home: Path) -> None:
+    with closing(sqlite3.connect(home / "interlock.db")) as connection:
+        connection.execute("pragma user_version = 999")
+
+
+def _lose_store(home: Path) -> None:
+    (home / "interlock.toml").write_text(f'store = "{home}/nowhere/x.db"')
+
+
+def _folder_for_store(home: Path) -> None:
+    (home / "interlock.toml").write_text(f'store = "{home}"')
+
+
+@pytest.mark.parametrize(
+    ("harm", "advice"),
+    [
+        pytest.param(_break_database, RESTORE, id="no database"),
+        pytest.param(_empty_database, START, id="an empty one"),
+        pytest.param(_renew_database, NEWER, id="one of a later version"),
+        pytest.param(_lose_store, START, id="a store that is not there"),
+        pytest.param(_folder_for_store, RIGHTS, id="a folder"),
+    ],
+)
+def test_what_to_do_about_a_database_depends_on_why(
+    lived_in: Terminal, harm: Callable[[Path], None], advice: str
+) -> None:
+    """Said once: a backup does not help where nothing is broken."""
+    harm(lived_in.home)
+    said = lived_in.run("doctor", "--json").objects
+    (found,) = [check for check in said if check["subject"] == "database"]
+    assert found["advice"] == advice
+    assert advice not in found["found"]
+
+
+def test_what_may_not_be_written_needs_no_backup(tmp_path: Path) -> None:
+    """SQLite says why."""
+    with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
+        connection.execute("pragma query_only = on")
+        with pytest.raises(sqlite3.OperationalError) as refused:
+            connection.execute("create table t (x)")
+    error = StoreError("cannot read")
+    error.__cause__ = refused.value
+    assert advise(error) == ("cannot read", RIGHTS)
 
 
 @pytest.mark.parametrize("harm", [_widen_key, _lose_master_key])

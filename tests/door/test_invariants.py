@@ -95,7 +95,7 @@ class TestI1OneDestination:
         assert world.received() == []
 
     def test_plain_http_to_a_bound_host_carries_no_secret(self, world: World, mode: Mode) -> None:
-        """Without TLS the wire refuses, whatever policy says.
+        """Without TLS the wire refuses, whatever policy says, and says why; of no token.
 
         Broken by answering True in `is_verified`.
         """
@@ -104,7 +104,12 @@ class TestI1OneDestination:
             authority = Authority("localhost", upstream.port)
             world.also_bind(Binding("openai-api-key", authority, "bearer", service="openai"))
             with world.client(mode) as client:
-                assert client.get(f"http://{authority}/v1/models").status_code == 502
+                answered = client.get(f"http://{authority}/v1/models")
+        assert answered.status_code == 502
+        told = answered.json()
+        assert told["error"]["message"] == "Interlock: no credential goes over plain http"
+        assert told["interlock"]["decision_id"] == answered.headers["interlock-decision-id"]
+        assert "sct_" not in answered.text
         assert upstream.heads == []
 
     def test_a_binding_that_ends_after_the_decision_lets_nothing_out(

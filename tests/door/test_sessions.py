@@ -127,6 +127,17 @@ def test_a_signal_reaches_the_command_and_the_session_ends(world: World, tmp_pat
     assert last_session(world).state(time.time()) == "ended"
 
 
+def test_a_run_that_outlasts_its_session_says_so(world: World) -> None:
+    """There is nothing left to end, and that is no error."""
+    words = command(world, sys.executable, "-c", "import time; time.sleep(1.2)")
+    words[words.index("--json")] = "--ttl=1s"
+    done = subprocess.run(
+        words, capture_output=True, text=True, env=BARE_ENVIRON, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == ["interlock: the session ran out before the command ended"]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -48,6 +48,23 @@ def test_who_comes_while_a_door_starts_is_governed(world: World, program: str) -
     assert set(proofs) == {b"Bearer " + OPENAI_KEY.encode()}
 
 
+@pytest.mark.parametrize(
+    ("given", "is_open"),
+    [
+        pytest.param((), False, id="nothing said"),
+        pytest.param(("--listen-host", "0.0.0.0"), True, id="told to"),
+    ],
+)
+def test_other_machines_are_served_only_when_that_was_said(
+    world: World, given: tuple[str, ...], is_open: bool
+) -> None:
+    """mitmdump alone would listen on every interface; 127.0.0.2 stands for another of ours."""
+    door = world.door(Mode.ENFORCE, *given)
+    door.command = [word.replace("@127.0.0.1:", "@") for word in door.command]
+    with door, socket.socket() as probe:
+        assert (probe.connect_ex(("127.0.0.2", door.ports[0])) == 0) is is_open
+
+
 def _said_at(port: int, trust: ssl.SSLContext, said: bytes) -> bytes:
     with (
         socket.create_connection(("127.0.0.1", port), 20) as plain,
