@@ -137,12 +137,14 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         try:
             said = await asyncio.wait_for(loop.sock_recv(ours, len(READY)), START_S)
-        except (TimeoutError, OSError):
+        except TimeoutError:
+            said = b"nothing"
+        except OSError:
             said = b""
         if said == READY:
             worker.ready.set()
             return True
-        if said:
+        if said and process.returncode is None:  # one that is ending has hung up
             process.kill()
         code = await process.wait()
         self._forget(slot)
