@@ -89,7 +89,8 @@ def load_policies(folder: Path, *, observed: bool = False, links: str | None = N
     """
     texts = {path: _read(path) for path in sorted(folder.glob("*.cedar"))}
     if not texts:
-        raise PolicyError(f"{folder}: there is no *.cedar file in this folder")
+        what = "*.cedar file in this folder" if folder.is_dir() else "such folder"
+        raise PolicyError(f"{folder}: there is no {what}")
     links = read_links(folder) if links is None else links
     schema_path = folder / SCHEMA if (folder / SCHEMA).is_file() else shipped() / SCHEMA
     schema_text = _read(schema_path)

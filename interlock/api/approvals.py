@@ -56,7 +56,7 @@ def list_approvals(
 @router.get("/{id}", responses=responses(404))
 def show_approval(id: str, _: Viewer, api: State) -> ApprovalRecord:
     """One approval."""
-    return record(found(api.records.approvals.get(id), "such approval"))
+    return record(found(api.records.approvals.get(id), f"approval {id!r}"))
 
 
 @router.post("/{id}/approve", responses=responses(404, 409))
@@ -73,5 +73,5 @@ def deny(id: str, who: Operator, api: State, body: Because = UNSAID) -> Approval
 
 def _decide(api: Api, id_: str, who: Asker, reason: str, *, approved: bool) -> ApprovalRecord:
     approvals = api.records.approvals
-    found(approvals.get(id_), "such approval")
+    found(approvals.get(id_), f"approval {id_!r}")
     return record(approvals.decide(id_, approved, who.actor, reason, time.time()))

@@ -113,13 +113,13 @@ def add_goal(body: NewGoal, _: Operator, api: State) -> GoalRecord:
 @router.get("/goals/{id}", responses=responses(404))
 def show_goal(id: str, _: Viewer, api: State) -> GoalRecord:
     """One goal."""
-    return record(found(api.records.goals.get(id), "such goal"))
+    return record(found(api.records.goals.get(id), f"goal {id!r}"))
 
 
 @router.patch("/goals/{id}", responses=responses(404, 409))
 def extend_goal(id: str, body: More, _: Operator, api: State) -> GoalRecord:
     """Give a goal more time or higher limits."""
-    found(api.records.goals.get(id), "such goal")
+    found(api.records.goals.get(id), f"goal {id!r}")
     ends = body.expires_in_s and time.time() + body.expires_in_s
     more = body.model_dump(exclude={"expires_in_s"})
     return record(api.records.goals.extend(id, expires_at=ends, **more))
@@ -128,5 +128,5 @@ def extend_goal(id: str, body: More, _: Operator, api: State) -> GoalRecord:
 @router.post("/goals/{id}/{move}", responses=responses(404, 409))
 def move_goal(id: str, move: Move, _: Operator, api: State, body: Because = UNSAID) -> GoalRecord:
     """Let agents work for a goal, pause it, or close it for good."""
-    found(api.records.goals.get(id), "such goal")
+    found(api.records.goals.get(id), f"goal {id!r}")
     return record(api.records.goals.set_status(id, MOVES[move], body.reason))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from interlock.cli import version
 from interlock.cli.exits import Commands
 
 app = typer.Typer(
@@ -21,8 +22,19 @@ Home = Annotated[
 ]
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        version.run()
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_say_version, is_eager=True, help="As `version`.")
+]
+
+
 @app.callback(invoke_without_command=True)
-def main(context: typer.Context, home: Home = None) -> None:
+def main(context: typer.Context, home: Home = None, _: Version = False) -> None:
     """Runtime governance for AI agents: every call identified, judged, recorded."""
     context.obj = home
     # A command says itself, in its one line, what the store did not take; what runs on logs it.

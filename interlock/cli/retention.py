@@ -44,7 +44,8 @@ def prune_(
     if as_json:
         say_json({"events": events, "files": files, "folder": str(settings.archive)})
         return
-    say(f"{events} events went into {files} files in {settings.archive}.")
+    into = "1 file" if files == 1 else f"{files} files"
+    say(f"{events} events went into {into} in {settings.archive}.")
 
 
 def hold(

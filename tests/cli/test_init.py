@@ -249,6 +249,7 @@ def test_version(terminal: Terminal) -> None:
         "python",
     }
     assert "interlock" in terminal.does("version").out
+    assert terminal.does("--version").out == terminal.does("version").out
 
 
 def test_no_command_shows_the_help(terminal: Terminal) -> None:
