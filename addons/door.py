@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import connection, http
 
@@ -183,6 +183,8 @@ class Door:
         self.callers: dict[str, Caller] = {}
         self.clearances: dict[str, Clearance] = {}
         self.accounts: dict[str, Account] = {}
+        # Whose agent waits no longer; a hook that is under way still does not hear of it.
+        self.gone: WeakSet[http.HTTPFlow] = WeakSet()
         self.refused: WeakKeyDictionary[http.HTTPFlow, http.Response] = WeakKeyDictionary()
         self.begun: dict[str, float] = {}
         self.dialable: dict[str, set[Authority]] = {}

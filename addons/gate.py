@@ -78,9 +78,13 @@ class Gate:
             return
         steps.over("identify")
         request = request_of(flow, tunnel, caller.doubt)
-        client = flow.client_conn
+        client, gone = flow.client_conn, self._door.gone
         pending = await governor.judge(
-            request, agent, caller.said, steps, lambda: client.timestamp_end is not None
+            request,
+            agent,
+            caller.said,
+            steps,
+            lambda: client.timestamp_end is not None or flow in gone,
         )
         # All that can be done beforehand is done while the disk is at it.
         decided = pending.verdict

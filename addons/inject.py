@@ -123,6 +123,8 @@ class BoundaryLayer(Shortcut, Connecting, Bounded, Carrying):
             # It cannot say them, and whoever speaks HTTP/1.1 was never promised any.
             return _nothing()
         if isinstance(child, HttpStream):
+            if kind is RequestProtocolError and hasattr(child, "flow"):
+                self.door.gone.add(child.flow)
             if not is_one_of(kind, INTO_THE_FLOW):
                 return self.carry(child, event)
             passage = self.passages.get(child.stream_id)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +17,7 @@ from interlock.demo.front_door import FrontDoor
 from interlock.demo.upstream import Upstream
 from interlock.model import Server, Trust
 from interlock.registry import Profile
-from tests.door.world import TRUSTED, World
+from tests.door.world import TRUSTED, World, trusting
 
 type Json = dict[str, Any]
 
@@ -125,7 +124,7 @@ def agent_client(
     """An asynchronous client of an agent through the proxy."""
     return httpx.AsyncClient(
         proxy=door.proxy(agent, world.keys[agent]),
-        verify=ssl.create_default_context(cafile=door.ca),
+        verify=trusting(door.ca, **more),
         trust_env=False,
         timeout=30,
         **more,

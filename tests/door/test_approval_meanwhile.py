@@ -1,13 +1,18 @@
 """What changes while a call waits for a person: the yes is one to the call as it stands by then."""
 
 import asyncio
+import json
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import h2.config
+import h2.connection
+import h2.errors
 import httpx
 import pytest
 from nacl.signing import SigningKey
@@ -44,7 +49,7 @@ def policies(tmp_path: Path) -> Path:
 def door(world: World, policies: Path) -> Iterator[FrontDoor]:
     """An enforcing front door over these policies."""
     option = f"interlock_policies={policies}"
-    with world.door(Mode.ENFORCE, "--set", option, reverse=()) as door:
+    with world.door(Mode.ENFORCE, "--set", option) as door:
         yield door
 
 
@@ -151,6 +156,28 @@ def label(world: World, approval: Approval) -> str:
     """How the call of an approval was decided in the end; empty until it is."""
     rows = [e["body"] for e in world.events(approval.decision_id) if e["kind"] == "decision"]
     return str(rows[0]["label"]) if rows else ""
+
+
+def test_one_stream_that_was_given_up_waits_no_longer(world: World, door: FrontDoor) -> None:
+    """Over HTTP/2, where the connection goes on, which nobody has to end for that."""
+    agent, port, trust = world.join("w"), door.ports[1], world.trust(Mode.ENFORCE)
+    trust.set_alpn_protocols(["h2"])
+    talk = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="ascii"))
+    talk.initiate_connection()
+    head = {":method": "POST", ":scheme": "https", ":authority": f"127.0.0.1:{port}"}
+    head |= {":path": "/v1/chat/completions", "authorization": f"Bearer {world.keys[agent]}"}
+    talk.send_headers(1, [*head.items(), ("content-type", "application/json")])
+    talk.send_data(1, json.dumps(CHAT).encode(), end_stream=True)
+    with (
+        socket.create_connection(("127.0.0.1", port), 10) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+    ):
+        secure.sendall(talk.data_to_send())
+        wait_for(lambda: pending(world, agent))
+        (approval,) = pending(world, agent)
+        talk.reset_stream(1, h2.errors.ErrorCodes.CANCEL)
+        secure.sendall(talk.data_to_send())
+        wait_for(lambda: label(world, approval) == "needs_approval")
 
 
 async def test_nobody_is_asked_about_more_than_so_many_calls(world: World, door: FrontDoor) -> None:
