@@ -16,7 +16,8 @@ from typing import Any
 
 from interlock.calls import rpc
 from interlock.calls.body import plain_name
-from interlock.calls.mcp import METHODS, UNKNOWN, key_pattern, require_exact
+from interlock.calls.mcp import METHODS, UNKNOWN, require_exact
+from interlock.calls.sniff import key_pattern
 from interlock.installation import Installation
 from interlock.ledger import Event
 from interlock.ledger.ledger import new_id

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from interlock.calls import describe, parse_authority
 from interlock.calls.body import parse_json
 from interlock.calls.events import Events
-from interlock.calls.mcp import METHODS, key_pattern
+from interlock.calls.mcp import METHODS
 from interlock.calls.path import canonical_target, path_doubt
+from interlock.calls.sniff import key_pattern
 from interlock.model import Authority, Call, Request, Server
 
 HOST = Authority("mcp.example.com", 443)
